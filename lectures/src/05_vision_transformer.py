@@ -1,0 +1,999 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["setup"]
+import importlib.util
+
+if importlib.util.find_spec("minivit") is None:  # Colab: clone the repository, then run this
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "..[lab]"], check=True)
+
+from minivit.appendices import course
+
+course.setup()
+
+# %% [markdown]
+# # Vision Transformer
+#
+# A Transformer reads a sequence of vectors. ViT gives it an image: cut into patches, each patch a
+# vector, and from there on nothing is special about images (Dosovitskiy et al., *An Image is Worth
+# 16x16 Words*, arXiv 2010.11929). In this lecture you
+#
+# 1. build its input in five steps, on a photograph, and find them again in the library (15 min),
+# 2. look into its layer: LayerNorm and its gradient (15 min),
+# 3. follow one image through the whole forward pass (5 min), and one gradient back (5 min),
+# 4. count the parameters of the published models (5 min),
+# 5. train a ViT on real handwritten digits, and one on colour pictures (15 min),
+# 6. look inside: filters, positions, attention; two claims of the slides get a verdict (15 min).
+#
+# Letters: B images in a batch, H x W pixels, C channels, P patch side, N patches, D width.
+
+# %%
+import numpy as np
+from tqdm.auto import tqdm
+
+import minivit
+from minivit import Tensor, check, no_grad, op
+from minivit.appendices import data, inspect, plot
+from minivit.appendices.train import Trainer, accuracy, predict
+from minivit.functions import cross_entropy_loss, gelu, layer_norm, rms_norm
+from minivit.models.vit import ViT
+from minivit.optim import AdamW, clip_grad_norm, decay_groups, warmup_cosine
+from minivit.patches import patchify, unpatchify
+
+# %% [markdown]
+# > **On the slide: "ViT, June 2021".** The paper appeared on arXiv in October 2020; June 2021 is
+# > the date of its second version, which the slide links to.
+
+# %% [markdown]
+# ## 1. Five steps from an image to a sequence (15 min)
+#
+# The photograph: a cat, 224 x 224 pixels, three channels, the size that ViT was trained on. Images
+# are channels-last, (B, H, W, C), with values in [-1, 1].
+
+# %%
+photo = data.photo("chelsea")
+images = photo[None]  # a batch of one
+images.shape
+
+# %% [markdown]
+# ### Step 1: patches of P x P
+#
+# **Predict, then run.** P = 16. How many patches are there in a row, and how many in all?
+# <details><summary>Answer</summary>
+#
+# 224 / 16 = 14 in a row, 14 · 14 = 196 in all.
+# </details>
+#
+# Cutting is only a reshape: H becomes h patches of P rows, W becomes w patches of P columns; then
+# the two patch axes are brought together.
+
+# %%
+B, H, W, C = images.shape
+P = 16
+h, w = H // P, W // P
+grid = images.reshape(B, h, P, w, P, C).transpose(0, 1, 3, 2, 4, 5)  # (B, h, w, P, P, C)
+grid.shape
+
+# %% [markdown]
+# ### Step 2: a sequence of length N = HW/P²
+#
+# Row by row, left to right, as one reads. Each patch is flattened: P·P·C numbers.
+
+# %%
+N = H * W // P**2
+patches = grid.reshape(B, N, P * P * C)  # (B, N, P P C)
+patches.shape
+
+# %% [markdown]
+# Nothing was lost, and the library does the same.
+
+# %%
+assert np.array_equal(patches, patchify(images, P))
+assert np.array_equal(unpatchify(patches, P, H, W), images)
+
+# %% [markdown]
+# > **On the slide: "ViT-L/16 is the Large variant with 16x16 input size".** 16 is the side of the
+# > *patch*. The input is 224 x 224, whatever the number behind the slash. A smaller patch makes a
+# > longer sequence, and attention costs N² (paper, section 3.1):
+
+# %%
+for side in (32, 16, 14):
+    n = (224 // side) ** 2
+    print(f"/{side}: N = {n:3} patches, {(n + 1) ** 2:6,} attention weights a head")
+
+# %% [markdown]
+# ### Step 3: a trainable linear projection to D dimensions
+#
+# One matrix E, the same for each patch, and a bias. We take D = 64.
+#
+# **Predict, then run.** What shape does E have, and how many numbers are learnt here?
+# <details><summary>Answer</summary>
+#
+# P²C x D = 768 x 64; with the bias 768 · 64 + 64 = 49,216. (The library keeps a weight as PyTorch
+# does, (out, in) = (64, 768), and computes x Wᵀ + b.)
+# </details>
+
+# %%
+model = ViT(image=224, patch=16, channels=3, width=64, layers=1, heads=4)
+E, b = model.projection.weight.numpy().T, model.projection.bias.numpy()
+projected = patches @ E + b  # (B, N, P P C) @ (P P C, D) -> (B, N, D)
+print("E", E.shape, "  projected", projected.shape, "  learnt", E.size + b.size)
+
+# %% [markdown]
+# > **On the slide: "Note: 16 x 16 x 3 = 768".** True, and for ViT-Base D is 768 as well. That is a
+# > coincidence: E need not be square.
+
+# %%
+for name, side, D in [("B/16", 16, 768), ("B/32", 32, 768), ("L/16", 16, 1024), ("H/14", 14, 1280)]:
+    print(f"ViT-{name}: P²C = {side * side * 3:4}  ->  D = {D}")
+
+# %% [markdown]
+# ### Step 5 before step 4: a learnable [class] token in front
+#
+# One more vector, learnt, the same for every image. It is no patch: it asks. After the last layer,
+# the class is read from it alone. The slide lists it as step 5. In the code it comes before step 4,
+# because it gets a position too.
+
+# %%
+class_token = np.broadcast_to(model.class_token.numpy(), (B, 1, 64))
+with_class = np.concatenate([class_token, projected], axis=1)  # (B, 1 + N, D)
+with_class.shape
+
+# %% [markdown]
+# ### Step 4: add a learned 1-D position
+#
+# **Predict, then run.** Without this step, what would change in the [class] output if the 196
+# patches were shuffled?
+# <details><summary>Answer</summary>
+#
+# Nothing. Attention is a mean over a set, and the MLP sees one token at a time; neither knows an
+# order. The next cell but one shows it.
+# </details>
+#
+# "1-D": position n is one of 197 free vectors. Nothing says that 15 lies below 1; the model has to
+# find that out (claim C09, below).
+
+# %%
+position = model.position.numpy()  # (1, N + 1, D)
+tokens = with_class + position
+tokens.shape
+
+# %% [markdown]
+# The library's `ViT.tokens` are these statements in this order: its numbers are ours.
+
+# %%
+assert np.allclose(tokens, model.tokens(Tensor(images)).numpy(), atol=1e-5)
+
+# %% [markdown]
+# And the answer to the question above, measured: the [class] output for the patches in order and
+# shuffled, without positions and with them.
+
+
+# %%
+def class_output(tokens):
+    with no_grad():
+        return model.layers[0](Tensor(tokens)).numpy()[0, 0]
+
+
+order = np.r_[0, 1 + np.random.default_rng(0).permutation(N)]  # [class] stays in front
+for name, add in [("without positions", 0), ("with positions", position)]:
+    change = np.abs(class_output(with_class + add) - class_output(with_class[:, order] + add)).max()
+    print(f"{name:18}: shuffling changes the [class] output by at most {change:.1e}")
+
+# %% [markdown]
+# All five steps in one figure, drawn from the arrays above.
+
+# %%
+fig = plot.five_steps(
+    photo, patches[0], model.projection.weight.numpy(), projected[0], class_token[0], position[0],
+    tokens[0],
+)  # fmt: skip
+course.figure(
+    "F19",
+    fig,
+    alt="""A photo of a cat, 224x224, under a grid of 16x16 patches; the first patches of the
+    sequence of 196; then heat maps: patches 196x768 times projection 768x64 gives 196x64, the class
+    token in front makes 197x64, positions are added.""",
+)
+
+# %% [markdown]
+# ### The same on a digit
+#
+# The digits on which we train have 8 x 8 pixels and one channel. With P = 2:
+#
+# **Predict, then run.** N, P²C, and the shape of the tokens for D = 64?
+# <details><summary>Answer</summary>
+#
+# N = 64/4 = 16, P²C = 4, tokens (16 + 1) x 64.
+# </details>
+
+# %%
+digits = data.digits()
+small = ViT(image=8, patch=2, channels=1, classes=10, width=64, layers=4, heads=4)
+x = digits.test_images[:1]
+for name, array in [("image", x), ("patches", patchify(x, 2)), ("tokens", small.tokens(Tensor(x)))]:
+    print(f"{name:8}{tuple(array.shape)}")
+
+# %% [markdown]
+# *For who wants more: paper, section 3.1 and Figure 1. There the projection may also follow a small
+# convolutional net ("hybrid").*
+
+# %% [markdown]
+# ## 2. The layer: LayerNorm and its gradient (15 min)
+#
+# Each half of a ViT layer normalises its input first (pre-LN): $X \leftarrow X +
+# \text{MhSa}[\text{LayerNorm}[X]]$, then $X \leftarrow X + \text{mlp}[\text{LayerNorm}[X]]$. For
+# one token $x \in \mathbb R^D$ the slide has
+#
+# $$y = \frac{x - \mathbb E[x]}{\sqrt{\text{Var}[x] + \epsilon}} * \gamma + \beta ,$$
+#
+# "calculated column-wise". Mean and variance are over the D features *of each token*, the variance
+# is divided by D, and $\gamma$ and $\beta$ are vectors of length D, shared by all tokens.
+#
+# On the slide X is D x N, a token is a **column**. In the library X is N x D, a token is a **row**.
+#
+# **Predict, then run.** Which axis is normalised, in each of the two?
+# <details><summary>Answer</summary>
+#
+# The axis of length D: axis 0 of the slide's matrix, the last axis of ours. Normalising axis 0 of
+# ours would mix tokens: that is nearer to batch normalisation.
+# </details>
+
+# %%
+rng = np.random.default_rng(0)
+X = rng.normal(3, 2, size=(4, 3))  # the slide's: D = 4 features, N = 3 tokens, a token a column
+by_column = (X - X.mean(axis=0)) / np.sqrt(X.var(axis=0) + 1e-5)
+by_row = layer_norm(X.T, np.ones(4), np.zeros(4)).numpy()  # ours: (N, D)
+assert np.allclose(by_column.T, by_row)
+print("means of the tokens, before", X.mean(0).round(2), "after", by_row.mean(1).round(2))
+print("variances,           before", X.var(0).round(2), "after", by_row.var(1).round(2))
+
+# %% [markdown]
+# > **On the slide: "uses same Transformer layer as ImageGPT".** The wiring is the same (pre-LN);
+# > the layer is not. ViT: LayerNorm with mean and bias, GELU by tanh, biases everywhere, no mask.
+# > Image GPT: a norm without mean and bias, x·sigmoid(1.702 x), no biases, a causal mask. The first
+# > two, on numbers:
+
+# %%
+x = np.array([[1.0, 2.0, 6.0]])
+print("ViT's norm      ", layer_norm(x, np.ones(3), np.zeros(3)).numpy().round(3))
+print("Image GPT's norm", rms_norm(x, np.ones(3)).numpy().round(3))
+z = np.linspace(-4, 4, 801)
+apart = np.abs(gelu(z, approximate="tanh").numpy() - gelu(z, approximate="quick").numpy()).max()
+print(f"their GELUs differ by up to {apart:.3f}")
+
+# %% [markdown]
+# ### The gradient, step by step
+#
+# Write $\mu = \mathbb E[x]$, $\sigma^2 = \text{Var}[x]$, $s = 1/\sqrt{\sigma^2 + \epsilon}$. Then
+#
+# $$c_i = x_i - \mu, \qquad n_i = s\, c_i, \qquad y_i = \gamma_i n_i + \beta_i .$$
+#
+# A loss $L$ depends on $y$, and $g_i = \partial L/\partial y_i$ comes from above. We walk back,
+# $y \to n \to c \to x$.
+#
+# **The last line first.** $y_i = \gamma_i n_i + \beta_i$ for every token, with one $\gamma$ and one
+# $\beta$ for all of them. What is shared collects from all who use it:
+#
+# $$\frac{\partial L}{\partial \beta_i} = \sum_{\text{tokens}} g_i, \qquad
+# \frac{\partial L}{\partial \gamma_i} = \sum_{\text{tokens}} g_i\, n_i, \qquad
+# h_i := \frac{\partial L}{\partial n_i} = g_i\, \gamma_i .$$
+
+# %%
+x = Tensor(rng.normal(size=(5, 4)), requires_grad=True)
+gamma, beta = (Tensor(rng.normal(size=4), requires_grad=True) for _ in range(2))
+g = rng.normal(size=(5, 4))
+layer_norm(x, gamma, beta).backward(g)
+n = layer_norm(x.numpy(), np.ones(4), np.zeros(4)).numpy()
+assert np.allclose(beta.grad, g.sum(axis=0))
+assert np.allclose(gamma.grad, (g * n).sum(axis=0))
+
+# %% [markdown]
+# **The mean.** $c_i = x_i - \mu$ with $\mu = \frac1D \sum_j x_j$. An $x_j$ reaches every $c_i$: its
+# own directly, and all of them through $\mu$:
+#
+# $$\frac{\partial c_i}{\partial x_j} = \delta_{ij} - \frac1D, \qquad\text{so}\qquad
+# \sum_i k_i \frac{\partial c_i}{\partial x_j} = k_j - \frac1D \sum_i k_i .$$
+#
+# In words: centring the values centres the gradient. As an op of the library, which is a function
+# of arrays that returns a value and its *vjp*, the function that takes $k = \partial L/\partial c$
+# to $\partial L/\partial x$:
+
+
+# %%
+@op
+def centre(x, /):
+    return x - x.mean(axis=-1, keepdims=True), lambda k: k - k.mean(axis=-1, keepdims=True)
+
+
+check.gradcheck(centre, rng.normal(size=(3, 4)))
+
+# %% [markdown]
+# `gradcheck` compared all 12 derivatives with differences of the function itself. Forget that $\mu$
+# depends on $x$, and it says so, with the input on which it goes wrong:
+
+
+# %%
+@op
+def centre_wrong(x, /):
+    return x - x.mean(axis=-1, keepdims=True), lambda k: k  # the mean as if it were a constant
+
+
+try:
+    check.gradcheck(centre_wrong, rng.normal(size=(1, 3)))
+    raise AssertionError("a wrong gradient passed")
+except check.GradientError as error:
+    print(error)
+
+# %% [markdown]
+# **Predict, then run.** A vjp that returns zeros for everything is wrong as well. Does a check of
+# `centre(x).sum()` find that out?
+# <details><summary>Answer</summary>
+#
+# No. The rows of `centre(x)` sum to 0 whatever x is, so the true gradient of the sum *is* 0. The
+# check needs a cotangent that is random, and `gradcheck` draws one. The rows of LayerNorm (with γ =
+# 1) and of softmax have the same trap.
+# </details>
+
+
+# %%
+@op
+def centre_zero(x, /):
+    return x - x.mean(axis=-1, keepdims=True), lambda k: 0 * k
+
+
+print(
+    check.gradcheck(centre_zero, rng.normal(size=(3, 4)), cotangent=np.ones((3, 4))), "<- passes!"
+)
+try:
+    check.gradcheck(centre_zero, rng.normal(size=(3, 4)))
+    raise AssertionError("a wrong gradient passed")
+except check.GradientError:
+    print("with a random cotangent it is refused")
+
+# %% [markdown]
+# **The variance is yours** ([exercise 1](../exercises/01_layer_norm.md)). $n_i = s\, c_i$ is a
+# product of two things that both depend on $c$: $c_j$ reaches $n_i$ directly (if $i = j$), and
+# through $s$. You need $\partial \sigma^2 / \partial c_j$, then $\partial s/\partial \sigma^2$,
+# then the sum over $i$; one term of that sum is a mean of $h_i n_i$ over the row. Together with the
+# mean above, each $x_j$ reaches the result by three ways.
+#
+# Two things to test your result with. Adding a constant to a token changes nothing in $y$, so the
+# rows of $\partial L/\partial x$ sum to 0. Scaling a centred token changes (but for $\epsilon$)
+# nothing, so they are orthogonal to $n$.
+
+# %%
+print("sums of the rows     ", x.grad.sum(axis=-1).round(12))
+print("products with n      ", (x.grad * n).sum(axis=-1).round(3))
+assert np.allclose(x.grad.sum(axis=-1), 0)
+
+# %% [markdown]
+# The library has LayerNorm twice: composed of small ops, whose gradient nobody derived, and as one
+# op with the gradient that you will derive. Both pass, and they agree.
+
+# %%
+arrays = [rng.normal(size=(3, 5)), rng.normal(size=5), rng.normal(size=5)]
+print("by hand  ", check.gradcheck(layer_norm, *arrays))
+print("composed ", check.gradcheck(layer_norm.composed, *arrays))
+
+# %%
+gradients = {}
+for f in (layer_norm, layer_norm.composed):
+    inputs = [Tensor(a, requires_grad=True) for a in arrays]
+    f(*inputs).backward(np.cos(np.arange(15.0)).reshape(3, 5))
+    gradients[f] = [t.grad for t in inputs]
+for by_hand, composed in zip(*gradients.values()):
+    assert np.allclose(by_hand, composed)
+
+# %% [markdown]
+# *For who wants more: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3; `functions.py`
+# after you have done the exercise.*
+
+# %% [markdown]
+# ## 3. Back through three nodes (5 min)
+#
+# `loss.backward()` is a loop over `loss.walk_back()`, which yields one node at a time. Three nodes,
+# three cells: an output vector of [class] for two images, LayerNorm, a linear head, the loss.
+
+# %%
+x = Tensor(rng.normal(size=(2, 4)), requires_grad=True)  # (B, D)
+gamma, beta = Tensor(np.ones(4), requires_grad=True), Tensor(np.zeros(4), requires_grad=True)
+W = Tensor(rng.normal(size=(3, 4)), requires_grad=True)  # (classes, D)
+labels = np.array([2, 0])
+logits = minivit.linear(layer_norm(x, gamma, beta), W)
+loss = cross_entropy_loss(logits, labels)
+walk = loss.walk_back()
+loss
+
+# %% [markdown]
+# **Predict, then run.** Which node comes first, and what gradient does it send to the logits?
+# <details><summary>Answer</summary>
+#
+# The newest: the loss. (softmax − one-hot) / B: how much too probable each class is.
+# </details>
+
+# %%
+node, g, (to_logits, *_) = next(walk)
+print(node.op, " gets", g, " sends\n", to_logits.round(3))
+assert np.allclose(to_logits, (minivit.softmax(logits).numpy() - np.eye(3)[labels]) / 2)
+
+# %% [markdown]
+# **Predict, then run.** The linear head gets that. Which two shapes does it send, and to whom?
+# <details><summary>Answer</summary>
+#
+# g W, (2, 4), to the normalised tokens, and gᵀ x, (3, 4), to W.
+# </details>
+
+# %%
+node, g, sent = next(walk)
+print(node.op, " gets", g.shape, " sends", [a.shape for a in sent if a is not None])
+
+# %% [markdown]
+# LayerNorm comes last. Until the walk has ended, no leaf has a gradient; then each has.
+
+# %%
+node, g, sent = next(walk)
+print(node.op, " gets", g.shape, " sends", [a.shape for a in sent])
+print("before the end:", x.grad)
+for _ in walk:
+    pass
+print("after the end, the rows sum to", x.grad.sum(axis=1).round(12))
+
+# %% [markdown]
+# ## 4. How many numbers are learnt? (5 min)
+#
+# A layer of width D with an MLP of width M: queries, keys and values 3(D² + D), the projection
+# after them D² + D, the MLP 2DM + M + D, two LayerNorms 4D. Only shapes are needed, no model.
+#
+# **Predict, then run.** How does a layer grow with D, if M = 4D? And with the number of heads?
+# <details><summary>Answer</summary>
+#
+# 12 D² + 13 D: quadratically. Heads change nothing: they cut the same D into pieces.
+# </details>
+
+
+# %%
+def count_vit(image, patch, channels, classes, D, M, layers):
+    N = (image // patch) ** 2
+    projection = patch * patch * channels * D + D
+    tokens = D + (N + 1) * D  # [class], positions
+    layer = 3 * (D * D + D) + (D * D + D) + (2 * D * M + M + D) + 4 * D
+    head = D * classes + classes if classes else 0
+    return projection + tokens + layers * layer + 2 * D + head  # 2 D: the last LayerNorm
+
+
+assert count_vit(8, 2, 1, 10, 64, 256, 4) == small.count_parameters()
+count_vit(8, 2, 1, 10, 64, 256, 4)
+
+# %% [markdown]
+# It counts our own model right. Now the models of the slide, with the trunk alone and with a head
+# of 1,000 classes, at 224 x 224.
+
+# %%
+PUBLISHED = [  # name, layers, D, MLP, heads, patch, what the slide says
+    ("ViT-Base/16", 12, 768, 3072, 12, 16, "86M"),
+    ("ViT-Base/32", 12, 768, 3072, 12, 32, ""),
+    ("ViT-Large/16", 24, 1024, 4096, 16, 16, ""),
+    ("ViT-Large/32", 24, 1024, 4096, 16, 32, "307M"),
+    ("ViT-Huge/14", 32, 1280, 5120, 16, 14, "632M"),
+]
+counts = {
+    name: [count_vit(224, patch, 3, classes, D, M, layers) for classes in (0, 1000)]
+    for name, layers, D, M, _, patch, _ in PUBLISHED
+}
+for name, layers, D, M, _, patch, _ in PUBLISHED:  # the library counts the same, shape by shape
+    assert inspect.count(inspect.vit_shapes(224, patch, 3, 1000, D, layers, M)) == counts[name][1]
+counts
+
+# %% [markdown]
+# > **On the slide: 86M, 307M, 632M.** Exact counts say which model each number is. 86M is Base/16
+# > without a head (with one it would round to 87M). 307M is Large/**32** with a head: Large/16, the
+# > slide's example, has 304M; more patches, but a smaller projection. 632M is Huge/14 with a head.
+# > "Same as BERT" is true of layers, width, MLP and heads; BERT-Base has 109M parameters, for its
+# > vocabulary.
+
+# %%
+assert counts["ViT-Base/16"] == [85_798_656, 86_567_656]
+assert counts["ViT-Large/16"] == [303_301_632, 304_326_632]
+assert counts["ViT-Large/32"] == [305_510_400, 306_535_400]
+assert counts["ViT-Huge/14"] == [630_764_800, 632_045_800]
+
+# %%
+emoji = data.emoji()
+sets = [
+    ("ILSVRC-2012 (ImageNet-1K)", "1K", "1.3M"),
+    ("ImageNet-21K", "21K", "14M"),
+    ("JFT", "18K", "303M"),
+    ("here: handwritten digits", 10, len(digits.train_labels) + len(digits.test_labels)),
+    ("here: emoji in five styles", len(emoji.group_names), sum(map(len, emoji.images.values()))),
+]
+models = [
+    (name, layers, D, M, heads, said, *counts[name])
+    for name, layers, D, M, heads, _, said in PUBLISHED
+]
+fig = plot.tables([
+    ("Data sets", ["Data set", "Classes", "Images"], sets, set()),
+    ("Models", ["Model, at 224 x 224", "Layers", "Hidden\nsize D", "MLP\nsize", "Heads",
+                "the slide\nsays", "counted:\nno head", "counted: with a head\nof 1,000 classes"],
+     models, {(0, 6), (3, 7), (4, 7)}),
+])  # fmt: skip
+course.figure(
+    "F21",
+    fig,
+    alt="""Two tables. Data sets: ImageNet-1K with 1.3M images, ImageNet-21K with 14M, JFT with
+    303M, and the two small ones used here. Models: exact parameter counts; the slide's 86M is
+    Base/16 without a head, 307M Large/32 and 632M Huge/14 with a head.""",
+)
+
+# %% [markdown]
+# *For who wants more: paper, Table 1; appendix B.1 has the training settings.*
+
+# %% [markdown]
+# ## 5. Training on real digits (10 min)
+#
+# 1,797 digits that people wrote, 1,437 to train on and 360 to test on, a split that is fixed and
+# has a name.
+
+# %%
+print(digits.name, digits.train_images.shape, digits.test_images.shape)
+
+# %% [markdown]
+# So few images are soon known by heart. Each time an image is used we move it by a fraction of a
+# pixel, so that it is never quite the same: a weighted mean of neighbouring pixels.
+
+
+# %%
+def moved(images, dy, dx):
+    """Each image (H, W, C) by dy[i] pixels down and dx[i] to the right; the edge is repeated."""
+    for axis, shift in ((1, dy), (2, dx)):
+        last = images.shape[axis] - 1
+        source = np.arange(last + 1) - shift[:, None]  # (B, H): where each row comes from
+        below = np.floor(source).astype(int)
+        shape = (-1, last + 1, 1, 1) if axis == 1 else (-1, 1, last + 1, 1)
+        part = (source - below).astype(images.dtype).reshape(shape)
+        near = [np.clip(i, 0, last).reshape(shape) for i in (below, below + 1)]
+        before, after = (np.take_along_axis(images, i, axis) for i in near)
+        images = (1 - part) * before + part * after
+    return images
+
+
+one = digits.train_images[:1]
+assert np.array_equal(moved(one, np.zeros(1), np.zeros(1)), one)
+assert np.array_equal(moved(one, np.ones(1), np.zeros(1))[:, 1:], one[:, :-1])
+half = moved(one, np.zeros(1), np.full(1, 0.5))
+assert np.allclose(half[:, :, 1:], (one[:, :, 1:] + one[:, :, :-1]) / 2)
+
+
+# %%
+class Moved:
+    """Batches whose images are moved by up to `most` pixels; batch `step` is always the same."""
+
+    def __init__(self, images, labels, batch_size, most, seed):
+        self.batches = data.Batches(images, labels, batch_size=batch_size, seed=seed)
+        self.most, self.seed = most, seed
+
+    def __getitem__(self, step):
+        images, labels = self.batches[step]
+        rng = np.random.default_rng([self.seed, step])
+        return moved(images, *rng.uniform(-self.most, self.most, (2, len(images)))), labels
+
+
+# %% [markdown]
+# The whole of training is five statements: forward, loss, forget the old gradients, backward, step.
+# Around them: a learning rate that rises for 50 steps and then falls along a cosine, weight decay
+# on matrices only, and gradients clipped to length 1.
+
+# %%
+STEPS, RATE = 800, 3e-3
+
+
+def recipe(seed):
+    """A new model and its optimizer."""
+    minivit.manual_seed(seed)
+    model = ViT(image=8, patch=2, channels=1, classes=10, width=64, layers=4, heads=4)
+    return model, AdamW(decay_groups(model, weight_decay=0.05), lr=RATE)
+
+
+def schedule(step):
+    return warmup_cosine(step, STEPS, warmup=50)
+
+
+# %% [markdown]
+# **Predict, then run.** The head starts as zeros. What is the loss at step 0?
+# <details><summary>Answer</summary>
+#
+# All logits are 0, each class has probability 1/10: ln 10 = 2.303.
+# </details>
+
+# %%
+model, optimizer = recipe(seed=0)
+batches = Moved(digits.train_images, digits.train_labels, 64, most=0.5, seed=0)
+losses = []
+for step in tqdm(range(STEPS), desc="seed 0"):
+    for group in optimizer.groups:
+        group["lr"] = RATE * schedule(step)
+    images, labels = batches[step]
+
+    logits = model(Tensor(images))
+    loss = cross_entropy_loss(logits, labels)
+    optimizer.zero_grad()
+    loss.backward()
+    clip_grad_norm(model.parameters(), 1.0)
+    optimizer.step()
+
+    losses.append(loss.item())
+print(f"loss {losses[0]:.3f} at step 0, {np.mean(losses[-50:]):.3f} over the last 50 steps")
+assert abs(losses[0] - np.log(10)) < 1e-5
+
+# %%
+accuracy(model, digits.test_images, digits.test_labels)
+
+# %% [markdown]
+# One seed is an anecdote. Two more; the library's `Trainer` is the same loop, with checkpoints.
+
+# %%
+runs = {0: (model, losses)}
+for seed in (1, 2):
+    model, optimizer = recipe(seed)
+    batches = Moved(digits.train_images, digits.train_labels, 64, most=0.5, seed=seed)
+    history = Trainer(model, optimizer, batches, schedule=schedule, clip=1.0).run(STEPS)
+    runs[seed] = model, history["loss"]
+digit_models = [runs[seed][0] for seed in (0, 1, 2)]
+scores = [accuracy(m, digits.test_images, digits.test_labels) for m in digit_models]
+print("test accuracy:", ", ".join(f"{s:.1%}" for s in scores), f"(mean {np.mean(scores):.1%})")
+
+# %%
+plot.show(
+    plot.learning([runs[s][1] for s in (0, 1, 2)], ["seed 0", "seed 1", "seed 2"]),
+    alt="Three loss curves on a logarithmic axis fall together from 2.3 to below 0.1.",
+)
+
+# %% [markdown]
+# Is that good? Beside it, the simplest rule there is: the label of the nearest training image.
+
+# %%
+apart = ((digits.test_images[:, None] - digits.train_images[None]) ** 2).sum(axis=(2, 3, 4))
+nearest = digits.train_labels[apart.argmin(axis=1)]
+print(f"nearest neighbour: {(nearest == digits.test_labels).mean():.1%}")
+
+# %% [markdown]
+# With 1,437 images our Transformers have, on average, nothing over comparing pixels. That is what
+# the slide says of ViT and little data; the lecture on scaling measures it (claim C08).
+
+# %% [markdown]
+# ### The whole forward pass, on an image it has not seen
+#
+# `inspect.trace` keeps every array on the way through the model.
+
+# %%
+shown = 3
+arrays = inspect.trace(digit_models[0], Tensor(digits.test_images[shown : shown + 1]))
+for name in ("image", "patches", "tokens", "1.attention", "1.out", "4.out", "class", "logits"):
+    print(f"{name:12}{arrays[name].shape}")
+assert np.allclose(arrays["1.attention"].sum(axis=-1), 1, atol=1e-5)
+assert np.allclose(
+    arrays["logits"], predict(digit_models[0], digits.test_images[shown : shown + 1]), atol=1e-4
+)
+
+# %%
+fig = plot.forward_pass(arrays, digits.classes, true=int(digits.test_labels[shown]))
+course.figure(
+    "F20",
+    fig,
+    alt="""Above: an 8x8 digit, its 16x4 patches, the 17x64 tokens after each of four layers, the
+    class token, and the ten probabilities. Below, inside of layer 1: LayerNorm, one head's 17x17
+    attention, what attention adds, LayerNorm, what the MLP adds.""",
+)
+
+# %% [markdown]
+# ### A second model, for colour (3 min)
+#
+# To look inside we want RGB patches and more than 16 of them: emoji, 32 x 32, drawn by five hands,
+# sorted into nine groups (faces, people, animals, food ...). With P = 4 there are 8 x 8 = 64
+# patches. We test on emoji none of whose drawings were trained on.
+
+# %%
+pictures = np.concatenate([emoji.images[s] for s in data.STYLES])
+concept = np.concatenate([emoji.concepts[s] for s in data.STYLES])
+group, held_out = emoji.groups[concept], emoji.held_out[concept]
+train_pictures, train_groups = pictures[~held_out], group[~held_out]
+test_pictures, test_groups = pictures[held_out], group[held_out]
+print(
+    train_pictures.shape,
+    test_pictures.shape,
+    f"largest group {np.bincount(test_groups).max() / len(test_groups):.1%}",
+)
+
+# %%
+EMOJI_STEPS = 300
+
+
+def emoji_model(seed):
+    minivit.manual_seed(seed)
+    return ViT(image=32, patch=4, channels=3, classes=9, width=64, layers=4, heads=4)
+
+
+emoji_models = []
+for seed in (0, 1, 2):
+    model = emoji_model(seed)
+    trainer = Trainer(
+        model,
+        AdamW(decay_groups(model, weight_decay=0.05), lr=2e-3),
+        Moved(train_pictures, train_groups, 32, most=4, seed=seed),
+        schedule=lambda step: warmup_cosine(step, EMOJI_STEPS, warmup=50),
+        clip=1.0,
+    )
+    trainer.run(EMOJI_STEPS)
+    emoji_models.append(model)
+scores = [accuracy(m, test_pictures, test_groups) for m in emoji_models]
+print("test accuracy:", ", ".join(f"{s:.1%}" for s in scores))
+
+# %% [markdown]
+# Half a minute of training each; the slide has 230 to 2,500 TPU-core-days for the paper's models.
+# Keep that in mind for what comes.
+
+# %% [markdown]
+# ## 6. Looking inside (15 min)
+#
+# The paper looks at three things in ViT-L/32 (section 4.5, Figure 7). We draw the same three, and
+# beside each what chance would give.
+#
+# ### Filters: what does the first matrix look for?
+#
+# A row of the projection is a filter: a patch-sized picture. The principal components of the
+# filters show which patterns the model tells apart. The paper's look like a basis for smooth
+# structure: stripes and blobs of growing frequency.
+#
+# **Predict, then run.** A weight starts as random noise and is moved by 300 small steps. What will
+# the components of the *trained* matrix look like?
+# <details><summary>Answer</summary>
+#
+# Like noise: most of the variance is still that of the start. So we also look at what training
+# *changed*, trained minus start, and there is structure.
+# </details>
+
+# %%
+start = emoji_model(seed=0).projection.weight.numpy()  # the same seed, the same start
+trained = emoji_models[0].projection.weight.numpy()
+raw = patchify(test_pictures, 4).reshape(-1, 48)
+rows = [
+    (title, *inspect.filter_components(weight, 4, 3))
+    for title, weight in [
+        ("the trained projection: components of its 64 filters", trained),
+        ("what training changed: trained minus start", trained - start),
+        ("for comparison: components of the raw patches, no model", raw),
+    ]
+]
+for title, _, share in rows:
+    print(f"{share[:3].sum():4.0%} of the variance in 3 of 48 components: {title}")
+
+# %%
+course.figure(
+    "F24",
+    plot.filters(rows),
+    alt="""Three rows of 4x4-pixel colour patterns with their share of variance: components of the
+    trained projection look like noise with even shares; those of what training changed, and those
+    of the raw patches, are smooth, with shares that fall fast.""",
+)
+
+# %% [markdown]
+# ### Positions: do they learn the 2-D layout? (claim C09)
+#
+# Tile (r, c) compares the position of that patch with all others, by the cosine of the angle
+# between them. Nothing told the model that the sequence is an image folded row by row. If it found
+# out, each tile is bright around its own place, and along its row and column.
+
+# %%
+similarity = {
+    "digits, 2x2 patches (seed 0)": inspect.position_similarity(
+        digit_models[0].position.numpy(), digit_models[0].grid
+    ),
+    "emoji, 4x4 patches (seed 0)": inspect.position_similarity(
+        emoji_models[0].position.numpy(), emoji_models[0].grid
+    ),
+}
+for tiles in similarity.values():
+    flat = tiles.reshape(tiles.shape[0] * tiles.shape[1], -1)
+    assert (flat.argmax(axis=1) == np.arange(len(flat))).all()  # most similar to itself
+    assert np.allclose(flat.diagonal(), 1)
+
+# %%
+course.figure(
+    "F25",
+    plot.position_tiles(list(similarity.items())),
+    alt="""Two grids of tiles, 4x4 for the digits and 8x8 for the emoji. In each tile the patch's
+    own place is brightest. For the emoji its neighbours are brighter than the rest; for the digits
+    no layout shows.""",
+)
+
+# %% [markdown]
+# A picture persuades too easily, so the claim gets a number. Two patches are neighbours if they
+# share an edge; half of the neighbours lie one above the other, far apart in the sequence. *r* is
+# the correlation of similarity with being neighbours, over all pairs. Is it more than chance?
+# Shuffle the patches 999 times and count how often r is as large: *p* (Mantel's test). The rule:
+#
+# - p ≤ 0.05 for all three seeds: **holds**; p ≥ 0.95 for all three: **does not hold** (the opposite
+#   is there); anything else: **not at this size**.
+# - The emoji decide, for they have an image's worth of patches; the digits are shown beside them.
+
+
+# %%
+def layout(model):
+    similarity = inspect.cosine_similarity(model.position.numpy()[0, 1:])
+    neighbours = inspect.patch_distances(model.grid) == 1
+    return inspect.mantel(similarity, neighbours)
+
+
+def verdict(p):
+    if max(p) <= 0.05:
+        return "holds"
+    return "does not hold" if min(p) >= 0.95 else "not at this size"
+
+
+r, p = zip(*(layout(m) for m in emoji_models))
+r_digits, p_digits = zip(*(layout(m) for m in digit_models))
+course.claim(
+    "C09",
+    verdict(p),
+    numbers={"r emoji": r, "p emoji": p, "r digits": r_digits, "p digits": p_digits},
+    seeds=[0, 1, 2],
+)
+
+# %% [markdown]
+# The digits are centred in a grid of 4 x 4: each patch has its own job, and a neighbour's is no
+# more alike than that of a patch far away. Emoji are moved by up to 4 pixels, a whole patch: what
+# was at one position is at its neighbour next time. It is the data that make neighbours alike.
+
+# %% [markdown]
+# ### Attention: how far does each head look? (claim C10)
+#
+# A head's mean attention distance: from each patch to the patches it attends to, in pixels,
+# weighted by the attention. Small: local, as a convolution. The slide's figure has heads of both
+# kinds in the first layers, and only far-looking ones in the last.
+#
+# **Predict, then run.** What distance has a head that looks everywhere alike, in a 32 x 32 image?
+# <details><summary>Answer</summary>
+#
+# About half of the image's side: 16.5 pixels, the mean distance of two patches.
+# </details>
+
+
+# %%
+@no_grad()
+def distances(models, images):
+    """(models, layers, heads), in pixels."""
+    result = []
+    for model in models:
+        maps = model.attention(Tensor(images))
+        assert all(np.allclose(a.sum(axis=-1), 1, atol=1e-4) for a in maps)  # rows sum to 1
+        far = [inspect.mean_attention_distance(a, model.grid, model.patch) for a in maps]
+        result.append(far)
+    return np.array(result)
+
+
+digit_images, emoji_images = digits.test_images[:128], test_pictures[:128]
+far = {
+    "digits, 8x8 pixels": (
+        distances(digit_models, digit_images),
+        distances([recipe(seed)[0] for seed in (0, 1, 2)], digit_images),  # before training
+        inspect.uniform_distance((4, 4), patch=2),
+    ),
+    "emoji, 32x32 pixels": (
+        distances(emoji_models, emoji_images),
+        distances([emoji_model(seed) for seed in (0, 1, 2)], emoji_images),
+        inspect.uniform_distance((8, 8), patch=4),
+    ),
+}
+
+# %%
+fig = plot.attention_distance([(name, *values) for name, values in far.items()])
+course.figure(
+    "F26",
+    fig,
+    alt="""Mean attention distance against layer, a dot for each head and seed, for digits and
+    emoji, before and after training. All dots stay within half a patch of the distance of a head
+    that looks everywhere alike; those of trained models are spread more.""",
+)
+
+# %% [markdown]
+# The rule, on the emoji. *Grows with depth*: the slope in pixels a layer, against 999 shuffles of
+# the heads over the layers; p ≤ 0.05 for all three seeds. *Some heads look far in the first layer*:
+# one looks at least as far as a head that looks everywhere alike. Both: holds; p ≥ 0.95 for all
+# seeds: does not hold; anything else: not at this size.
+
+# %%
+trained_far, _, uniform = far["emoji, 32x32 pixels"]
+slope, p = zip(*(inspect.depth_trend(d) for d in trained_far))
+slope_digits, p_digits = zip(*(inspect.depth_trend(d) for d in far["digits, 8x8 pixels"][0]))
+farthest = trained_far[:, 0].max(axis=1)  # in the first layer, of each seed
+found = verdict(p)
+if found == "holds" and farthest.min() < uniform:
+    found = "not at this size"
+course.claim(
+    "C10",
+    found,
+    numbers={
+        "slope emoji, px/layer": slope,
+        "p emoji": p,
+        "farthest head of layer 1, px": farthest,
+        "looks everywhere alike, px": uniform,
+        "slope digits, px/layer": slope_digits,
+        "p digits": p_digits,
+    },
+    seeds=[0, 1, 2],
+)
+
+# %% [markdown]
+# Half of the claim is cheap: an *untrained* head looks everywhere alike, so some look "far" in the
+# first layer before anything was learnt. What a ViT must learn is to look *near*. Read the axes:
+# all our heads lie within a fraction of a patch of each other; those of the slide, trained on
+# thousands of times more images, spread from one patch to the whole image.
+
+# %%
+for name, (trained, start, alike) in far.items():
+    first = f"{trained[:, 0].min() / alike:.2f} (untrained {start[:, 0].min() / alike:.2f})"
+    print(f"{name}: the nearest-looking head of layer 1 looks {first} times as far as alike")
+
+# %% [markdown]
+# ### Which patches was the class read from?
+#
+# Multiply the attention of all layers, with the residual connection as an identity: *rollout*
+# (Abnar and Zuidema 2020). It is a summary of the weights, not an explanation: values and MLPs play
+# no part.
+
+# %%
+six = digits.test_images[:6]
+rollout = inspect.attention_rollout(digit_models[0].attention(Tensor(six)))
+assert np.allclose(rollout.sum(axis=-1), 1)
+titles = [
+    f"a {label}, read as {found}"
+    for label, found in zip(digits.test_labels, predict(digit_models[0], six).argmax(axis=1))
+]
+plot.show(
+    plot.rollout(six, rollout[:, 0, 1:], digit_models[0].grid, titles),
+    alt="Six digits, and below each the share that each of its 4x4 patches has in the class token.",
+)
+
+# %% [markdown]
+# *For who wants more: paper, section 4.5 and Figure 7; appendix D.7 on attention distance.*
+
+# %% [markdown]
+# ## Check yourself
+#
+# **1.** An image of 384 x 384 goes into ViT-L/16. How long is the sequence, and which of the learnt
+# arrays does not fit any more?
+# <details><summary>Answer</summary>
+#
+# (384/16)² + 1 = 577 tokens. The positions: there are 197. They are interpolated on the 2-D grid,
+# the one place where someone tells ViT that its input is an image (paper, section 3.2).
+# </details>
+#
+# **2.** Somebody normalises with `x.mean(axis=0)` for x of shape (N, D). The shapes all fit. What
+# goes wrong?
+# <details><summary>Answer</summary>
+#
+# Each feature is normalised over the tokens of the image: what the patches have in common is
+# removed, and a token's result depends on the others. On the slide "column-wise" is right, for
+# there a token is a column.
+# </details>
+#
+# **3.** Position embeddings show the layout for emoji and not for digits. Is that a property of
+# ViT?
+# <details><summary>Answer</summary>
+#
+# No: of what the data ask for. Nothing in ViT prefers neighbours; a layout is learnt where treating
+# neighbours alike lowers the loss. That is what "lack of inductive bias" means. A convolution has
+# it built in.
+# </details>

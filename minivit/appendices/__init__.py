@@ -1,0 +1,1 @@
+"""Appendices: what stands around the chapters and is used by none of them."""

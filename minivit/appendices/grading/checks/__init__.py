@@ -1,0 +1,1 @@
+"""One module an exercise; each names its description EXERCISE."""

@@ -1,0 +1,92 @@
+"""What the student reads: one line a property, the smallest failing input, and the points."""
+
+import textwrap
+from pathlib import Path
+
+WIDTH = 96
+MARKS = {"pass": "pass", "fail": "FAIL", "todo": "todo", "waiting": "-"}
+
+
+def results_path(folder, exercise):
+    """Where results lie: `runs/NN_function.json` beside the student's file."""
+    number = getattr(exercise, "number", None) or exercise.exercise
+    return Path(folder, "runs", f"{number:02d}_{exercise.function}.json")
+
+
+def report(verdict):
+    """The text for one verdict."""
+    lines = [f"Exercise {verdict.exercise}, {verdict.title}: {verdict.where}", ""]
+    if verdict.trouble:
+        lines += [*_wrap(verdict.trouble, ""), ""]
+    said = {}  # text -> number of the first property that failed with it
+    for number, o in enumerate(verdict.outcomes, 1):
+        points = f"{o.points:g}/{o.max_points:g}"
+        lines.append(f"{MARKS[o.status]:5}{number}  {o.title}  ({points})")
+        if o.status == "todo" or not o.sentence:
+            continue
+        if o.sentence in said:
+            lines += [f"        the same as in {said[o.sentence]}"]
+            continue
+        said[o.sentence] = number
+        lines += _details(o)
+    todo = {o.sentence for o in verdict.outcomes if o.status == "todo"}
+    lines += [""] + [line for text in sorted(todo) for line in [*_wrap(text, ""), ""]]
+    if verdict.printed.strip():
+        lines += ["Your code printed (this costs nothing):"]
+        lines += [f"    {line[:WIDTH]}" for line in verdict.printed.strip().split("\n")[:5]] + [""]
+    lines.append(
+        f"Public checks passed: {verdict.passed}/{len(verdict.outcomes)}, "
+        f"points: {verdict.points:g}/{verdict.max_points:g}. Grading runs more inputs than these."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _details(outcome):
+    lines = []
+    for part in outcome.sentence.split("\n"):
+        lines += _wrap(part, "        ")
+    if outcome.mistake:
+        lines += _wrap(f"known mistake: {outcome.mistake}", "        ")
+    if outcome.inputs:
+        lines.append("        the smallest input found that shows it:")
+        lines += [_assign(name, text, 12) for name, text in outcome.inputs.items()]
+    if outcome.expected:
+        lines += [
+            f"        expected {outcome.name}:",
+            _indent(outcome.expected, 12),
+            f"        got {outcome.name}:",
+            _indent(outcome.got, 12),
+        ]
+    return lines
+
+
+def _wrap(text, indent):
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _indent(text, by):
+    return textwrap.indent(text, " " * by)
+
+
+def _assign(name, text, by):
+    """`name = text`, where the further lines of an array stay under its first."""
+    head = " " * by + f"{name} = "
+    return head + text.replace("\n", "\n" + " " * len(head))
+
+
+def progress(exercises, verdicts):
+    """A line for each exercise: points and checks where it was tried (a Verdict), else dashes."""
+    lines = [f"{'Exercise':44}{'Points':>10}{'Public checks':>16}"]
+    total = 0
+    for exercise in exercises:
+        verdict = verdicts.get(exercise.number)
+        points, checks = "-", "-"
+        if verdict is not None:
+            total += verdict.points
+            points = f"{verdict.points:g}"
+            checks = f"{verdict.passed}/{len(verdict.outcomes)}"
+        name = f"{exercise.number}  {exercise.title}"
+        lines.append(f"{name:44}{points + '/' + format(exercise.points, 'g'):>10}{checks:>16}")
+    full = f"{total:g}/{sum(e.points for e in exercises):g}"
+    lines.append(f"{'all':44}{full:>10}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,235 @@
+"""Calls a student's function in another process, and kills that process when it takes too long.
+
+A call is answered in two steps, the value and then the gradients, so that an endless loop in a
+backward pass leaves the forward pass its points. The same call is asked once: its answer is kept,
+which makes a verdict the same twice however the function behaves, and a hang cost its time once.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from minivit.appendices.grading import child
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use. Seconds are the processor's, or twice as many of waiting."""
+
+    call: float = 1.5  # seconds for one forward or one backward pass; a quarter after a hang
+    load: float = 5.0  # seconds for running the file, once per process
+    cpu: int = 60  # seconds of processor time of one process
+    memory: int = 4 << 30  # bytes of address space (NumPy's libraries take about 1 GiB of it)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why there is no answer.
+
+    `kind` is "todo" (a stub was reached), "load" (no function to call), "exception" (the student's
+    code raised, or returned something that is no answer), "time" or "died".
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass
+class Answer:
+    """What the student's function made of one input."""
+
+    value: object = None  # y
+    gradients: list | None = None  # what vjp(g) returned
+    after: list | None = None  # the arguments, and g, as the function left them
+    trouble: Trouble | None = None
+    steps: int = 0  # 1 when there is a value, 2 when there are gradients
+
+
+@dataclass
+class Student:
+    """A student's function, in a process of its own. Use as a context manager."""
+
+    cells: list  # (label, first line, text) of each piece of code, in order
+    name: str
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self):
+        self._process = None
+        self._answers = {}
+        self._unusable = None  # the Trouble that makes every further call pointless
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._hung = False
+        self.asked = 0  # calls that were not answered from memory
+        self.printed = ""  # by the file itself, or in the first call that printed
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stop()
+        self._folder.cleanup()
+
+    def call(self, inputs, g=None, gradients=0):
+        """`function(*inputs)`, then `vjp(g)` where there is a `g`: an Answer.
+
+        Where `gradients` is not 0, the function must return (value, vjp).
+        """
+        key = repr([(a.dtype.str, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a
+                    for a in [*inputs, g]])  # fmt: skip
+        if key not in self._answers:
+            self._answers[key] = self._ask(list(inputs), g, gradients)
+        return self._answers[key]
+
+    def _ask(self, inputs, g, gradients):
+        answer = Answer()
+        self.asked += 1
+        if self._process is None and self._unusable is None:
+            self._start()
+        if self._unusable is not None:
+            answer.trouble = self._unusable
+            return answer
+        self._send({"inputs": inputs, "g": g, "gradients": gradients})
+        for key, who in (("value", self.name), ("gradients", "vjp")):
+            reply = self._reply(self.limits.call / 4 if self._hung else self.limits.call, who)
+            if isinstance(reply, dict):
+                self.printed = self.printed or str(reply.get("printed", ""))
+                if "error" in reply:
+                    reply = _trouble(reply["error"])
+                elif not _fits(reply, key, inputs, gradients if g is not None else 0):
+                    reply = self._die("died", f"the process of {who} sent something else")
+            if isinstance(reply, Trouble):
+                answer.trouble = reply
+                return answer
+            answer.steps += 1
+            answer.value = reply.get("value", answer.value)
+            answer.gradients = reply.get("gradients")
+            answer.after = reply.get("after")
+        return answer
+
+    def _start(self):
+        """A fresh interpreter that has run the student's file."""
+        folder = str(Path(np.__file__).parents[1])  # -I hides a NumPy of the user's own site
+        start = (
+            f"import runpy, sys; sys.path.append({folder!r}); "
+            f"runpy.run_path({child.__file__!r}, run_name='__main__')"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", start],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self._folder.name,
+            env=_environment(),
+            start_new_session=True,  # so that what it starts can be killed with it
+        )
+        self._replies = queue.Queue()
+        threading.Thread(target=_listen, args=(self._process, self._replies), daemon=True).start()
+        self._send({"cells": self.cells, "name": self.name,
+                    "memory": self.limits.memory, "seconds": self.limits.cpu})  # fmt: skip
+        reply = self._reply(self.limits.load, "your file, run from its first line,")
+        if isinstance(reply, dict):
+            self.printed = self.printed or str(reply.get("printed", ""))
+            reply = _trouble(reply["error"]) if reply.get("error") else None
+        self._unusable = reply
+
+    def _send(self, message):
+        with contextlib.suppress(OSError):  # a process that is gone is found when it is waited for
+            child.send(self._process.stdin, message)
+
+    def _reply(self, seconds, who):
+        """The next message, or the Trouble that came instead."""
+        clock = Stopwatch(self._process.pid)
+        while True:
+            try:
+                reply = self._replies.get(timeout=seconds)
+                break
+            except queue.Empty:
+                if clock.busy() >= seconds or clock.waited() >= 2 * seconds:
+                    self._hung = True
+                    return self._die("time", f"{who} did not end in time: an endless loop?")
+        if isinstance(reply, dict):
+            return reply
+        return self._die("died", f"{who} ended the Python process")
+
+    def _die(self, kind, text):
+        self._stop()
+        return Trouble(kind, text)
+
+    def _stop(self):
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+class Stopwatch:
+    """How long a process has been busy: on a full machine, less than we have waited for it."""
+
+    def __init__(self, pid):
+        self.stat = f"/proc/{pid}/stat"
+        self.start, self.used = time.monotonic(), self._used()
+
+    def waited(self):
+        return time.monotonic() - self.start
+
+    def busy(self):
+        """Seconds of processor time; without /proc, seconds."""
+        used = self._used()
+        return self.waited() if used is None or self.used is None else used - self.used
+
+    def _used(self):
+        try:
+            with open(self.stat) as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError, ValueError, AttributeError):
+            return None
+
+
+def _listen(process, replies):
+    """Put each message of the child into the queue; None when there will be no more."""
+    while True:
+        try:
+            reply = child.receive(process.stdout)
+        except Exception:  # the end, or bytes that are no message
+            replies.put(None)
+            return
+        replies.put(reply if isinstance(reply, dict) else None)
+
+
+def _fits(reply, key, inputs, gradients):
+    """Whether a reply has the parts of its step; a student's code may have written it."""
+    if key == "value":
+        return key in reply
+    parts = ((key, gradients), ("after", len(inputs) + 1))
+    return all(isinstance(reply.get(k), list) and len(reply[k]) == n for k, n in parts)
+
+
+def _trouble(error):
+    if isinstance(error, dict):
+        return Trouble(str(error.get("kind")), str(error.get("text"))[: 2 * child.PRINTED])
+    return Trouble("died", "the process sent something else")
+
+
+def _environment():
+    """No secrets of the judge's environment, one thread, and what Windows needs to start."""
+    kept = {k: os.environ[k] for k in ("PATH", "SYSTEMROOT", "TEMP", "TMP") if k in os.environ}
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return kept | dict.fromkeys(threads, "1")

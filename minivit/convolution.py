@@ -1,0 +1,82 @@
+"""Chapter 11. Convolution and pooling, for the networks that Transformers are compared with.
+
+Images are channels-last, (B, H, W, C), as on the slides (`I[n, h, w, c]`) and in Pillow. A
+convolution is patches times a matrix: every window becomes a row, and a Linear does the rest.
+"""
+
+from minivit import functions, nn, ops
+from minivit.errors import ShapeError
+from minivit.record import op
+
+
+def _offsets(x, size, stride):
+    """(i, j, slice): what cell (i, j) of all windows sees, each slice (B, H', W', C)."""
+    (kh, kw), (_, H, W, _) = size, x.shape
+    if H < kh or W < kw:
+        raise ShapeError(f"the window {size} is larger than the image {(H, W)} (with its padding)")
+    h, w = (H - kh) // stride + 1, (W - kw) // stride + 1
+    for i in range(kh):
+        for j in range(kw):
+            rows = slice(i, i + stride * (h - 1) + 1, stride)
+            columns = slice(j, j + stride * (w - 1) + 1, stride)
+            yield i, j, (slice(None), rows, columns)
+
+
+@op
+def unfold(xp, x, /, size, stride=1):
+    """Every window as a row: (B, H, W, C) -> (B, H', W', kh kw C).
+
+    A pixel that is in several windows receives the sum of their gradients.
+    """
+    kh, kw = size
+    cells = [x[where] for _, _, where in _offsets(x, size, stride)]
+    rows = xp.stack(cells, axis=3)  # (B, H', W', kh kw, C)
+
+    def vjp(g):
+        g = g.reshape(rows_shape)
+        dx = xp.zeros(x.shape, dtype=g.dtype)
+        for i, j, where in _offsets(x, size, stride):
+            dx[where] += g[:, :, :, i * kw + j]
+        return dx
+
+    rows_shape = rows.shape
+    return rows.reshape(*rows.shape[:3], kh * kw * x.shape[3]), vjp
+
+
+def conv2d(x, W, b=None, stride=1, padding=0):
+    """Cross-correlation: (B, H, W, C) with W (out, kh, kw, C) -> (B, H', W', out)."""
+    if x.ndim != 4 or W.ndim != 4 or x.shape[3] != W.shape[3]:
+        raise ShapeError(
+            f"conv2d: got images {x.shape} and a kernel {W.shape}, expected (B, H, W, C) and "
+            "(out, kh, kw, C) with the same C"
+        )
+    if padding:
+        x = ops.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    rows = unfold(x, W.shape[1:3], stride)  # (B, H', W', kh kw C)
+    return functions.linear(rows, W.reshape(W.shape[0], -1), b)
+
+
+def avg_pool2d(x, size, stride=None):
+    """The mean of each window: (B, H, W, C) -> (B, H', W', C). stride: size if not given."""
+    rows = unfold(x, (size, size), stride or size)
+    return rows.reshape(*rows.shape[:3], size * size, x.shape[3]).mean(axis=3)
+
+
+def max_pool2d(x, size, stride=None):
+    """The maximum of each window: (B, H, W, C) -> (B, H', W', C). stride: size if not given."""
+    rows = unfold(x, (size, size), stride or size)
+    return rows.reshape(*rows.shape[:3], size * size, x.shape[3]).max(axis=3)
+
+
+class Conv2d(nn.Module):
+    """A learned convolution on channels-last images; weight (out, k, k, in)."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True):
+        self.stride, self.padding = stride, padding
+        bound = (in_channels * kernel_size**2) ** -0.5
+        shape = (out_channels, kernel_size, kernel_size, in_channels)
+        self.weight = nn.Parameter(nn.uniform(shape, bound))
+        self.bias = nn.Parameter(nn.uniform((out_channels,), bound)) if bias else None
+
+    def forward(self, x):
+        return conv2d(x, self.weight, self.bias, self.stride, self.padding)

@@ -1,0 +1,22 @@
+"""Run a long run by its name: `python -m minivit.long NAME`; without a name, list them."""
+
+import importlib
+import pkgutil
+import sys
+
+from minivit import long
+
+
+def main(arguments):
+    names = [m.name for m in pkgutil.iter_modules(long.__path__) if not m.name.startswith("_")]
+    if not arguments or arguments[0] not in names:
+        print("usage: python -m minivit.long NAME\nlong runs:")
+        for name in names:
+            about = importlib.import_module(f"minivit.long.{name}").__doc__
+            print(f"  {name:14} {about.strip().splitlines()[0]}")
+        return 0 if not arguments else 2
+    return importlib.import_module(f"minivit.long.{arguments[0]}").main(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,107 @@
+"""BERT: an encoder that fills in masked tokens (Devlin et al. 2018).
+
+Post-LN layers without a mask (each token sees all), embeddings of token, position and segment, and
+a tied head. `<cls>` ([CLS]) collects the sequence for classification.
+"""
+
+import numpy as np
+
+from minivit import functions, nn, ops
+from minivit.errors import ShapeError
+from minivit.transformer import IGNORED, TransformerLayer, checked_ids
+
+
+class BERT(nn.Module):
+    """Token ids (B, N) to logits over the vocabulary (B, N, V).
+
+    mask (B, N): True = a real token, False = padding. segments (B, N): 0 or 1, which of two
+    sentences. std: of the initialisation, a truncated normal; the paper's 0.02 is for its widths:
+    0.02 sqrt(768 / D) gives sums over D terms the same spread.
+    """
+
+    def __init__(
+        self, vocabulary, context=512, width=128, layers=4, heads=4, hidden=None, dropout=0.1,
+        eps=1e-12, activation="gelu", std=0.02,
+    ):  # fmt: skip
+        self.vocabulary, self.context, self.activation = vocabulary, context, activation
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(context, width)
+        self.segments = nn.Embedding(2, width)
+        self.norm = nn.LayerNorm(width, eps)
+        self.drop = nn.Dropout(dropout)
+        self.layers = [
+            TransformerLayer(width, heads, hidden, "post", activation, eps, dropout)
+            for _ in range(layers)
+        ]
+        self.pooler = nn.Linear(width, width)
+        self.head = nn.Linear(width, width)
+        self.head_norm = nn.LayerNorm(width, eps)
+        self.head_bias = nn.Parameter(np.zeros(vocabulary, np.float32))
+        for name, p in self.named_parameters():
+            if p.ndim == 2:
+                p.assign(nn.truncated_normal(p.shape, std))
+            elif name.endswith("bias"):
+                p.data[...] = 0
+
+    def hidden(self, ids, mask=None, segments=None):
+        """The states after the last layer: (B, N) -> (B, N, D)."""
+        ids = checked_ids("BERT", ids, self.context)
+        x = self.tokens(ids) + self.positions(np.arange(ids.shape[1]))
+        x = x + (self.segments.weight[0] if segments is None else self.segments(segments))
+        x = self.drop(self.norm(x))
+        for layer in self.layers:
+            x = layer(x, mask=padding_mask(mask, ids.shape))
+        return x
+
+    def pooled(self, ids, mask=None, segments=None):
+        """The sequence as one vector, tanh(W h_cls + b): (B, N) -> (B, D)."""
+        return ops.tanh(self.pooler(self.hidden(ids, mask, segments)[:, 0]))
+
+    def forward(self, ids, mask=None, segments=None):
+        return self.vocabulary_logits(self.hidden(ids, mask, segments))
+
+    def vocabulary_logits(self, h):
+        """Which token stood where the output embedding is h: (..., D) -> (..., V)."""
+        approximate = "tanh" if self.activation == "gelu_tanh" else "none"
+        h = self.head_norm(functions.gelu(self.head(h), approximate=approximate))
+        return functions.linear(h, self.tokens.weight, self.head_bias)
+
+    def loss(self, inputs, labels, mask=None, segments=None):
+        """The mean of -log p(label) over the chosen tokens; `mask_tokens` makes inputs and labels.
+
+        The head, the largest matrix, is applied to the chosen tokens only.
+        """
+        h = self.hidden(inputs, mask, segments)
+        labels = np.reshape(labels, -1)
+        chosen = np.flatnonzero(labels != IGNORED)  # places in (B N)
+        h = functions.embedding(h.reshape(-1, h.shape[-1]), chosen)  # rows: (B N, D) -> (n, D)
+        return functions.cross_entropy_loss(self.vocabulary_logits(h), labels[chosen])
+
+
+def padding_mask(mask, shape):
+    """(B, N), True = a real token -> (B, 1, 1, N), which keys may be attended to."""
+    if mask is None:
+        return None
+    mask = mask if hasattr(mask, "shape") else np.asarray(mask)
+    if mask.shape != tuple(shape):
+        raise ShapeError(f"the padding mask has shape {mask.shape}, the ids {shape}")
+    return mask[:, None, None, :]
+
+
+def mask_tokens(ids, rng, mask_id, vocabulary, special=(), share=0.15, mask=None):
+    """Choose `share` of each row's tokens (at least one) and hide them: (inputs, labels).
+
+    Of those chosen 80% become `mask_id`, 10% a random token and 10% stay; labels hold the original
+    there and -100 elsewhere. Tokens in `special` and padding (mask False) are never chosen.
+    """
+    ids = np.asarray(ids)
+    eligible = ~np.isin(ids, list(special))
+    if mask is not None:
+        eligible &= mask
+    n = np.maximum(1, np.round(share * eligible.sum(axis=1)))[:, None]
+    order = np.argsort(np.argsort(np.where(eligible, rng.random(ids.shape), 2.0), axis=1), axis=1)
+    chosen = (order < n) & eligible
+    how = rng.random(ids.shape)
+    inputs = np.where(chosen & (how < 0.8), mask_id, ids)
+    inputs = np.where(chosen & (how >= 0.9), rng.integers(0, vocabulary, ids.shape), inputs)
+    return inputs, np.where(chosen, ids, IGNORED)

@@ -1,0 +1,173 @@
+"""Image GPT: a GPT-2 that reads pixels (Chen et al., "Generative Pretraining from Pixels", 2020).
+
+An image is a sequence of palette ids in raster order; the model knows nothing of rows and columns.
+Differences from GPT-2, all from the released code: the norm has no mean and no bias, no Linear has
+a bias, the activation is x sigmoid(1.702 x), the output table is its own and starts at zero, and
+the input is shifted by a start vector, so that every pixel is predicted, the first one too.
+"""
+
+import math
+
+import numpy as np
+
+from minivit import functions, generation, nn, ops
+from minivit.attention import KVCache
+from minivit.errors import RangeError, ShapeError
+from minivit.record import no_grad
+from minivit.tensor import Tensor
+from minivit.transformer import IGNORED, TransformerLayer, check_length
+
+# name: (layers, width, heads, pixels); XL's heads were not published: 64 numbers a head, as S
+SIZES = {
+    "S": (24, 512, 8, 32 * 32),
+    "M": (36, 1024, 8, 32 * 32),
+    "L": (48, 1536, 16, 32 * 32),
+    "XL": (60, 3072, 48, 64 * 64),
+}
+
+
+class ImageGPT(nn.Module):
+    """Palette ids (B, N) to logits (B, N, colours).
+
+    forward: autoregressive, logits[:, i] for pixel i given the pixels before it. fill: BERT's
+    objective, logits for every pixel given all that are not hidden. norm: "pre", or "post" for the
+    order of the original Transformer.
+    """
+
+    def __init__(self, colours=512, pixels=1024, width=512, layers=24, heads=8, norm="pre"):
+        self.colours, self.pixels = colours, pixels
+        self.wte = nn.Embedding(colours, width)
+        self.wpe = nn.Embedding(pixels, width)
+        self.sos = nn.Parameter(nn.normal((width,), 0.02))
+        how = dict(norm=norm, activation="quick_gelu", layer_norm=nn.RMSNorm, bias=False)
+        self.layers = [TransformerLayer(width, heads, **how) for _ in range(layers)]
+        self.norm = nn.RMSNorm(width)
+        self.head = nn.Linear(width, colours, bias=False)
+        self._initialise(width, layers)
+
+    def _initialise(self, D, L):
+        std = {
+            "wte.weight": 0.02, "wpe.weight": 0.01, "head.weight": 0.0, "mlp.fc1.weight": 0.02,
+            "mlp.fc2.weight": 0.02, "attn.in_proj_weight": 1 / math.sqrt(D),
+            "attn.out_proj.weight": 1 / math.sqrt(D * L),
+        }  # fmt: skip
+        for name, p in self.named_parameters():
+            for ending, s in std.items():
+                if name.endswith(ending):
+                    p.assign(nn.normal(p.shape, s))
+
+    def shifted(self, ids):
+        """[sos, x_0, ..., x_(n-2)]: position i holds the pixel before i. (B, N) -> (B, N, D)."""
+        B, N = self._shape(ids)
+        start = ops.broadcast_to(self.sos, (B, 1, self.sos.shape[0]))
+        x = ops.concatenate([start, self.wte(ids[:, :-1])], axis=1) if N > 1 else start
+        return x + self.wpe(np.arange(N))
+
+    def forward(self, ids):
+        return self.head(self.norm(self.states(self.shifted(ids), causal=True)[-1]))
+
+    def fill(self, ids, hidden):
+        """Logits (B, N, colours) given the pixels that are not hidden; hidden (B, N) boolean."""
+        return self.head(self.norm(self.states(self.visible(ids, hidden), causal=False)[-1]))
+
+    def visible(self, ids, hidden=None):
+        """BERT's input: no start vector, no shift. A hidden pixel's vector is zero (there is no
+        mask token); its position stays. (B, N) -> (B, N, D)."""
+        B, N = self._shape(ids)
+        x = self.wte(ids)
+        if hidden is not None:
+            shown = ~self._checked_hidden(hidden, (B, N))[:, :, None]
+            x = x * Tensor(shown.astype(self.sos.dtype), device=self.sos.device)
+        return x + self.wpe(np.arange(N))
+
+    def states(self, x, causal):
+        """The residual stream before each layer and after the last: L + 1 tensors (B, N, D)."""
+        states = [x]
+        for layer in self.layers:
+            states.append(layer(states[-1], causal=causal))
+        return states
+
+    def features(self, ids, causal=True, hidden=None):
+        """What the linear probes read: the normed input of every layer, and the final norm,
+        averaged over the sequence: L + 1 tensors (B, D). causal=False: BERT's input."""
+        if causal and hidden is not None:
+            raise RangeError("features: causal=True has no hidden pixels; causal=False hides them")
+        x = self.shifted(ids) if causal else self.visible(ids, hidden)
+        norms = [layer.ln_1 for layer in self.layers] + [self.norm]
+        return [norm(x).mean(axis=1) for norm, x in zip(norms, self.states(x, causal))]
+
+    def _shape(self, ids):
+        if np.ndim(ids) != 2 or not np.shape(ids)[1]:
+            raise ShapeError(f"ImageGPT: got ids of shape {np.shape(ids)}, expected (B, N), N >= 1")
+        check_length("ImageGPT", np.shape(ids)[1], self.pixels)
+        return np.shape(ids)
+
+    @staticmethod
+    def _checked_hidden(hidden, shape):
+        hidden = np.asarray(hidden)
+        if hidden.dtype != bool or hidden.shape != shape:
+            raise ShapeError(
+                f"ImageGPT: hidden is {hidden.dtype} of shape {hidden.shape}; expected booleans of "
+                f"the ids' shape {shape}, True = this pixel is not seen"
+            )
+        return hidden
+
+    def loss(self, ids):
+        """Autoregressive: the mean over all pixels of -log p(x_i | x_0 .. x_(i-1)), in nats."""
+        return functions.cross_entropy_loss(self(ids), ids)
+
+    def bert_loss(self, ids, hidden):
+        """BERT: the mean of -log p(x_i | visible pixels) over the hidden pixels."""
+        return functions.cross_entropy_loss(self.fill(ids, hidden), np.where(hidden, ids, IGNORED))
+
+    def generate(self, ids, steps, **how):
+        """Stream the pixels after ids (B, n), n may be 0: yields (ids (B,), probabilities (B, V)).
+
+        how: temperature, top_k, top_p, seed (minivit.generation.generate).
+        """
+        ids = np.asarray(ids)
+        if ids.ndim != 2:
+            raise ShapeError(f"generate: got ids of shape {ids.shape}, expected (B, n)")
+        check_length("generate", ids.shape[1] + steps, self.pixels)
+        caches = [KVCache(self.pixels) for _ in self.layers]
+
+        @no_grad()
+        def next_logits(drawn):
+            if drawn is None:  # the prompt: position n predicts the first new pixel
+                x = self.shifted(np.concatenate([ids, np.zeros((len(ids), 1), ids.dtype)], axis=1))
+            else:
+                x = self.wte(drawn[:, None]) + self.wpe(np.array([caches[0].length]))
+            for layer, cache in zip(self.layers, caches):
+                x = layer(x, causal=True, cache=cache)
+            return self.head(self.norm(x[:, -1])).numpy()
+
+        return generation.generate(next_logits, len(ids), steps, **how)
+
+    def complete(self, ids, pixels=None, progress=False, **how):
+        """The rest of the image: ids (B, n) -> (B, pixels). n = 0 samples whole images."""
+        from tqdm.auto import tqdm
+
+        ids = np.asarray(ids)
+        steps = (pixels or self.pixels) - ids.shape[1]
+        check_length("complete", ids.shape[1], pixels or self.pixels)
+        bar = tqdm(self.generate(ids, steps, **how), "", steps, disable=not progress, unit="pixel")
+        drawn = [tokens for tokens, _ in bar]
+        return np.concatenate([ids, np.stack(drawn, axis=1)], axis=1) if drawn else ids
+
+
+def image_gpt(name):
+    """A published size: "S" (76M parameters), "M" (455M), "L" (1.4B) or "XL" (6.8B)."""
+    return ImageGPT(512, *_published(name))
+
+
+def _published(name):
+    if name not in SIZES:
+        raise RangeError(f"image_gpt: got {name!r}, expected one of {list(SIZES)}")
+    layers, width, heads, pixels = SIZES[name]
+    return pixels, width, layers, heads
+
+
+def count_parameters(name, pixels=None):
+    """The parameters of a published size from its shapes alone, without allocating."""
+    context, D, L, _ = _published(name)
+    return L * (12 * D * D + 2 * D) + D + (pixels or context) * D + 2 * 512 * D + D

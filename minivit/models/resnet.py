@@ -1,0 +1,165 @@
+"""ResNets: the plain one that ViT is compared with, and CLIP's.
+
+Channels-last images (B, H, W, C). BatchNorm keeps running statistics, which are not parameters but
+belong to the state.
+"""
+
+import numpy as np
+
+from minivit import functions, nn, ops
+from minivit.attention import dot_product_attention
+from minivit.convolution import Conv2d, avg_pool2d
+from minivit.errors import ShapeError
+
+
+class BatchNorm2d(nn.Module):
+    """(x - mean) / sqrt(var + eps) * weight + bias, statistics over batch, height and width
+    (Ioffe & Szegedy 2015); in eval mode those that training has averaged."""
+
+    def __init__(self, channels, eps=1e-5, momentum=0.1):
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(np.ones(channels, np.float32))
+        self.bias = nn.Parameter(np.zeros(channels, np.float32))
+        self.running_mean = nn.Buffer(np.zeros(channels, np.float32))
+        self.running_var = nn.Buffer(np.ones(channels, np.float32))
+
+    def forward(self, x):
+        if not self.training:
+            scale = self.weight / (self.running_var + self.eps).sqrt()  # (C,)
+            return x * scale + (self.bias - self.running_mean * scale)
+        n = x.size // x.shape[-1]
+        mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+        for running, now in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
+            running.data[...] += self.momentum * (now.data - running.data)
+        return (x - mean) * (self.weight / (var + self.eps).sqrt()) + self.bias
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al. 2015)."""
+
+    def __init__(self, channels_in, channels, stride):
+        self.conv1 = Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
+        self.bn1 = BatchNorm2d(channels)
+        self.conv2 = Conv2d(channels, channels, 3, 1, padding=1, bias=False)
+        self.bn2 = BatchNorm2d(channels)
+        self.shortcut = None
+        if stride != 1 or channels_in != channels:
+            self.shortcut = nn.Sequential(
+                Conv2d(channels_in, channels, 1, stride, bias=False), BatchNorm2d(channels)
+            )
+
+    def forward(self, x):
+        y = functions.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return functions.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+
+
+class ResNet(nn.Module):
+    """A small ResNet for small images: (B, H, W, C) -> (B, classes).
+
+    blocks: how many BasicBlocks at each width; width doubles and the side halves from one to the
+    next. The inductive bias that ViT lacks: locality and the same weights everywhere.
+    """
+
+    def __init__(self, channels=1, classes=10, width=16, blocks=(1, 1, 1)):
+        self.stem = Conv2d(channels, width, 3, 1, padding=1, bias=False)
+        self.bn = BatchNorm2d(width)
+        self.blocks, before = [], width
+        for i, n in enumerate(blocks):
+            for j in range(n):
+                self.blocks.append(BasicBlock(before, width << i, 2 if i and not j else 1))
+                before = width << i
+        self.head = nn.Linear(before, classes)
+
+    def features(self, images):
+        """The mean over all positions of the last feature map: (B, D)."""
+        x = functions.relu(self.bn(self.stem(images)))
+        for block in self.blocks:
+            x = block(x)
+        return x.mean(axis=(1, 2))
+
+    def forward(self, images):
+        return self.head(self.features(images))
+
+
+class Bottleneck(nn.Module):
+    """CLIP's: 1x1, 3x3, average pool where others stride (anti-aliasing), 1x1 to 4 times width."""
+
+    def __init__(self, channels_in, channels, stride):
+        out = 4 * channels
+        self.stride = stride
+        self.conv1 = Conv2d(channels_in, channels, 1, bias=False)
+        self.bn1 = BatchNorm2d(channels)
+        self.conv2 = Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = BatchNorm2d(channels)
+        self.conv3 = Conv2d(channels, out, 1, bias=False)
+        self.bn3 = BatchNorm2d(out)
+        self.bn3.weight.data[...] = 0  # each block starts as its shortcut
+        self.downsample = None
+        if stride > 1 or channels_in != out:
+            self.downsample = nn.Sequential(
+                Conv2d(channels_in, out, 1, bias=False), BatchNorm2d(out)
+            )
+
+    def forward(self, x):
+        y = functions.relu(self.bn1(self.conv1(x)))
+        y = functions.relu(self.bn2(self.conv2(y)))
+        if self.stride > 1:
+            y, x = avg_pool2d(y, self.stride), avg_pool2d(x, self.stride)
+        y = self.bn3(self.conv3(y))
+        return functions.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class AttentionPool(nn.Module):
+    """One attention step whose only query is the mean of all positions: (B, h, w, C) -> (B, E)."""
+
+    def __init__(self, side, channels, heads, out):
+        std = channels**-0.5
+        self.heads, self.side = heads, side
+        self.positional_embedding = nn.Parameter(nn.normal((side * side + 1, channels), std))
+        self.q_proj = nn.Linear(channels, channels)
+        self.k_proj = nn.Linear(channels, channels)
+        self.v_proj = nn.Linear(channels, channels)
+        self.c_proj = nn.Linear(channels, out)
+        for linear in (self.q_proj, self.k_proj, self.v_proj, self.c_proj):
+            linear.weight.assign(nn.normal(linear.weight.shape, std))
+
+    def forward(self, x):
+        B, h, w, C = x.shape
+        if h != self.side or w != self.side:
+            raise ShapeError(f"AttentionPool: got a map of {h} x {w}, expected side {self.side}")
+        x = x.reshape(B, h * w, C)
+        x = ops.concatenate([x.mean(axis=1, keepdims=True), x], axis=1)  # (B, 1 + h w, C)
+        x = x + self.positional_embedding
+        q, k, v = self.q_proj(x[:, :1]), self.k_proj(x), self.v_proj(x)
+        return self.c_proj(dot_product_attention(q, k, v, self.heads)[:, 0])
+
+
+class ModifiedResNet(nn.Module):
+    """CLIP's ResNet: a stem of three convolutions and an average pool, Bottlenecks that pool
+    instead of striding, and attention pooling: (B, H, W, 3) -> (B, E)."""
+
+    def __init__(self, image=224, width=64, layers=(3, 4, 6, 3), out=1024, channels=3, heads=None):
+        self.conv1 = Conv2d(channels, width // 2, 3, 2, padding=1, bias=False)
+        self.bn1 = BatchNorm2d(width // 2)
+        self.conv2 = Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
+        self.bn2 = BatchNorm2d(width // 2)
+        self.conv3 = Conv2d(width // 2, width, 3, padding=1, bias=False)
+        self.bn3 = BatchNorm2d(width)
+        self.layers, before = [], width
+        for i, n in enumerate(layers):
+            blocks = []
+            for j in range(n):
+                blocks.append(Bottleneck(before, width << i, 2 if i and not j else 1))
+                before = 4 * (width << i)
+            self.layers.append(nn.Sequential(*blocks))
+        side = image // (4 << (len(layers) - 1))
+        self.attnpool = AttentionPool(side, before, heads or before // 64, out)
+
+    def forward(self, images):
+        x = functions.relu(self.bn1(self.conv1(images)))
+        x = functions.relu(self.bn2(self.conv2(x)))
+        x = avg_pool2d(functions.relu(self.bn3(self.conv3(x))), 2)
+        for layer in self.layers:
+            x = layer(x)
+        return self.attnpool(x)

@@ -1,0 +1,167 @@
+"""The encoder-decoder Transformer (Vaswani et al. 2017): one sequence in, another out.
+
+The decoder's layers have an extra stage, cross-attention: queries from the decoder, keys and values
+from the encoder's output. Post-LN, as on the recap slide; one embedding for source, target and
+head.
+"""
+
+import contextlib
+import math
+
+import numpy as np
+
+from minivit import functions, generation, nn
+from minivit.attention import KVCache
+from minivit.errors import RangeError, ShapeError
+from minivit.models.bert import padding_mask
+from minivit.record import no_grad
+from minivit.tensor import Tensor
+from minivit.transformer import IGNORED, TransformerLayer, checked_ids, sinusoids
+
+
+class Seq2Seq(nn.Module):
+    """Source ids (B, N) and target ids (B, M) to next-token logits (B, M, V).
+
+    Masks (B, N), (B, M): True = a real token. `start` and `end` are the ids that bracket a target.
+    """
+
+    def __init__(
+        self, vocabulary, start, end, context=64, width=128, layers=2, heads=4, hidden=None,
+        dropout=0.1, activation="relu",
+    ):  # fmt: skip
+        self.vocabulary, self.context, self.start, self.end = vocabulary, context, start, end
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.embedding.weight.assign(nn.normal((vocabulary, width), width**-0.5))
+        self.table = sinusoids(context, width)  # fixed, not learnt
+        self.drop = nn.Dropout(dropout)
+        how = dict(hidden=hidden, norm="post", activation=activation, dropout=dropout)
+        self.encoder = [TransformerLayer(width, heads, **how) for _ in range(layers)]
+        self.decoder = [
+            TransformerLayer(width, heads, **how, cross_attention=True) for _ in range(layers)
+        ]
+
+    def embed(self, ids, start=0):
+        """Token vectors times sqrt(D), plus positions: (B, N) -> (B, N, D)."""
+        ids = checked_ids("Seq2Seq", ids, self.context, start)
+        x = self.embedding(ids) * math.sqrt(self.table.shape[1])
+        x = x + Tensor(self.table[start : start + ids.shape[1]], device=x.device)
+        return self.drop(x)
+
+    def encode(self, source, source_mask=None):
+        """The memory that the decoder attends to: (B, N) -> (B, N, D)."""
+        x = self.embed(source)
+        for layer in self.encoder:
+            x = layer(x, mask=padding_mask(source_mask, x.shape[:2]))
+        return x
+
+    def decode(self, target, memory, source_mask=None, caches=None):
+        """Logits of the token after each target token: (B, M) -> (B, M, V)."""
+        x = self.embed(target, caches[0].length if caches else 0)
+        if len(x) != len(memory):
+            raise ShapeError(f"Seq2Seq: got {len(x)} targets for {len(memory)} sources")
+        across = padding_mask(source_mask, memory.shape[:2])
+        for i, layer in enumerate(self.decoder):
+            cache = caches[i] if caches else None
+            x = layer(x, causal=True, cache=cache, memory=memory, memory_mask=across)
+        return functions.linear(x, self.embedding.weight)
+
+    def forward(self, source, target, source_mask=None):
+        return self.decode(target, self.encode(source, source_mask), source_mask)
+
+    def loss(self, source, target, source_mask=None, target_mask=None, label_smoothing=0.1):
+        """Teacher forcing: the decoder reads the true target and predicts each next token of it.
+
+        target (B, M) is bracketed, start ... end, and padded on the right where target_mask is
+        False: there is no loss.
+        """
+        target = checked_ids("Seq2Seq.loss", target, self.context + 1)
+        labels = target[:, 1:]
+        if target_mask is not None:
+            labels = np.where(np.asarray(target_mask)[:, 1:], labels, IGNORED)
+        logits = self(source, target[:, :-1], source_mask)
+        return functions.cross_entropy_loss(logits, labels, label_smoothing=label_smoothing)
+
+    @no_grad()
+    def alignment(self, source, target, source_mask=None):
+        """Where each target token looked in the source, last layer, mean of heads: (B, M, N)."""
+        with evaluating(self):
+            memory = self.encode(source, source_mask)
+            across = padding_mask(source_mask, memory.shape[:2])
+            x = self.embed(target)
+            for layer in self.decoder[:-1]:
+                x = layer(x, causal=True, memory=memory, memory_mask=across)
+            last = self.decoder[-1]
+            x = last.ln_1(x + last.attn(x, causal=True))
+            return last.cross.weights(x, memory, across).numpy().mean(axis=1)
+
+    @no_grad()
+    def greedy(self, source, source_mask=None, steps=None):
+        """The likeliest next token, again and again, for a whole batch: (B, N) -> B lists of ids.
+
+        The same as translate(row, beams=1) for every row, in one pass over the batch.
+        """
+        with evaluating(self):
+            memory = self.encode(source, source_mask)
+            B, caches = len(memory), [KVCache(self.context) for _ in self.decoder]
+
+            def next_logits(tokens):
+                tokens = np.full(B, self.start) if tokens is None else tokens
+                return self.decode(tokens[:, None], memory, source_mask, caches)[:, -1].numpy()
+
+            steps = self.context - 1 if steps is None else steps
+            how = dict(temperature=0, stop=(self.end,))
+            drawn = [t.tolist() for t, _ in generation.generate(next_logits, B, steps, **how)]
+        rows = [list(row) for row in zip(*drawn)]
+        return [row[: row.index(self.end)] if self.end in row else row for row in rows]
+
+    @no_grad()
+    def translate(self, source, beams=1, steps=None, length_penalty=0.6):
+        """The best target of one source sentence, ids (N,) -> list of ids without start and end.
+
+        Beam search keeps the `beams` likeliest beginnings; finished ones are compared by
+        log p / ((5 + length) / 6)^length_penalty (Wu et al. 2016, eq. 14). beams=1 is greedy.
+        """
+        source = np.asarray(source)
+        if source.ndim != 1 or not len(source):
+            raise ShapeError(f"translate: got shape {source.shape}, expected one sentence (N,)")
+        if beams < 1:
+            raise RangeError(f"translate: beams is {beams}, expected 1 (greedy) or more")
+        with evaluating(self):
+            return self._beam_search(self.encode(source[None]), beams, steps, length_penalty)
+
+    def _beam_search(self, memory, beams, steps, length_penalty):
+        tokens, scores = np.full((1, 1), self.start), np.zeros(1)
+        caches, finished = [KVCache(self.context) for _ in self.decoder], []
+        for length in range(1, (steps or self.context - 1) + 1):
+            wide = Tensor(np.repeat(memory.numpy(), len(tokens), axis=0), device=memory.device)
+            logits = self.decode(tokens[:, -1:], wide, caches=caches)[:, -1]
+            total = scores[:, None] + functions.log_softmax(logits).numpy()  # (beams, V)
+            best = np.argsort(-total, axis=None, kind="stable")[: 2 * beams]
+            rows, ids = np.unravel_index(best, total.shape)
+            keep = []
+            for place, (row, id, score) in enumerate(zip(rows, ids, total[rows, ids])):
+                if id == self.end:
+                    if place < beams:  # an end is not better than the beginnings that go on
+                        penalised = score / ((5 + length) / 6) ** length_penalty
+                        finished.append((penalised, [int(t) for t in tokens[row, 1:]]))
+                elif len(keep) < beams:
+                    keep.append((row, id, score))
+            if len(finished) >= beams:
+                break
+            rows = np.array([row for row, _, _ in keep])
+            scores = np.array([score for _, _, score in keep])
+            tokens = np.concatenate([tokens[rows], np.array([[id] for _, id, _ in keep])], axis=1)
+            for cache in caches:
+                cache.select(rows)
+        return max(finished)[1] if finished else [int(t) for t in tokens[0, 1:]]
+
+
+@contextlib.contextmanager
+def evaluating(model):
+    """Dropout is off inside of this block."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,265 @@
+"""Chapter 9. Module: weights with names, and the layers made of one function each.
+
+Names, arguments and initialisation are PyTorch's (`weight` of a Linear is (out, in)), so that a
+`state_dict` means the same on both sides. Weights are drawn on the host by `manual_seed`'s
+generator, whatever device they end up on.
+"""
+
+import math
+
+import numpy as np
+
+from minivit import backend, functions
+from minivit.errors import RangeError, ShapeError, StateError
+from minivit.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A Tensor that a Module owns and an optimizer changes."""
+
+    __slots__ = ()
+
+    def __init__(self, data):
+        super().__init__(data, requires_grad=True, device=backend.default_device())
+
+    def assign(self, values):
+        """Overwrite the values in place; `values` may be on the host."""
+        if np.shape(values) != self.shape:
+            raise ShapeError(f"assign: got shape {np.shape(values)}, expected {self.shape}")
+        self.data[...] = backend.to_device(np.asarray(values, self.dtype), self.device)
+        self.touch()
+
+
+class Buffer(Tensor):
+    """A Tensor that belongs to a Module's state but is not learnt (running statistics)."""
+
+    __slots__ = ()
+
+    def __init__(self, data):
+        super().__init__(data, device=backend.default_device())
+
+
+class Module:
+    """Something with parameters: its own, and those of the modules it holds.
+
+    What is assigned to an attribute is found again by walking the attributes, lists and dicts of
+    modules included; there is nothing to register. Subclasses write `__init__` and `forward`.
+    """
+
+    training = True
+
+    def __call__(self, *inputs, **options):
+        return self.forward(*inputs, **options)
+
+    def _children(self):
+        """(name, Parameter, Buffer or Module) in the order of assignment."""
+        for name, value in vars(self).items():
+            if isinstance(value, (Parameter, Buffer, Module)):
+                yield name, value
+            elif isinstance(value, (list, tuple, dict)):
+                pairs = value.items() if isinstance(value, dict) else enumerate(value)
+                for key, item in pairs:
+                    if isinstance(item, (Parameter, Buffer, Module)):
+                        yield f"{name}.{key}", item
+
+    def named_tensors(self, prefix=""):
+        """(dotted name, Parameter or Buffer), each once, under its first name."""
+        seen = set()
+        for name, tensor in self._all_tensors(prefix):
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield name, tensor
+
+    def _all_tensors(self, prefix):
+        for name, value in self._children():
+            if isinstance(value, Module):
+                yield from value._all_tensors(f"{prefix}{name}.")
+            else:
+                yield prefix + name, value
+
+    def named_parameters(self, prefix=""):
+        """(dotted name, Parameter), each once, under its first name."""
+        return ((n, p) for n, p in self.named_tensors(prefix) if isinstance(p, Parameter))
+
+    def parameters(self):
+        """Every parameter, once."""
+        return (p for _, p in self.named_parameters())
+
+    def modules(self):
+        """This module and all modules inside of it."""
+        yield self
+        for _, value in self._children():
+            if isinstance(value, Module):
+                yield from value.modules()
+
+    def count_parameters(self):
+        """How many numbers are learnt."""
+        return sum(p.size for p in self.parameters())
+
+    def train(self, mode=True):
+        """Switch dropout on (or off)."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        """Switch dropout off."""
+        return self.train(False)
+
+    def requires_grad_(self, wanted=True):
+        """Freeze (False) or thaw all parameters."""
+        for p in self.parameters():
+            p.requires_grad = wanted
+        return self
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        for p in self.parameters():
+            p.grad = None
+
+    def to(self, device):
+        """Move every parameter (and its gradient) to "cpu" or "cuda", in place."""
+        for _, p in self.named_tensors():
+            p.data = backend.to_device(p.data, device)
+            if p.grad is not None:
+                p.grad = backend.to_device(p.grad, device)
+        return self
+
+    def state_dict(self):
+        """{dotted name: NumPy array}, row-major copies on the host."""
+        return {name: np.array(p.numpy(), order="C") for name, p in self.named_tensors()}
+
+    def load_state_dict(self, state, strict=True):
+        """Copy `state` into the parameters. Names or shapes that do not fit: StateError, which
+        lists them all, and nothing is changed. strict=False takes what is there."""
+        own = dict(self.named_tensors())
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
+        misshaped = [
+            f"{name}: file {tuple(np.shape(state[name]))}, model {p.shape}"
+            for name, p in own.items()
+            if name in state and np.shape(state[name]) != p.shape
+        ]
+        if misshaped or (strict and (missing or unexpected)):
+            raise StateError(
+                f"load_state_dict: the state is of another architecture than this "
+                f"{type(self).__name__}."
+                + _listed("missing", missing if strict else [])
+                + _listed("unexpected", unexpected if strict else [])
+                + _listed("another shape", misshaped)
+            )
+        for name, p in own.items():
+            if name in state:
+                host = np.asarray(state[name], dtype=p.dtype)
+                p.data[...] = backend.to_device(host, p.device)
+                p.touch()
+
+
+def _listed(title, names):
+    shown = names[:8] + ([f"... and {len(names) - 8} more"] if len(names) > 8 else [])
+    return f"\n  {title} ({len(names)}): " + ", ".join(shown) if names else ""
+
+
+def normal(shape, std):
+    """float32 numbers from N(0, std^2)."""
+    return (backend.host_generator().standard_normal(shape) * std).astype(np.float32)
+
+
+def truncated_normal(shape, std):
+    """float32 numbers from N(0, std^2), drawn again until within 2 std (BERT, ViT ports)."""
+    x = backend.host_generator().standard_normal(shape)
+    while (far := np.abs(x) > 2).any():
+        x[far] = backend.host_generator().standard_normal(int(far.sum()))
+    return (x * std).astype(np.float32)
+
+
+def uniform(shape, bound):
+    """float32 numbers from [-bound, bound)."""
+    return backend.host_generator().uniform(-bound, bound, shape).astype(np.float32)
+
+
+def xavier_uniform(out_features, in_features):
+    """Glorot & Bengio 2010: U(-a, a) with a = sqrt(6 / (in + out))."""
+    return uniform((out_features, in_features), math.sqrt(6 / (in_features + out_features)))
+
+
+class Linear(Module):
+    """y = x W^T + b on the last axis: (..., in_features) -> (..., out_features)."""
+
+    def __init__(self, in_features, out_features, bias=True):
+        bound = 1 / math.sqrt(in_features)
+        self.weight = Parameter(uniform((out_features, in_features), bound))
+        self.bias = Parameter(uniform((out_features,), bound)) if bias else None
+
+    def forward(self, x):
+        return functions.linear(x, self.weight, self.bias)
+
+
+class LayerNorm(Module):
+    """y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias over the last axis."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        self.eps = eps
+        self.weight = Parameter(np.ones(normalized_shape, np.float32))
+        self.bias = Parameter(np.zeros(normalized_shape, np.float32))
+
+    def forward(self, x):
+        return functions.layer_norm(x, self.weight, self.bias, eps=self.eps)
+
+
+class RMSNorm(Module):
+    """y = x / sqrt(mean(x^2) + eps) * weight over the last axis."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        self.eps = eps
+        self.weight = Parameter(np.ones(normalized_shape, np.float32))
+
+    def forward(self, x):
+        return functions.rms_norm(x, self.weight, eps=self.eps)
+
+
+class Embedding(Module):
+    """A table of num_embeddings vectors: ids (...) -> (..., embedding_dim)."""
+
+    def __init__(self, num_embeddings, embedding_dim):
+        self.weight = Parameter(normal((num_embeddings, embedding_dim), 1.0))
+
+    def forward(self, ids):
+        return functions.embedding(self.weight, ids)
+
+
+class Dropout(Module):
+    """Zero each element with probability p, in training only."""
+
+    def __init__(self, p=0.5):
+        if not 0 <= p < 1:
+            raise RangeError(f"Dropout: p is {p}, expected 0 <= p < 1")
+        self.p = p
+
+    def forward(self, x):
+        return functions.dropout(x, p=self.p, training=self.training)
+
+
+class GELU(Module):
+    """x Phi(x); approximate: "none", "tanh" or "quick"."""
+
+    def __init__(self, approximate="none"):
+        self.approximate = approximate
+
+    def forward(self, x):
+        return functions.gelu(x, approximate=self.approximate)
+
+
+class Sequential(Module):
+    """One module after the other."""
+
+    def __init__(self, *modules):
+        self.modules_ = list(modules)
+
+    def _children(self):
+        yield from ((str(i), m) for i, m in enumerate(self.modules_))
+
+    def forward(self, x):
+        for module in self.modules_:
+            x = module(x)
+        return x

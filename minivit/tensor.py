@@ -1,0 +1,312 @@
+"""Chapter 2. Tensor: an array that remembers how it was made.
+
+This chapter knows no operation. An op (next chapter) hands it a value, the operands, and a vjp: a
+function that pulls a gradient of the value back to gradients of the operands. The rest is a walk:
+newest node first, each vjp once, the gradients that reach one tensor by several ways summed.
+
+"How gradients flow" is here, without calculus; "what each derivative is" is in ops.py and
+functions.py, without a graph.
+"""
+
+from itertools import count
+from operator import attrgetter
+
+import numpy as np
+
+from minivit import backend
+from minivit.errors import DeviceError, DtypeError, GraphError, ShapeError
+
+UFUNCS = {}  # np.exp -> exp: the NumPy functions that work on Tensors (filled by ops.py)
+FUNCTIONS = {}  # np.concatenate -> concatenate
+_clock = count(1)  # a node is always younger than its parents
+
+
+class Tensor:
+    """An array (`data`), and, where `requires_grad`, how a gradient gets back to what made it.
+
+    A *leaf* was made by the user and keeps its gradient in `.grad`; an inner node was made by an
+    op and keeps its parents and vjp until the backward pass has used them.
+    Python numbers and lists become float32 (integers int64); arrays keep their dtype and are not
+    copied. float32 with float64 gives float64, as in NumPy; a Python or NumPy scalar never
+    promotes.
+    """
+
+    __slots__ = ("_data", "grad", "requires_grad", "_parents", "_vjp", "op", "_made", "_written")
+
+    def __init__(self, data, *, dtype=None, device=None, requires_grad=False):
+        if isinstance(data, Tensor):
+            data = data._data
+        if not hasattr(data, "__array_ufunc__"):  # a number or a list
+            data = np.asarray(data)
+            if dtype is None and data.dtype == np.float64:
+                dtype = np.float32
+            device = device or backend.default_device()
+        if dtype is not None and data.dtype != dtype:
+            data = data.astype(dtype)
+        data = backend.to_device(data, device or backend.device_of(data))
+        if data.dtype.kind not in "biufc":
+            raise DtypeError(f"Tensor: got data of dtype {data.dtype}, expected numbers")
+        if requires_grad and data.dtype.kind not in "fc":
+            raise DtypeError(
+                f"Tensor: requires_grad needs floating-point data, got {data.dtype}; a derivative "
+                "with respect to integers does not exist. Convert first: .astype(np.float32)."
+            )
+        self._data, self.requires_grad, self.grad = data, requires_grad, None
+        self._parents, self._vjp, self.op = (), None, None
+        self._made, self._written = next(_clock), 0
+
+    @classmethod
+    def _from_op(cls, value, parents, vjp, name):
+        self = object.__new__(Tensor)
+        self._data, self.requires_grad, self.grad = value, vjp is not None, None
+        self._parents, self._vjp, self.op = parents, vjp, name
+        self._made, self._written = next(_clock), 0
+        return self
+
+    # -- the array ---------------------------------------------------------------------------------
+    @property
+    def data(self):
+        """The array itself. `t.data -= step` is noticed by a pending backward; a write through a
+        name (`a = t.data; a[0] = 1`) only under `detect_anomaly`."""
+        return self._data
+
+    @data.setter
+    def data(self, array):
+        if array is self._data:  # `t.data -= step` wrote in place
+            self.touch()
+        elif self.shape != array.shape:
+            raise ShapeError(f"data: got shape {array.shape}, the tensor has {self.shape}")
+        self._data = array
+
+    def __setitem__(self, index, value):
+        if self.requires_grad:
+            raise GraphError(
+                "t[...] = value on a tensor that requires a gradient: the write has no derivative. "
+                "Use minivit.where; or, between two passes, write into t.data."
+            )
+        self._data[index] = value._data if isinstance(value, Tensor) else value
+        self.touch()
+
+    def touch(self):
+        """Say that the array was written in place: a graph that still needs it will refuse."""
+        self._written = next(_clock)
+
+    shape = property(lambda self: self._data.shape)
+    ndim = property(lambda self: self._data.ndim)
+    size = property(lambda self: self._data.size)
+    dtype = property(lambda self: self._data.dtype)
+    device = property(lambda self: backend.device_of(self._data))
+    is_leaf = property(lambda self: self._vjp is None)
+
+    def numpy(self):
+        """The values on the host (no gradient flows through)."""
+        return backend.to_numpy(self._data)
+
+    def detach(self):
+        """The same array without its history."""
+        return Tensor(self._data)
+
+    def item(self):
+        """The value of a tensor with one element, as a Python number."""
+        if self.size != 1:
+            raise ShapeError(f"item: got shape {self.shape}, expected one element")
+        return self._data.item()
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __bool__(self):
+        return bool(self.item())
+
+    def __len__(self):
+        if not self.ndim:
+            raise TypeError("len() of a 0-d Tensor")
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self):
+        values = np.array2string(self.numpy(), precision=4, threshold=20, prefix="Tensor(")
+        facts = [str(self.dtype)] + ([self.device] if self.device != "cpu" else [])
+        if self.requires_grad:
+            facts.append(f"op={self.op}" if self.op else "requires_grad")
+        return f"Tensor({values}, shape={self.shape}, {', '.join(facts)})"
+
+    # -- NumPy's functions on Tensors --------------------------------------------------------------
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if method != "__call__" or ufunc not in UFUNCS or options:
+            how = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+            how += f" with {', '.join(options)}=" if options else ""
+            raise TypeError(
+                f"{how} has no derivative in minivit; "
+                "use the array: np.f(t.numpy()), through which no gradient flows."
+            )
+        return UFUNCS[ufunc](*inputs)
+
+    def __array_function__(self, function, types, args, options):
+        if function not in FUNCTIONS:
+            raise TypeError(
+                f"np.{function.__name__} has no derivative in minivit; "
+                "use the array: np.f(t.numpy()), through which no gradient flows."
+            )
+        return FUNCTIONS[function](*args, **options)
+
+    # -- the way back ------------------------------------------------------------------------------
+    def backward(self, gradient=None):
+        """Add d(self)/d(leaf), contracted with `gradient`, to `.grad` of every leaf.
+
+        gradient: the cotangent, of self's shape; may be left out where self is one number.
+        The graph is freed on the way: a second call is a GraphError. An error on the way leaves
+        every `.grad` as it was.
+        """
+        for _ in self.walk_back(gradient):
+            pass
+
+    def walk_back(self, gradient=None):
+        """`backward`, one node at a time: yields (node, its gradient, gradients of its parents)."""
+        g = self._seed(gradient)
+        nodes = self._reachable()
+        for node in nodes:
+            node._refuse_overwritten()
+        nodes.sort(key=attrgetter("_made"))  # the newest comes last
+        pending = {id(self): (g, False, False)}  # id -> gradient so far, is it nobody else's, a sum
+        leaves = []
+        while nodes:
+            node = nodes.pop()
+            g, ours, _ = pending.pop(id(node), (None, False, False))
+            if g is None:
+                continue
+            if node._vjp is None:
+                leaves.append((node, g if ours else g.copy()))
+                continue
+            gradients = node._pull(g)
+            for parent, gp in zip(node._parents, gradients, strict=True):
+                if gp is not None:
+                    _accumulate(pending, id(parent), gp, fresh=gp is not g and gp.base is None)
+            yield node, g, gradients
+            node._vjp, node._parents = _freed, ()  # what only the vjp kept is free from here on
+        for leaf, g in leaves:
+            leaf.grad = g if leaf.grad is None else _sum(leaf.grad, g)
+
+    def _seed(self, gradient):
+        if not self.requires_grad:
+            raise GraphError(
+                "backward: nothing to differentiate; no operand of this tensor had "
+                "requires_grad=True (or it was made under no_grad)."
+            )
+        xp = backend.MODULES[self.device]
+        if gradient is None:
+            if self.size != 1:
+                raise GraphError(
+                    f"backward: the tensor has shape {self.shape}, so it needs a cotangent: "
+                    "backward(gradient) with an array of that shape, or make it one number first, "
+                    "such as loss.mean().backward()."
+                )
+            return xp.ones(self.shape, dtype=self.dtype)
+        g = gradient._data if isinstance(gradient, Tensor) else gradient
+        if not isinstance(g, xp.ndarray):
+            raise DeviceError(
+                f"backward: the gradient is {type(g).__name__}, the tensor an array on "
+                f"{self.device!r}. Pass minivit.Tensor(gradient, device={self.device!r})."
+            )
+        if g.shape != self.shape:
+            raise ShapeError(f"backward: the gradient has shape {g.shape}, the tensor {self.shape}")
+        return g.astype(self.dtype, copy=False)
+
+    def _reachable(self):
+        """Every tensor between here and the leaves through which a gradient flows."""
+        found, todo = {id(self): self}, [self]
+        while todo:
+            node = todo.pop()
+            if node._vjp is _freed:
+                raise GraphError(
+                    f"backward: the graph behind {node.op!r} was freed by an earlier backward "
+                    "pass. Compute the result again before differentiating it again."
+                )
+            for parent in node._parents:
+                if parent is not None and parent.requires_grad and id(parent) not in found:
+                    found[id(parent)] = parent
+                    todo.append(parent)
+        return list(found.values())
+
+    def _refuse_overwritten(self):
+        for t in (self, *self._parents):
+            if t is not None and t._written > self._made and _holds(self._vjp, t._data):
+                raise GraphError(
+                    f"backward: an array of shape {t.shape} that {self.op!r} needs for its "
+                    "gradient was overwritten after use. Write after backward, or into a copy."
+                )
+
+    def _pull(self, g):
+        """The gradients of the parents, each an array of its parent's shape and dtype, or None."""
+        gradients = self._vjp(g)
+        if type(gradients) is not tuple:
+            gradients = (gradients,)
+        if len(gradients) != len(self._parents):
+            raise GraphError(
+                f"{self.op}: the vjp returned {len(gradients)} gradients for "
+                f"{len(self._parents)} operands"
+            )
+        return tuple(
+            None if gp is None or p is None or not p.requires_grad else _fit(gp, p, self.op)
+            for gp, p in zip(gradients, self._parents, strict=True)
+        )
+
+
+def _freed(g):
+    raise GraphError("this vjp was freed by an earlier backward pass")
+
+
+def _accumulate(pending, key, g, fresh):
+    """Sum the gradients of one tensor: the first by reference, the third in place."""
+    before, _, is_sum = pending.get(key, (None, False, False))
+    if before is None:
+        pending[key] = g, fresh, False
+    elif is_sum:
+        before += g
+    else:  # a new array: who watches walk_back has seen the first gradient, and may keep it
+        pending[key] = _sum(before, g), True, True
+
+
+def _sum(a, b):
+    total = a + b
+    return np.asarray(total) if isinstance(total, np.generic) else total  # arrays of shape ()
+
+
+def unbroadcast(g, shape):
+    """Sum `g` over the axes along which an operand of `shape` was repeated by broadcasting.
+
+    Broadcasting copies; the gradient of a copy is a sum. This is the only place it is undone.
+    """
+    added = g.ndim - len(shape)
+    axes = [i for i in range(g.ndim) if i < added or shape[i - added] == 1 != g.shape[i]]
+    return g.sum(axis=tuple(axes), keepdims=True).reshape(shape) if axes else g
+
+
+def _fit(g, parent, name):
+    if g.shape != parent._data.shape:
+        summed = unbroadcast(g, parent.shape) if g.ndim >= parent.ndim else g
+        if summed.shape != parent.shape:
+            raise ShapeError(
+                f"{name}: the vjp returned a gradient of shape {g.shape} for an operand of shape "
+                f"{parent.shape}"
+            )
+        g = summed
+    if g.dtype != parent._data.dtype:
+        g = g.astype(parent.dtype)
+    return g if not isinstance(g, np.generic) else np.asarray(g)
+
+
+def _holds(thing, array):
+    """Does a vjp (its closure, and the functions and tuples in it) keep this array or a view?"""
+    if hasattr(thing, "shape"):
+        memory = (array, array if array.base is None else array.base)
+        return any(a is b for a in (thing, getattr(thing, "base", None)) for b in memory)
+    if isinstance(thing, (tuple, list)):
+        return any(_holds(t, array) for t in thing)
+    cells = getattr(thing, "__closure__", None) or ()
+    return any(_holds(c.cell_contents, array) for c in cells)

@@ -1,0 +1,129 @@
+"""Chapter 13. The Transformer layer, in both orders.
+
+post-LN, as on the recap slide            pre-LN, as in GPT-2, Image GPT, ViT and CLIP
+    X <- X + MhSa[X]                          X <- X + MhSa[LayerNorm[X]]
+    X <- LayerNorm[X]                         X <- X + mlp[LayerNorm[X]]
+    X <- X + mlp[X]
+    X <- LayerNorm[X]
+"""
+
+import numpy as np
+
+from minivit import functions, nn
+from minivit.attention import MultiHeadAttention
+from minivit.errors import RangeError, ShapeError
+
+IGNORED = -100  # a label that the loss leaves out, as in cross_entropy_loss
+ACTIVATIONS = {
+    "relu": functions.relu,
+    "gelu": functions.gelu,
+    "gelu_tanh": lambda x: functions.gelu(x, approximate="tanh"),
+    "quick_gelu": lambda x: functions.gelu(x, approximate="quick"),
+    "silu": functions.silu,
+}
+
+
+class MLP(nn.Module):
+    """Two Linear layers with an activation between: D -> hidden -> D, each token on its own."""
+
+    def __init__(self, width, hidden, activation="gelu", dropout=0.0, bias=True):
+        if activation not in ACTIVATIONS:
+            raise RangeError(f"MLP: activation is {activation!r}, not one of {list(ACTIVATIONS)}")
+        self.fc1, self.fc2 = nn.Linear(width, hidden, bias), nn.Linear(hidden, width, bias)
+        self.activation, self.drop = activation, nn.Dropout(dropout)
+
+    def forward(self, x):
+        x = self.drop(ACTIVATIONS[self.activation](self.fc1(x)))  # (B, N, D) -> (B, N, hidden)
+        return self.fc2(x)  # -> (B, N, D)
+
+
+class TransformerLayer(nn.Module):
+    """Tokens look at each other (attention), then think for themselves (mlp): (B, N, D) -> same.
+
+    norm: "pre" or "post". eps: the LayerNorms' (1e-6 ViT, 1e-5 GPT-2 and CLIP, 1e-12 BERT).
+    cross_attention: the decoder's extra stage between the two: queries from here, keys and values
+    from the *output* of the encoder (`memory`). layer_norm: nn.RMSNorm, and bias=False, for Image
+    GPT.
+    """
+
+    def __init__(
+        self, width, heads, hidden=None, norm="pre", activation="gelu", eps=1e-5, dropout=0.0,
+        cross_attention=False, layer_norm=nn.LayerNorm, bias=True,
+    ):  # fmt: skip
+        if norm not in ("pre", "post"):
+            raise RangeError(f"TransformerLayer: norm is {norm!r}, expected 'pre' or 'post'")
+        self.norm = norm
+        self.ln_1 = layer_norm(width, eps)
+        self.attn = MultiHeadAttention(width, heads, bias, dropout)
+        if cross_attention:
+            self.ln_cross = layer_norm(width, eps)
+            self.cross = MultiHeadAttention(width, heads, bias, dropout)
+        self.ln_2 = layer_norm(width, eps)
+        self.mlp = MLP(width, hidden or 4 * width, activation, dropout, bias)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x, mask=None, causal=False, cache=None, memory=None, memory_mask=None):
+        def look(x):
+            return self.attn(x, mask=mask, causal=causal, cache=cache)
+
+        def look_across(x):
+            return self.cross(x, memory, mask=memory_mask)
+
+        x = self._add(self.ln_1, look, x)
+        if memory is not None:
+            x = self._add(self.ln_cross, look_across, x)
+        return self._add(self.ln_2, self.mlp, x)
+
+    def _add(self, ln, f, x):
+        """The residual path: x + f(x), normalised before f ("pre") or after the sum ("post")."""
+        if self.norm == "pre":
+            return x + self.drop(f(ln(x)))
+        return ln(x + self.drop(f(x)))
+
+    def attention_weights(self, x, mask=None, causal=False):
+        """What this layer's heads attend to, given its input: (B, H, N, N)."""
+        return self.attn.weights(self.ln_1(x) if self.norm == "pre" else x, None, mask, causal)
+
+
+def sinusoids(N, D, variant="interleaved"):
+    """Positions as sines and cosines of geometric frequencies: (N, D), float32.
+
+    "interleaved": sin at even, cos at odd columns (Vaswani et al. 2017, section 3.5). "halves": all
+    sines, then all cosines (Marian). "tensor2tensor": halves, the last wavelength exactly 10000.
+    """
+    if variant not in ("interleaved", "halves", "tensor2tensor") or D % 2:
+        raise RangeError(
+            f"sinusoids: got variant {variant!r} and width {D}; expected 'interleaved', 'halves' "
+            "or 'tensor2tensor', and an even width"
+        )
+    last = D // 2 - 1 if variant == "tensor2tensor" else D // 2
+    angles = np.arange(N)[:, None] * 10000.0 ** (-np.arange(D // 2) / max(last, 1))
+    table = np.stack([np.sin(angles), np.cos(angles)], axis=2 if variant == "interleaved" else 1)
+    return table.reshape(N, D).astype(np.float32)
+
+
+def check_length(where, N, context):
+    """Refuse a sequence longer than the table of positions."""
+    if N > context:
+        raise ShapeError(
+            f"{where}: got a sequence of {N} tokens, the context is {context}. Cut it, or build "
+            "the model with a larger context."
+        )
+
+
+def checked_ids(where, ids, context, start=0):
+    """Token ids as an array (B, N), N >= 1, for which there are positions from `start` on."""
+    try:
+        ids = ids if hasattr(ids, "shape") else np.asarray(ids)
+    except ValueError:
+        raise ShapeError(
+            f"{where}: the rows of ids have unequal lengths; tokenizer.pad makes one array of them "
+            "and a mask that hides the padding"
+        ) from None
+    if len(ids.shape) != 2 or ids.shape[1] < 1:
+        raise ShapeError(
+            f"{where}: got ids of shape {tuple(ids.shape)}, expected (B, N) with N >= 1 "
+            "(a text without tokens needs one to begin with, such as [CLS])"
+        )
+    check_length(where, start + ids.shape[1], context)
+    return ids

@@ -1,0 +1,92 @@
+"""What all tests share: hypothesis profiles, devices, and a guard against leaked state."""
+
+import os
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+import minivit
+from minivit import backend, record
+from tests import strict
+
+strict.install()
+
+# -- hypothesis ------------------------------------------------------------------------------------
+# "default": the same 50 examples for each op every time; "nightly": 1,000 new ones. No database:
+# a failure prints the smallest input and the line that reproduces it.
+_COMMON = dict(
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("default", max_examples=50, derandomize=True, **_COMMON)
+settings.register_profile("nightly", max_examples=1000, **_COMMON)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+settings.load_profile(PROFILE)
+
+
+# -- devices ---------------------------------------------------------------------------------------
+DEVICES = ["cpu", "strict", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    """Each device in turn, chosen as the default one for the length of the test."""
+    with minivit.use(request.param):
+        yield request.param
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests marked gpu or nightly run only where they can, or were asked for."""
+    left_out = {"gpu"} if _no_gpu() else set()
+    if PROFILE != "nightly":
+        left_out.add("nightly")
+    out = [item for item in items if left_out & {mark.name for mark in item.iter_markers()}]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in set(out)]
+
+
+def pytest_terminal_summary(terminalreporter):
+    if reason := _no_gpu():
+        terminalreporter.write_line(f"left out: the tests on CuPy ({reason})")
+
+
+@cache
+def _no_gpu():
+    try:
+        backend.module("cuda")
+    except ImportError as error:
+        return str(error).splitlines()[1].strip()
+
+
+# -- no test leaves anything behind ----------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def nothing_leaks():
+    """Fail a test that leaves another default device, grad mode or anomaly mode; start each one
+    with seed 0, and give the random streams back as they were."""
+    before = backend._seed, dict(backend._generators)
+    minivit.manual_seed(0)
+    state = np.geterr()
+    yield
+    left = {
+        "default device": minivit.default_device(),
+        "recording": record._recording,
+        "anomaly mode": record._anomaly,
+        "np.seterr": np.geterr(),
+    }
+    minivit.use("cpu")
+    record._recording, record._anomaly = True, False
+    np.seterr(**state)
+    minivit.manual_seed(before[0])
+    backend._generators.update(before[1])
+    clean = {
+        "default device": "cpu",
+        "recording": True,
+        "anomaly mode": False,
+        "np.seterr": state,
+    }
+    assert left == clean, "the test left global state behind"

@@ -1,0 +1,214 @@
+"""Attention beyond its op cases: masks, blocks, large scores, the module, what it must not see."""
+
+import numpy as np
+import pytest
+from conftest import DEVICES
+
+import minivit as mv
+from minivit import attention, backend
+from minivit.attention import MultiHeadAttention, attention_weights, causal_mask, split_heads
+from minivit.check import gradcheck
+from minivit.errors import DtypeError, RangeError, ShapeError
+from tests import strict
+
+ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def the_same_numbers_in_any_order():
+    global rng
+    rng = np.random.default_rng(0)
+
+
+def send(array, device, **options):
+    return mv.Tensor(array, device=device, **options)
+
+
+# -- masks -----------------------------------------------------------------------------------------
+@ON_EVERY_DEVICE
+def test_the_causal_mask(device):
+    xp = backend.module(device)
+    host = lambda m: backend.to_numpy(m).astype(int).tolist()  # noqa: E731
+    assert host(causal_mask(xp, 3)) == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert host(causal_mask(xp, 2, 4)) == [[1, 1, 1, 0], [1, 1, 1, 1]]  # the last two of four
+    assert host(causal_mask(xp, 1, 3)) == [[1, 1, 1]]
+
+
+@ON_EVERY_DEVICE
+def test_what_is_hidden_does_not_matter(device):
+    """Changing a hidden key or value changes nothing, not by one bit; nor does NaN in its value."""
+    with mv.use(device):
+        q, k, v = (rng.standard_normal((2, 4, 6)) for _ in range(3))
+        mask = np.ones((2, 1, 1, 4), bool)
+        mask[1, ..., 2:] = False
+        out = mv.dot_product_attention(*(send(x, device) for x in (q, k, v)), heads=2, mask=mask)
+        k2, v2 = k.copy(), v.copy()
+        k2[1, 2:], v2[1, 2:] = 7.0, -3.0
+        again = mv.dot_product_attention(
+            *(send(x, device) for x in (q, k2, v2)), heads=2, mask=mask
+        )
+        assert (out.numpy() == again.numpy()).all()
+        x = rng.standard_normal((1, 5, 6))
+        past = mv.dot_product_attention(*[send(x, device)] * 3, heads=3, causal=True).numpy()
+        x2 = x.copy()
+        x2[0, 3:] = 9.0
+        future = mv.dot_product_attention(*[send(x2, device)] * 3, heads=3, causal=True).numpy()
+        np.testing.assert_allclose(past[0, :3], future[0, :3], rtol=1e-12)
+
+
+@ON_EVERY_DEVICE
+def test_a_query_that_may_see_nothing_gets_zeros(device):
+    with mv.use(device):
+        x = send(rng.standard_normal((1, 3, 4)), device, requires_grad=True)
+        mask = np.ones((3, 3), bool)
+        mask[1] = False
+        out = mv.dot_product_attention(x, x, x, heads=2, mask=mask)
+        assert (out.numpy()[0, 1] == 0).all()
+        out.backward(backend.to_device(np.ones((1, 3, 4)), device))
+        assert np.isfinite(backend.to_numpy(x.grad)).all()
+        A = attention_weights(x, x, 2, mask).numpy()
+        np.testing.assert_allclose(A.sum(axis=-1), np.broadcast_to([1, 0, 1], (1, 2, 3)))
+
+
+@ON_EVERY_DEVICE
+def test_a_mask_of_tensors_and_one_already_there(device):
+    with mv.use(device):
+        x = send(rng.standard_normal((1, 3, 4)), device)
+        mask = np.tri(3, dtype=bool)
+        expected = mv.dot_product_attention(x, x, x, causal=True).numpy()
+        for m in (mask, backend.to_device(mask, device), mv.Tensor(mask, device=device)):
+            np.testing.assert_allclose(mv.dot_product_attention(x, x, x, mask=m).numpy(), expected)
+
+
+# -- blocks and large scores -----------------------------------------------------------------------
+@pytest.mark.parametrize("N, M", [(1, 1), (5, 5), (8, 8), (3, 7), (7, 9)])
+@pytest.mark.parametrize("block", [1, 2, 3, 64])
+def test_causal_blocks(N, M, block, monkeypatch):
+    """Blocks of any size give what one product gives, and the right gradient."""
+    monkeypatch.setattr(attention, "BLOCK", block)
+    q, k, v = (rng.standard_normal((2, n, 4)) for n in (N, M, M))
+    whole = mv.dot_product_attention(q, k, v, heads=2, mask=np.tri(N, M, M - N, dtype=bool))
+    cut = mv.dot_product_attention(q, k, v, heads=2, causal=True)
+    np.testing.assert_allclose(cut.numpy(), whole.numpy(), rtol=1e-12, atol=1e-14)
+    f = lambda q, k, v: mv.dot_product_attention(q, k, v, heads=2, causal=True)  # noqa: E731
+    assert gradcheck(f, q, k, v).kinks == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@ON_EVERY_DEVICE
+@pytest.mark.filterwarnings("error")
+def test_large_scores(dtype, device):
+    """exp would overflow; the result is the softmax's limit, and equals the twin's."""
+    with mv.use(device):
+        for size in (1e2, 1e4):
+            for options in ({}, {"causal": True}, {"mask": np.tri(4, dtype=bool)}):
+                q, k, v = (rng.standard_normal((1, 4, 6)).astype(dtype) for _ in range(3))
+                results = []
+                for f in (mv.dot_product_attention, mv.dot_product_attention.composed):
+                    leaves = [send(x, device, requires_grad=True) for x in (q * dtype(size), k, v)]
+                    out = f(*leaves, heads=2, **options)
+                    out.backward(backend.to_device(np.ones((1, 4, 6), dtype), device))
+                    grads = [backend.to_numpy(t.grad) for t in leaves]
+                    results.append([out.numpy(), *grads])
+                for a, b in zip(*results, strict=True):
+                    assert np.isfinite(a).all()
+                    eps = 100 * np.finfo(dtype).eps * size  # the gradient of k is (...) q
+                    np.testing.assert_allclose(a, b, rtol=eps, atol=eps)
+
+
+# -- the op ----------------------------------------------------------------------------------------
+def test_self_attention_is_attention_of_the_three_parts():
+    q, k, v = (rng.standard_normal((2, 3, 4)) for _ in range(3))
+    together = mv.self_attention(np.concatenate([q, k, v], axis=2), heads=2, causal=True)
+    np.testing.assert_allclose(
+        together.numpy(), mv.dot_product_attention(q, k, v, heads=2, causal=True).numpy()
+    )
+
+
+def test_heads_own_columns():
+    q, k, v = (rng.standard_normal((1, 3, 6)) for _ in range(3))
+    both = mv.dot_product_attention(q, k, v, heads=2).numpy()
+    for h in range(2):
+        own = slice(3 * h, 3 * h + 3)
+        alone = mv.dot_product_attention(q[..., own], k[..., own], v[..., own]).numpy()
+        np.testing.assert_allclose(both[..., own], alone)
+    assert split_heads(mv.Tensor(q), 2).shape == (1, 2, 3, 3)
+
+
+def test_scores_on_the_device_are_not_looked_at():
+    """A look at a maximum would wait for the GPU."""
+    with mv.use("strict"):
+        x = mv.Tensor(np.ones((1, 3, 4), np.float32), device="strict", requires_grad=True)
+        strict.reset()
+        mv.dot_product_attention(x, x, x, heads=2, causal=True).sum().backward()
+        assert strict.stats.syncs == 0
+        assert strict.stats.float64 == 0
+
+
+one = np.ones((1, 2, 4))
+WRONG = [
+    (lambda: mv.dot_product_attention(one, one[0], one[0]), ShapeError, r"k \(2, 4\)"),
+    (lambda: mv.dot_product_attention(one, one, one[:, :1]), ShapeError, r"v \(1, 1, 4\)"),
+    (lambda: mv.dot_product_attention(one, one, one, heads=3), ShapeError, "width 4 .* 3 heads"),
+    (lambda: mv.dot_product_attention(one, one, one, heads=0), ShapeError, "0 heads"),
+    (
+        lambda: mv.dot_product_attention(one, one, one, mask=np.ones((3, 2), bool)),
+        ShapeError,
+        r"mask has shape \(3, 2\), .* = \(1, 1, 2, 2\).*mask\[:, None, None, :\]",
+    ),
+    (lambda: mv.dot_product_attention(one, one, one, mask=one), DtypeError, "mask is float64"),
+    (lambda: mv.self_attention(np.ones((1, 2, 6)), heads=4), ShapeError, "width 2 .* 4 heads"),
+    (lambda: mv.self_attention(np.ones((1, 2, 7))), ShapeError, "self_attention"),
+    (lambda: mv.self_attention(np.ones((2, 6))), ShapeError, "self_attention"),
+    (lambda: MultiHeadAttention(6, 4), ShapeError, "embed_dim 6 does not divide into 4 heads"),
+    (lambda: MultiHeadAttention(4, 2, dropout=1.0), RangeError, r"dropout is 1.0"),
+]
+
+
+@pytest.mark.parametrize("call, kind, says", WRONG, ids=[w[2][:30] for w in WRONG])
+def test_bad_input_is_named(call, kind, says):
+    with pytest.raises(kind, match=says):
+        call()
+
+
+# -- the module ------------------------------------------------------------------------------------
+@ON_EVERY_DEVICE
+def test_multi_head_attention(device):
+    with mv.use(device):
+        attn = MultiHeadAttention(8, 2)
+        x = send(rng.standard_normal((2, 3, 8)).astype(np.float32), device, requires_grad=True)
+        out, A = attn(x, return_weights=True)
+        assert out.shape == (2, 3, 8) and A.shape == (2, 2, 3, 3)
+        assert out.dtype == A.dtype == np.float32
+        np.testing.assert_allclose(A.numpy().sum(axis=-1), 1, rtol=1e-5)
+        across = attn(x, send(rng.standard_normal((2, 5, 8)).astype(np.float32), device))
+        assert across.shape == (2, 3, 8)
+        np.testing.assert_allclose(attn(x, x).numpy(), out.numpy(), atol=1e-6)
+        across.sum().backward()
+        assert all(p.grad is not None for p in attn.parameters())
+        assert mv.MhSa is MultiHeadAttention
+
+
+@ON_EVERY_DEVICE
+def test_attention_dropout_acts_in_training_only(device):
+    with mv.use(device):
+        attn = MultiHeadAttention(8, 2, dropout=0.5)
+        x = send(rng.standard_normal((1, 4, 8)).astype(np.float32), device)
+        assert (attn(x).numpy() != attn(x).numpy()).any()
+        assert (attn(x, x).numpy() != attn(x, x).numpy()).any()
+        attn(x, causal=True).sum().backward()
+        attn.eval()
+        plain = MultiHeadAttention(8, 2)
+        plain.load_state_dict(attn.state_dict())
+        np.testing.assert_allclose(attn(x).numpy(), plain(x).numpy(), atol=1e-6)
+
+
+def test_without_biases():
+    attn = MultiHeadAttention(4, 2, bias=False)
+    assert sorted(n for n, _ in attn.named_parameters()) == ["in_proj_weight", "out_proj.weight"]
+    assert attn(mv.Tensor(one.astype(np.float32)), mv.Tensor(one.astype(np.float32))).shape == (
+        1,
+        2,
+        4,
+    )

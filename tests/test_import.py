@@ -1,0 +1,63 @@
+"""What `import minivit` costs, and what it leaves alone."""
+
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = "cupy scipy matplotlib PIL hypothesis tqdm safetensors jupytext torch".split()
+
+
+def python(*arguments):
+    """Run in a fresh interpreter; returns (stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout, done.stderr
+
+
+def test_import_loads_nothing_heavy_and_is_silent():
+    code = "import sys, minivit; print(*{m.partition('.')[0] for m in sys.modules})"
+    out, err = python("-c", code)
+    assert not set(out.split()) & set(HEAVY)
+    assert err == ""
+
+
+@pytest.mark.parametrize("model", "vit gpt bert seq2seq image_gpt resnet scaling clip".split())
+def test_a_model_loads_nothing_heavy(model):
+    code = (
+        f"import sys, minivit.models.{model}; print(*{{m.partition('.')[0] for m in sys.modules}})"
+    )
+    assert not set(python("-c", code)[0].split()) & set(HEAVY)
+
+
+def test_importing_decides_nothing():
+    """No device chosen, no random number drawn, no environment variable read but the allocator's;
+    NumPy's own random state and error state are as they were."""
+    code = """
+import numpy as np
+before = np.geterr(), np.random.get_state()[1].tolist()
+import minivit
+from minivit import backend
+assert before == (np.geterr(), np.random.get_state()[1].tolist())
+assert minivit.default_device() == "cpu" and list(backend.MODULES) == ["cpu"]
+"""
+    python("-c", code)
+
+
+TIMED = """
+from time import process_time
+start = process_time(); import numpy
+middle = process_time(); import minivit
+print(middle - start, process_time() - start)
+"""
+
+
+def test_import_takes_at_most_half_as_long_again_as_numpys():
+    """NumPy's share and the whole, processor time in the same interpreter: median of nine."""
+    ratios = []
+    for _ in range(9):
+        numpys, whole = map(float, python("-c", TIMED)[0].split())
+        ratios.append(whole / numpys)
+    assert statistics.median(ratios) <= 1.5, sorted(ratios)
