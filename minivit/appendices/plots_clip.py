@@ -4,6 +4,8 @@ What is drawn was computed before; here are only axes. Tests check what is in a 
 bars and words.
 """
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -93,7 +95,7 @@ def pseudocode(steps):
             value = np.asarray(value)
             axes = fig.add_subplot(rows[row, place])
             if value.ndim == 4:
-                axes.imshow(_picture(np.concatenate(list(value[:4]), axis=1)), aspect="auto")
+                axes.imshow(_picture(np.concatenate(list(value), axis=1)))
                 axes.set(xticks=[], yticks=[])
             elif value.ndim:
                 _heat(axes, value)
@@ -129,7 +131,7 @@ def cosine_and_temperature(measured, similarities, names, scales):
             x + (k - (len(scales) - 1) / 2) * 0.8 / len(scales), p, 0.8 / len(scales),
             color=COLORS[k], label=f"exp(t) = {scale:.3g}: entropy {entropy:.2f} nats",
         )  # fmt: skip
-    labels = [f"{name}\n{s:.2f}" for name, s in zip(names, similarities)]
+    labels = [f"{textwrap.fill(name, 12)}\n{s:.2f}" for name, s in zip(names, similarities)]
     right.set_xticks(x, labels, fontsize=12)
     right.set(ylabel="softmax", ylim=(0, 1.05), title="the same cosines, scaled by exp(t)")
     right.legend(fontsize=14)

@@ -5,6 +5,7 @@ import pkgutil
 import sys
 
 from minivit import long
+from minivit.errors import MinivitError
 
 
 def main(arguments):
@@ -15,7 +16,15 @@ def main(arguments):
             about = importlib.import_module(f"minivit.long.{name}").__doc__
             print(f"  {name:14} {about.strip().splitlines()[0]}")
         return 0 if not arguments else 2
-    return importlib.import_module(f"minivit.long.{arguments[0]}").main(arguments[1:])
+    run = importlib.import_module(f"minivit.long.{arguments[0]}")
+    if {"-h", "--help"} & {*arguments}:
+        print(run.__doc__.strip())
+        return 0
+    try:
+        return run.main(arguments[1:])
+    except MinivitError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 Radford et al. 2021, section 2.4; the code is simple_tokenizer.py of OpenAI's CLIP.
 """
 
-import functools
 import gzip
 import html
 import re
@@ -23,23 +22,16 @@ SOS, EOS = "<|startoftext|>", "<|endoftext|>"  # [SOS] and [EOS] of the paper
 MERGES = 49_152 - 256 - 2  # of the 262,144 in the file
 
 
-@functools.cache
-def _fix_text():
-    try:
-        from ftfy import fix_text
-    except ImportError:
-        return str
-    return fix_text
-
-
 def clean(text):
     """Text as CLIP was trained on: encodings mended, HTML unescaped twice, one space, lower case.
 
     The mending ("cafÃ©" -> "café", curly quotes -> straight ones) is the package ftfy's, as in
-    the original. Where it is not installed that falls away.
+    the original.
     """
     if "&" in text or not (text.isascii() and text.isprintable()):  # else nothing is to be mended
-        text = html.unescape(html.unescape(_fix_text()(text)))
+        from ftfy import fix_text  # here, for it costs an import what few texts need
+
+        text = html.unescape(html.unescape(fix_text(text)))
     return re.sub(r"[^\S\x1c-\x1f]+", " ", text.strip()).strip().lower()
 
 

@@ -24,7 +24,6 @@ from minivit.appendices import course
 course.setup()
 
 # %% [markdown]
-# %% [markdown]
 # # Encoder, decoder, encoder-decoder
 #
 # One layer, three machines. In this lecture you train all three, on real text that ships with the
@@ -266,7 +265,7 @@ class Masked(ByLength):
         return *mask_tokens(text, rng, MASK, len(wordpiece), special, mask=is_text), is_text
 
 
-STEPS, RATE, EVERY = 1200, 4e-3, 150
+STEPS, RATE, EVERY = 1600, 4e-3, 160
 
 
 def schedule(step):
@@ -437,7 +436,7 @@ print("change of the logits by position:", moved.round(3))
 assert (moved[:-1] == 0).all() and moved[-1] > 0
 
 # %%
-GPT_STEPS = 500
+GPT_STEPS = 800
 trainer = Trainer(
     gpt,
     AdamW(decay_groups(gpt, weight_decay=0.01), lr=3e-3, betas=(0.9, 0.98)),
@@ -489,16 +488,18 @@ by_library = gpt.complete([prompt], 24 - len(prompt), temperature=0.7, stop=(sto
 assert by_library[0].tolist() == text
 
 # %% [markdown]
-# The distribution at each of the first eight steps, and what was drawn:
+# The distribution at each of the first eight steps, and what was drawn. Nothing stops it here:
+# after END it begins another sentence.
 
 # %%
 steps, so_far = [], list(prompt)
-for tokens, p in gpt.generate([prompt], 8, temperature=0.7, stop=(stop,), seed=4):
+for tokens, p in gpt.generate([prompt], 8, temperature=0.7, seed=4):
     drawn = int(tokens[0])
     best = [int(i) for i in np.argsort(-p[0])[:6]]
     shown = best if drawn in best else [*best[:5], drawn]
     bars = [(bpe.decode([i]).replace(END, "END"), float(p[0, i])) for i in shown]
-    steps.append((bpe.decode(so_far[1:]), bars, bpe.decode([drawn]).replace(END, "END")))
+    text_so_far = bpe.decode(so_far[1:]).replace(END, " END ")
+    steps.append((text_so_far, bars, bpe.decode([drawn]).replace(END, "END")))
     so_far.append(drawn)
 course.figure(
     "F04",
@@ -537,7 +538,7 @@ for start in ("in the", "a lot"):
     n = kept_by_top_p(p, 0.5)
     assert (next_token_distribution(logits, top_p=0.5)[0] > 0).sum() == n
     likeliest = bpe.decode([int(p.argmax())])
-    print(f"{start!r}: likeliest {likeliest!r} {p.max():.0%}; p = 0.5 keeps {n} tokens")
+    print(f"{start!r}: likeliest {likeliest!r} {p.max():.0%}; tokens that hold p = 0.5: {n}")
 
 # %%
 ways = {
@@ -682,7 +683,7 @@ def loss(model, source, source_mask, target, target_mask):
     return model.loss(source, target, source_mask, target_mask, label_smoothing=0.1)
 
 
-PAIR_STEPS = 500
+PAIR_STEPS = 800
 trainer = Trainer(
     translator,
     AdamW(translator.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0),
@@ -755,14 +756,15 @@ for title, pairs in [
 
 # %% [markdown]
 # **Why composition works and names do not.** The model cannot know a word that it has not seen; it
-# answers with one that it has, in perfect Spanish. A larger model on these pairs would only
+# answers with one that it has, often in correct Spanish. A larger model on these pairs would only
 # memorise more of them. What helps is more text.
 
 # %% [markdown]
 # ### Beam search
 #
 # Greedy decoding cannot take back a first token that turns out badly. *Beam search* keeps the
-# several likeliest beginnings. With one beam it is greedy.
+# several likeliest beginnings. With one beam it is greedy. Of 60 answers a few will differ, for the
+# better or the worse: what is likelier as a whole is not always what is right.
 
 # %%
 few = [p for p in tests["person x head"]][:60]
