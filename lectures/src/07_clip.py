@@ -611,8 +611,7 @@ course.figure(
 )  # fmt: skip
 
 # %% [markdown]
-# Orange is the true class. The bars say what a text classifier is good for, and where it fails: all
-# but the right class and one of the same colours are ruled out; which of those two is less sure.
+# Orange is the true class. Another list of names makes another classifier, and nothing is trained.
 #
 # ### Claim C14: classification by text alone, with no labelled image
 #

@@ -589,7 +589,10 @@ course.claim(
 )
 
 # %% [markdown]
-# FINDING-C03
+# Nothing peaks. From the first layer to the last AR stays within two points, BERT within four, and
+# the differences are those between seeds: on digits of 8 x 8 pixels a mean over all pixels is all
+# but exhausted after one layer. What can be said: training helps (an untrained model's best layer
+# is far below), and labels help most, by two to three points.
 #
 # The paper's own curves are not here: it prints them as a figure only, and a number without a
 # source stays out.
@@ -680,7 +683,10 @@ else:
 course.claim("C04", verdict, numbers=accuracies, seeds=SEEDS)
 
 # %% [markdown]
-# FINDING-C04
+# More parameters, better features, at three seeds. But look at the bits: the large model predicts
+# pixels no better than the medium one, and its features are at least as good. And 360 test images
+# leave a standard error of about 1.6 points on each number; small against large is clear, medium
+# against large is not.
 #
 # *For who wants more: paper, section 4.2, and Table 1 for the probes of others.*
 
@@ -785,7 +791,11 @@ added = {name: Z[f"{name}, 5 masks"] - Z[name] for name in ("probe", "tuned")}
 course.claim("C07", all_agree(list(added.values())), numbers=added, seeds=SEEDS)
 
 # %% [markdown]
-# FINDING-C05
+# Fine-tuning gains 3 to 8 points for AR, 1 to 8 for BERT; five masks gain 3 to 6 points for BERT,
+# in every seed, probed and fine-tuned (without any mask it is as good as with five). What does not
+# come out here is the catching up: before fine-tuning the two are about a point apart (with one
+# seed the other way round), after it 3.5. One reason may be that BERT learns from 15% of the pixels
+# in as many steps.
 #
 # *For who wants more: paper, sections 4.3 to 4.5, and Figure 4.*
 
@@ -896,18 +906,16 @@ course.figure(
 )
 
 # %% [markdown]
-# An eye judges best; two numbers help it. *Likeness*: how sure a classifier of raw pixels is of its
-# answer, which noise would not make it. *Copied*: the distance to the nearest training image,
-# beside that of true test images; a model that had learnt them by heart would come near 0.
+# An eye judges best; a number helps it: the distance to the nearest training image, beside that of
+# true test images and of noise. A model that had learnt images by heart would come near 0; one that
+# had learnt nothing, near the noise.
 
 
 # %%
-def judged(ids):
+def nearest_known(ids):
     pictures = grey_palette.decode(ids, 8, 8).reshape(len(ids), 64)
-    sure = raw.probabilities(pictures).max(axis=1).mean()
     known = grey_palette.decode(train, 8, 8).reshape(-1, 64)
-    apart = np.sqrt(((pictures[:, None] - known[None]) ** 2).sum(axis=2)).min(axis=1)
-    return sure, apart.mean()
+    return np.sqrt(((pictures[:, None] - known[None]) ** 2).sum(axis=2)).min(axis=1).mean()
 
 
 noise = np.random.default_rng(0).permuted(test, axis=1)  # the test images' pixels, shuffled
@@ -916,7 +924,7 @@ for name, ids in {
     "real": test,
     "noise": noise,
 }.items():
-    print(f"{name:8} likeness {judged(ids)[0]:.2f}, nearest training image {judged(ids)[1]:.2f}")
+    print(f"{name:8} nearest training image at {nearest_known(ids):.2f}")
 
 # %% [markdown]
 # *For who wants more: paper, Figure 1, and the samples in OpenAI's post on Image GPT.*
