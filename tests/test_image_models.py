@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import minivit as mv
 from minivit.check import gradcheck
 from minivit.errors import DtypeError, RangeError, ShapeError
-from minivit.models import clip, image_gpt, resnet, scaling
+from minivit.models import clip, image_gpt, resnet, scaling, vit
 from minivit.palette import Palette, kmeans, nearest
 from tests.test_sequence_models import shaken
 
@@ -240,7 +240,7 @@ def test_zero_shot_weights_are_unit_and_refuse_doubles():
 
 
 def test_map_and_mean_pooling_do_not_depend_on_the_order_of_tokens():
-    head = shaken(scaling.MAPHead(8, 2))
+    head = shaken(vit.MAPHead(8, 2))
     x = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32)
     assert np.allclose(
         head(mv.Tensor(x)).numpy(), head(mv.Tensor(x[:, ::-1].copy())).numpy(), atol=1e-5

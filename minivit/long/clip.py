@@ -10,8 +10,6 @@ Times and numbers go to lectures/results/clip.json. An interrupted part goes on 
 """
 
 import json
-import os
-import platform
 import shutil
 import time
 from pathlib import Path
@@ -31,6 +29,7 @@ from minivit.appendices.pairs import (
 )
 from minivit.appendices.train import Trainer
 from minivit.errors import CheckpointError, RangeError
+from minivit.long._keep import machine, thinned, write_whole
 from minivit.models import clip
 from minivit.models.clip_objectives import Captioner, WordPredictor
 from minivit.models.resnet import ModifiedResNet, ResNet
@@ -69,14 +68,6 @@ def load(model, name):
         raise CheckpointError(f"{path} is not there: `python -m minivit.long clip` makes it")
     model.load_state_dict({k: v.astype(np.float32) for k, v in load_file(path).items()})
     return model.eval()
-
-
-def write_whole(path, content):
-    """Write bytes so that a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    half.write_bytes(content)
-    half.replace(path)
 
 
 def train(name, model, batches, loss, steps, lr=1e-3, decay=0.1, schedule=None, evaluate=None):
@@ -175,7 +166,7 @@ def part_model(emoji, tokenizer, steps=1200, batch_size=256):
     numbers["200"] = Exam(emoji, tokenizer, size=200).marks(similarity(model))
     return {
         "seeds": [0], "steps": steps, "batch size": batch_size, "cpu seconds": round(seconds, 1),
-        "parameters": model.count_parameters(), "loss": _thinned(history["loss"]), **numbers,
+        "parameters": model.count_parameters(), "loss": thinned(history["loss"]), **numbers,
     }  # fmt: skip
 
 
@@ -225,7 +216,7 @@ def part_objectives(emoji, tokenizer, batch_size=128):
             result.setdefault(kind, {})[str(seed)] = {
                 "images seen": [batch_size * s for s in POINTS],
                 "marks": [points[str(s)] for s in POINTS],
-                "cpu seconds": round(seconds, 1), "loss": _thinned(history["loss"]),
+                "cpu seconds": round(seconds, 1), "loss": thinned(history["loss"]),
                 "parameters": model.count_parameters(),
             }  # fmt: skip
     return {"seeds": list(SEEDS), "batch size": batch_size, "runs": result}
@@ -283,18 +274,13 @@ def part_supervised(emoji, tokenizer, steps=200, batch_size=128):
         found = model.eval()(Tensor(images)).numpy().argmax(axis=1)
     return {
         "seeds": [0], "steps": steps, "cpu seconds": round(seconds, 1),
-        "loss": _thinned(history["loss"]), "parameters": model.count_parameters(),
+        "loss": thinned(history["loss"]), "parameters": model.count_parameters(),
         "group accuracy": float((found == emoji.groups[concepts]).mean()),
     }  # fmt: skip
 
 
 def _classify(model, images, labels):
     return minivit.cross_entropy_loss(model(images), labels)
-
-
-def _thinned(values, n=60):
-    """Means of n stretches of a long list."""
-    return [round(float(part.mean()), 4) for part in np.array_split(np.asarray(values), n)]
 
 
 # -- the run ---------------------------------------------------------------------------------------
@@ -318,7 +304,7 @@ def main(names=()):
         result = PARTS[name](emoji, tokenizer)
         result["wall seconds"] = round(time.perf_counter() - start, 1)
         result["command"] = f"python -m minivit.long clip {name}"
-        result["machine"] = _machine()
+        result["machine"] = machine()
         text = json.dumps({**results(), name: result}, indent=1) + "\n"
         write_whole(RESULTS / "clip.json", text.encode())
         shutil.rmtree(course.build_folder() / "long" / "clip" / name, ignore_errors=True)
@@ -329,14 +315,3 @@ def results():
     """What lectures/results/clip.json holds: {part: numbers}."""
     path = RESULTS / "clip.json"
     return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _machine():
-    return {
-        "cores": os.cpu_count(),
-        "processor": platform.machine(),
-        "threads of BLAS": os.environ.get("OPENBLAS_NUM_THREADS", "not set"),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "minivit": minivit.__version__,
-    }

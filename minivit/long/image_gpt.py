@@ -15,8 +15,6 @@ made again, one that was interrupted goes on where it stopped.
 import functools
 import json
 import math
-import os
-import platform
 import time
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from minivit import manual_seed, no_grad
 from minivit.appendices import course, data, images, probe
 from minivit.appendices.train import Trainer
 from minivit.errors import CheckpointError, RangeError
+from minivit.long._keep import machine, thinned, write_whole
 from minivit.models.image_gpt import ImageGPT
 from minivit.nn import xavier_uniform
 from minivit.optim import AdamW, decay_groups, warmup_cosine
@@ -186,7 +185,7 @@ def pretrain(size, objective, seed):
         probe.layer_features(m, test, causal), test_labels,
     )  # fmt: skip
     result = {
-        "parameters": m.count_parameters(), "steps": STEPS, "loss": _thinned(history),
+        "parameters": m.count_parameters(), "steps": STEPS, "loss": thinned(history),
         "probes": found, "cpu seconds": seconds,
     }  # fmt: skip
     if causal:
@@ -214,7 +213,7 @@ def supervised(seed):
     )  # fmt: skip
     accuracy = (m.probabilities(test).argmax(axis=1) == test_labels).mean()
     return {
-        "steps": TUNING_STEPS, "loss": _thinned(history), "probes": found,
+        "steps": TUNING_STEPS, "loss": thinned(history), "probes": found,
         "accuracy": float(accuracy), "cpu seconds": seconds,
     }  # fmt: skip
 
@@ -225,7 +224,7 @@ def finetune(objective, seed):
     m = probe.FineTuned(_pretrained("medium", objective, seed)[0], 10, objective == "ar")
     folder = _folder(f"finetune-{objective}-{seed}")
     seconds, history = _train(tuner(m, objective, seed, folder), TUNING_STEPS)
-    result = {"steps": TUNING_STEPS, "loss": _thinned(history), "cpu seconds": seconds}
+    result = {"steps": TUNING_STEPS, "loss": thinned(history), "cpu seconds": seconds}
     result["accuracy"] = float((m.probabilities(test).argmax(axis=1) == labels).mean())
     if objective == "bert":
         hidden = [probe.masks(test.shape, [seed, 200 + k]) for k in range(MASKS)]
@@ -239,7 +238,7 @@ def norms(norm, rate, seed):
     run = constant(ordered(norm, seed), rate, seed)
     start = time.process_time()
     losses = run.run(NORM_STEPS)["loss"]
-    return {"loss": _thinned(losses, 40), "cpu seconds": round(time.process_time() - start, 1)}
+    return {"loss": thinned(losses, 40), "cpu seconds": round(time.process_time() - start, 1)}
 
 
 COLOUR_STEPS, COLOUR_BATCH = 600, 16
@@ -255,7 +254,7 @@ def colour():
     m, _ = load_colour()  # what float16 kept is what counts
     return {
         "steps": COLOUR_STEPS, "batch size": COLOUR_BATCH, "images": len(train),
-        "parameters": m.count_parameters(), "loss": _thinned(history), "cpu seconds": seconds,
+        "parameters": m.count_parameters(), "loss": thinned(history), "cpu seconds": seconds,
         "test bits a pixel": float(nats(m, test, 24).mean() / math.log(2)),
     }  # fmt: skip
 
@@ -265,7 +264,7 @@ def save(model, palette, name):
     from safetensors.numpy import save
 
     arrays = {**model.state_dict(), "palette": palette.colours}
-    _write_whole(RESULTS / name, save({k: v.astype(np.float16) for k, v in arrays.items()}))
+    write_whole(RESULTS / name, save({k: v.astype(np.float16) for k, v in arrays.items()}))
 
 
 def load_colour():
@@ -310,8 +309,8 @@ def main(names=()):
             result = function(*arguments)
             result["wall seconds"] = round(time.perf_counter() - start, 1)
             result["command"] = f"python -m minivit.long image_gpt {part}"
-            text = json.dumps({**results(), name: result, "machine": _machine()}, indent=1)
-            _write_whole(RESULTS / "image_gpt.json", (text + "\n").encode())
+            text = json.dumps({**results(), name: result, "machine": machine()}, indent=1)
+            write_whole(RESULTS / "image_gpt.json", (text + "\n").encode())
     return 0
 
 
@@ -336,26 +335,3 @@ def _train(trainer, steps):
             path.write_text(str(before + time.process_time() - start))
     trainer.model.eval()
     return round(float(path.read_text()), 1), trainer.history["loss"]
-
-
-def _thinned(values, n=60):
-    """Means of n stretches of a long list."""
-    return [round(float(part.mean()), 4) for part in np.array_split(np.asarray(values), n)]
-
-
-def _write_whole(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    half.write_bytes(content)
-    half.replace(path)
-
-
-def _machine():
-    return {
-        "cores": os.cpu_count(),
-        "processor": platform.machine(),
-        "threads of BLAS": os.environ.get("OPENBLAS_NUM_THREADS", "not set"),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "minivit": minivit.__version__,
-    }

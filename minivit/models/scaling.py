@@ -1,80 +1,18 @@
 """Scaling Vision Transformers (Zhai et al. 2022, arXiv 2106.04560): what it takes to scale up.
 
-MAP, a head that attends instead of a class token; few-shot evaluation in closed form; power laws.
-The optimizer (modified Adafactor) and the schedule are in minivit.optim.
+Few-shot evaluation in closed form, power laws, the two largest sizes. MAP, the head that attends
+instead of a class token, is in minivit.models.vit; the optimizer (modified Adafactor) and the
+schedule are in minivit.optim.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from minivit import nn, ops
-from minivit.attention import dot_product_attention
 from minivit.errors import RangeError
-from minivit.patches import patchify
-from minivit.transformer import MLP, TransformerLayer
 
 # name: (layers, width, MLP width, heads); Table 2 of the paper
 SIZES = {"g": (40, 1408, 6144, 16), "G": (48, 1664, 8192, 16)}
-
-
-class MAPHead(nn.Module):
-    """Multi-head attention pooling: one learned query looks at all tokens: (B, N, D) -> (B, D).
-
-    a = MHA(query, X, X),  out = a + mlp(LayerNorm(a))      (no residual from the query to a)
-    """
-
-    def __init__(self, width, heads, hidden=None):
-        self.heads = heads
-        self.probe = nn.Parameter(nn.xavier_uniform(1, width)[None])  # (1, 1, D)
-        self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
-        self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = MLP(width, hidden or 4 * width, "gelu_tanh")
-
-    def forward(self, x):
-        probe = ops.broadcast_to(self.probe, (x.shape[0], 1, x.shape[2]))
-        q, k, v = self.q_proj(probe), self.k_proj(x), self.v_proj(x)
-        a = self.out_proj(dot_product_attention(q, k, v, self.heads))  # (B, 1, D)
-        return (a + self.mlp(self.norm(a)))[:, 0]
-
-
-class ScalingViT(nn.Module):
-    """A ViT without a class token: pool is "map", or "mean" of all tokens."""
-
-    def __init__(
-        self, image=8, patch=2, channels=1, classes=10, width=64, layers=4, heads=4, hidden=None,
-        pool="map",
-    ):  # fmt: skip
-        if pool not in ("map", "mean"):
-            raise RangeError(f"ScalingViT: pool is {pool!r}, expected 'map' or 'mean'")
-        self.patch, self.pool = patch, pool
-        self.projection = nn.Linear(patch * patch * channels, width)
-        self.position = nn.Parameter(nn.normal((1, (image // patch) ** 2, width), width**-0.5))
-        self.layers = [
-            TransformerLayer(width, heads, hidden, activation="gelu_tanh", eps=1e-6)
-            for _ in range(layers)
-        ]
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        if pool == "map":
-            self.map = MAPHead(width, heads, hidden)
-        self.head = nn.Linear(width, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                module.weight.assign(nn.xavier_uniform(*module.weight.shape))
-                module.bias.data[...] = 0
-        self.head.weight.data[...] = 0
-
-    def features(self, images):
-        """(B, H, W, C) -> (B, D)."""
-        x = self.projection(patchify(images, self.patch)) + self.position
-        for layer in self.layers:
-            x = layer(x)
-        x = self.norm(x)
-        return self.map(x) if self.pool == "map" else x.mean(axis=1)
-
-    def forward(self, images):
-        return self.head(self.features(images))
 
 
 def few_shot(train, train_labels, test, test_labels, shots, seed=0, ridge=1024.0):

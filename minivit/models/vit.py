@@ -1,14 +1,17 @@
 """ViT: an image is worth 16x16 words (Dosovitskiy et al. 2020, arXiv 2010.11929).
 
-The five steps of the lecture are the five statements of `tokens`.
+The five steps of the lecture are the five statements of `tokens`. What a ViT may do otherwise: how
+it knows positions, how it reads out its tokens (with MAP of Zhai et al. 2022, arXiv 2106.04560),
+which layers it skips in training.
 """
 
 import numpy as np
 
-from minivit import nn, ops
+from minivit import backend, functions, nn, ops
+from minivit.attention import dot_product_attention
 from minivit.errors import RangeError, ShapeError
 from minivit.patches import patchify
-from minivit.transformer import TransformerLayer
+from minivit.transformer import MLP, TransformerLayer
 
 # name: (layers, width D, MLP width, heads), Table 1 of the paper
 SIZES = {
@@ -20,17 +23,43 @@ SIZES = {
 }
 
 
+class MAPHead(nn.Module):
+    """Multi-head attention pooling: one learned query looks at all tokens: (B, N, D) -> (B, D).
+
+    a = MHA(query, X, X),  out = a + mlp(LayerNorm(a))      (no residual from the query to a)
+    """
+
+    def __init__(self, width, heads, hidden=None):
+        self.heads = heads
+        self.probe = nn.Parameter(nn.xavier_uniform(1, width)[None])  # (1, 1, D)
+        self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = MLP(width, hidden or 4 * width, "gelu_tanh")
+
+    def forward(self, x):
+        probe = ops.broadcast_to(self.probe, (x.shape[0], 1, x.shape[2]))
+        q, k, v = self.q_proj(probe), self.k_proj(x), self.v_proj(x)
+        a = self.out_proj(dot_product_attention(q, k, v, self.heads))  # (B, 1, D)
+        return (a + self.mlp(self.norm(a)))[:, 0]
+
+
 class ViT(nn.Module):
     """Images (B, H, W, C) to class logits (B, classes).
 
     image: the side in pixels, or (H, W); patch: the side P. Initialisation as in the paper's code:
     Xavier-uniform matrices, LayerNorm eps 1e-6, GELU by tanh, positions N(0, 0.02^2), class token
     and head zero.
+
+    pool: "class" (a token in front that collects), "mean" of all tokens, or "map" (MAPHead).
+    positions: "learned" (one vector a place), "sincos" (fixed, of row and column) or "none".
+    drop_path: stochastic depth (Huang et al. 2016): in training an image skips the last layer with
+    this probability, the earlier ones with less, the first one never.
     """
 
     def __init__(
         self, image=8, patch=2, channels=1, classes=10, width=64, layers=4, heads=4, hidden=None,
-        dropout=0.0,
+        dropout=0.0, pool="class", positions="learned", drop_path=0.0,
     ):  # fmt: skip
         H, W = (image, image) if isinstance(image, int) else image
         if H % patch or W % patch:
@@ -39,12 +68,25 @@ class ViT(nn.Module):
             )
         if width % heads:
             raise ShapeError(f"ViT: width {width} does not divide into {heads} heads")
+        if pool not in ("class", "mean", "map"):
+            raise RangeError(f"ViT: pool is {pool!r}, expected 'class', 'mean' or 'map'")
+        if positions not in ("learned", "sincos", "none"):
+            raise RangeError(
+                f"ViT: positions is {positions!r}, expected 'learned', 'sincos' or 'none'"
+            )
+        if not 0 <= drop_path < 1:
+            raise RangeError(f"ViT: drop_path is {drop_path}, expected 0 <= p < 1")
         self.image, self.patch, self.channels = (H, W), patch, channels
         self.grid = H // patch, W // patch
-        N = self.grid[0] * self.grid[1]
+        self.pool, self.positions, self.drop_path = pool, positions, drop_path
+        N = self.grid[0] * self.grid[1] + (pool == "class")
         self.projection = nn.Linear(patch * patch * channels, width)
-        self.class_token = nn.Parameter(np.zeros((1, 1, width), np.float32))
-        self.position = nn.Parameter(nn.normal((1, N + 1, width), 0.02))
+        if pool == "class":
+            self.class_token = nn.Parameter(np.zeros((1, 1, width), np.float32))
+        if positions == "learned":
+            self.position = nn.Parameter(nn.normal((1, N, width), 0.02))
+        elif positions == "sincos":
+            self.position = nn.Buffer(sincos_2d(self.grid, width, pool == "class"))
         self.layers = [
             TransformerLayer(
                 width, heads, hidden, activation="gelu_tanh", eps=1e-6, dropout=dropout
@@ -52,6 +94,8 @@ class ViT(nn.Module):
             for _ in range(layers)
         ]
         self.norm = nn.LayerNorm(width, eps=1e-6)
+        if pool == "map":
+            self.map = MAPHead(width, heads, hidden)
         self.head = nn.Linear(width, classes)
         self.drop = nn.Dropout(dropout)
         self._initialise()
@@ -72,19 +116,54 @@ class ViT(nn.Module):
             )
         x = patchify(images, self.patch)  # 1. patches, 2. a sequence: (B, N, P P C)
         x = self.projection(x)  # 3. a trainable linear projection: (B, N, D)
-        cls = ops.broadcast_to(self.class_token, (x.shape[0], 1, x.shape[2]))
-        x = ops.concatenate([cls, x], axis=1)  # 5. the class token in front: (B, N + 1, D)
-        return self.drop(x + self.position)  # 4. learned 1-D positions
+        if self.pool == "class":  # 5. the class token in front: (B, N + 1, D)
+            cls = ops.broadcast_to(self.class_token, (x.shape[0], 1, x.shape[2]))
+            x = ops.concatenate([cls, x], axis=1)
+        if self.positions != "none":
+            x = x + self.position  # 4. learned 1-D positions
+        return self.drop(x)
 
     def features(self, images):
-        """The class token after the last layer and LayerNorm: (B, D)."""
+        """What the head sees: the class token after the last layer and LayerNorm (or the mean of
+        all tokens, or what MAP makes of them): (B, D)."""
         x = self.tokens(images)
-        for layer in self.layers:
-            x = layer(x)
-        return self.norm(x[:, 0])
+        for i, layer in enumerate(self.layers):
+            x = self._maybe_skip(layer, x, self.drop_path * i / max(1, len(self.layers) - 1))
+        if self.pool == "class":
+            return self.norm(x[:, 0])
+        x = self.norm(x)
+        return self.map(x) if self.pool == "map" else x.mean(axis=1)
+
+    def _maybe_skip(self, layer, x, p):
+        if not self.training or not p:
+            return layer(x)
+        xp = backend.MODULES[x.device]
+        keep = functions.dropout(xp.ones((x.shape[0], 1, 1), x.dtype), p)  # 0, or 1 / (1 - p)
+        return x + (layer(x) - x) * keep
 
     def forward(self, images):
         return self.head(self.features(images))  # (B, D) -> (B, classes)
+
+    def adapted(self, image=None, classes=None):
+        """The same network for other images or classes, to be fine-tuned: positions interpolated
+        where the resolution is another one, the head a new one of zeros where classes are named.
+        """
+        H, W = self.image if image is None else (image, image) if isinstance(image, int) else image
+        mlp = self.layers[0].mlp.fc1.weight.shape[0]
+        new = ViT(
+            (H, W), self.patch, self.channels, classes or self.head.weight.shape[0],
+            self.norm.weight.shape[0], len(self.layers), self.layers[0].attn.num_heads, mlp,
+            self.drop.p, self.pool, self.positions, self.drop_path,
+        ).to(self.projection.weight.device)  # fmt: skip
+        state = {k: v for k, v in self.state_dict().items() if k != "position"}
+        if classes is not None:
+            state |= {k: v for k, v in new.state_dict().items() if k.startswith("head.")}
+        if self.positions == "learned":
+            state["position"] = resize_positions(self.position.numpy(), self.grid, new.grid)
+        elif self.positions == "sincos":
+            state["position"] = new.position.numpy()
+        new.load_state_dict(state)
+        return new
 
     def attention(self, images):
         """The attention weights of every layer: a list of arrays (B, heads, N + 1, N + 1)."""
@@ -93,6 +172,42 @@ class ViT(nn.Module):
             maps.append(layer.attention_weights(x).numpy())
             x = layer(x)
         return maps
+
+
+def sincos_2d(grid, width, class_token=False):
+    """Fixed positions (1, N, D): sines and cosines of the row in one half, of the column in the
+    other, wavelengths from 2 pi to 10,000 · 2 pi; zeros for a class token in front."""
+    if width % 4:
+        raise ShapeError(f"sincos_2d: width {width} is not divisible by 4")
+    h, w = grid
+    frequency = 10_000.0 ** -(np.arange(width // 4) / max(1, width // 4 - 1))  # (D/4,)
+    row, column = (np.outer(a.ravel(), frequency) for a in np.mgrid[:h, :w])  # (N, D/4)
+    parts = [np.sin(column), np.cos(column), np.sin(row), np.cos(row)]
+    position = np.concatenate(parts, axis=1).astype(np.float32)
+    return np.pad(position, ((int(class_token), 0), (0, 0)))[None]
+
+
+def resize_positions(position, old, new):
+    """Positions (1, N, D) of a grid `old` = (h, w), interpolated for a grid `new`; what is in front
+    of the N places (the class token's) stays.
+
+    Bilinear, corners on corners: new row i reads old row i (h - 1) / (h' - 1), as in the paper's
+    code. (transformers' `interpolate_pos_encoding` is bicubic, timm's too: other numbers.)
+    """
+    front, places = position[:, : -old[0] * old[1]], position[:, -old[0] * old[1] :]
+    if position.shape[1] < old[0] * old[1]:
+        raise ShapeError(f"resize_positions: {position.shape[1]} positions are no {old} grid")
+    places = places.reshape(*old, -1)  # (h, w, D)
+    rows, columns = (_between(n, m) for n, m in zip(old, new))  # (h', h), (w', w)
+    places = np.einsum("ih,hwd,jw->ijd", rows, places, columns, optimize=True)
+    places = places.reshape(1, -1, position.shape[2]).astype(position.dtype)
+    return np.concatenate([front, places], axis=1)
+
+
+def _between(n, m):
+    """(m, n): row i holds the weights of n values, at i (n - 1) / (m - 1) between them."""
+    at = np.linspace(0, n - 1, m)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n)))
 
 
 def vit(name, image=224, channels=3, classes=1000):
