@@ -237,7 +237,7 @@ class Dropout(Module):
         self.p = p
 
     def forward(self, x):
-        return functions.dropout(x, p=self.p, training=self.training)
+        return functions.dropout(x, p=self.p) if self.training and self.p else x
 
 
 class GELU(Module):
