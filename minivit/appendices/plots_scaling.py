@@ -35,7 +35,8 @@ def bias(images, accuracies, published):
         right.plot(x, y, color=COLORS[k], linestyle=DASHES[k], marker=MARKERS[k], label=name)
         for place in zip(x, y, labels):
             right.annotate(
-                place[2], place[:2], xytext=(-8, 8), textcoords="offset points", ha="right",
+                place[2], place[:2], xytext=(-10, (6, -18)[k % 2]), textcoords="offset points",
+                ha="right",
                 fontsize=13, color=COLORS[k],
             )  # fmt: skip
     right.set(xscale="log", xlabel="images of the pre-training (log)", ylabel="ImageNet top-1 (%)")
@@ -50,8 +51,11 @@ def bias(images, accuracies, published):
 def power_laws(panels):
     """F27: errors on log-log axes. panels: [(title, x label, curves, fit)]; curves {label: (x,
     errors)}, errors (n,) or (n, seeds); fit None or (x, lower, middle, upper, words)."""
-    fig, axes = plt.subplots(1, len(panels), figsize=(6.4 * len(panels), 6), squeeze=False)
-    for panel, (title, label, curves, fit) in zip(axes[0], panels):
+    rows = -(-len(panels) // 2)
+    fig, axes = plt.subplots(rows, 2, figsize=(15, 6 * rows), squeeze=False)
+    for panel in axes.ravel()[len(panels) :]:
+        panel.remove()
+    for panel, (title, label, curves, fit) in zip(axes.ravel(), panels):
         for k, (name, (x, errors)) in enumerate(curves.items()):
             errors = np.asarray(errors, float)
             if errors.ndim == 2:
@@ -70,7 +74,15 @@ def power_laws(panels):
         panel.yaxis.set_major_formatter(lambda y, _: f"{y:.3g}")
         panel.yaxis.set_minor_formatter(lambda y, _: f"{y:.2g}" if f"{y:.0e}"[0] in "235" else "")
         panel.tick_params(axis="y", which="minor", labelsize=12)
-        panel.legend(fontsize=12)
+        places = np.concatenate([np.ravel(x) for x, _ in curves.values()])
+        if places.max() < 30 * places.min():  # less than two powers of ten to write down
+            panel.set_xticks(places, [f"{n / 1e6:,.0f} M" if n > 1e6 else f"{n:,}" for n in places])
+        errors = np.concatenate([np.ravel(e) for _, e in curves.values()])
+        if errors.max() < 2 * errors.min() and fit is None:
+            panel.set_yticks(errors, [f"{e:.4f}" for e in errors])
+            panel.yaxis.set_minor_formatter("")
+        panel.xaxis.set_minor_formatter("")
+        panel.legend(fontsize=13)
     return fig
 
 
