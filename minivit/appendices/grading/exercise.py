@@ -119,7 +119,12 @@ def find(name):
 
 # -- comparing -------------------------------------------------------------------------------------
 def same(expected, got, tolerance=1e-7):
-    """Equal in shape, and in value up to `tolerance` of the largest expected number."""
+    """Equal in shape, and in value up to `tolerance` of the largest expected number (whole numbers:
+    exactly)."""
+    if expected.dtype.kind in "iu":
+        return (
+            isinstance(got, np.ndarray) and got.dtype.kind in "iu" and np.array_equal(expected, got)
+        )
     if not isinstance(got, np.ndarray) or got.shape != expected.shape or got.dtype.kind != "f":
         return False
     scale = 1 + np.abs(expected).max(initial=0)
@@ -134,10 +139,12 @@ def compare(name, expected, got, tolerance=1e-7):
     if not isinstance(got, np.ndarray):
         what = "None" if got is None else str(got)
         return Failure(f"{name} is {what}, expected an array of shape {expected.shape}")
-    if got.dtype.kind != "f":
+    if got.dtype.kind not in ("iu" if expected.dtype.kind in "iu" else "f"):
         sentence = f"{name} has dtype {got.dtype}, expected {expected.dtype}"
     elif got.shape != expected.shape:
         sentence = f"{name} has shape {got.shape}, expected {expected.shape}"
+    elif got.dtype.kind in "iu":
+        sentence = f"{name} differs from what is expected"
     elif not np.isfinite(got).all():
         sentence = f"{name} is not finite"
     else:
