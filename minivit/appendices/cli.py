@@ -3,6 +3,8 @@
 minivit check 1             check your answer to exercise 1, in exercises/
 minivit check 1 FILE        the answer in this .py file or notebook
 minivit progress            points so far, over all exercises
+minivit release --out DIR   the students' bundle: pages and starters, no solutions
+minivit grade DIR --out DIR points and reports of a folder of submissions
 """
 
 import argparse
@@ -27,6 +29,15 @@ def main(arguments=None):
     check.set_defaults(run=run_check)
     progress = commands.add_parser("progress", help="points so far, over all exercises")
     progress.set_defaults(run=run_progress)
+    bundle = commands.add_parser("release", help="write the students' bundle")
+    bundle.add_argument("--out", required=True, help="a new folder")
+    bundle.add_argument("--exercises", default=None, help="the folder of the exercises")
+    bundle.set_defaults(run=run_release)
+    grade = commands.add_parser("grade", help="grade a folder of submissions")
+    grade.add_argument("folder", help="a folder or a zip file a student in it")
+    grade.add_argument("--out", required=True, help="where the results go")
+    grade.add_argument("--processes", type=int, default=None, help="default: one a core")
+    grade.set_defaults(run=run_grade)
     options = parser.parse_args(arguments)
     try:
         import hypothesis  # noqa: F401
@@ -71,6 +82,22 @@ def run_progress(options):
         if path.exists():
             verdicts[number] = judge.Verdict.read(path)
     print(report.progress(exercises.values(), verdicts), end="")
+    return 0
+
+
+def run_release(options):
+    from minivit.appendices.grading import classroom
+
+    names = classroom.release(options.exercises or home(), options.out)
+    print(f"{len(names)} files in {options.out}")
+    return 0
+
+
+def run_grade(options):
+    from minivit.appendices.grading import classroom
+
+    points = classroom.grade(options.folder, options.out, options.processes)
+    print(f"{len(points)} submissions: points.csv, overview.html and students/ in {options.out}")
     return 0
 
 

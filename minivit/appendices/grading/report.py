@@ -13,8 +13,8 @@ def results_path(folder, exercise):
     return Path(folder, "runs", f"{number:02d}_{exercise.function}.json")
 
 
-def report(verdict):
-    """The text for one verdict."""
+def report(verdict, public=True):
+    """The text for one verdict; where it is not `public`, it is the grade."""
     lines = [f"Exercise {verdict.exercise}, {verdict.title}: {verdict.where}", ""]
     if verdict.trouble:
         lines += [*_wrap(verdict.trouble, ""), ""]
@@ -34,9 +34,12 @@ def report(verdict):
     if verdict.printed.strip():
         lines += ["Your code printed (this costs nothing):"]
         lines += [f"    {line[:WIDTH]}" for line in verdict.printed.strip().split("\n")[:5]] + [""]
+    what, more = ("Public checks", " Grading runs more inputs than these.") if public else (
+        "Checks", ""
+    )  # fmt: skip
     lines.append(
-        f"Public checks passed: {verdict.passed}/{len(verdict.outcomes)}, "
-        f"points: {verdict.points:g}/{verdict.max_points:g}. Grading runs more inputs than these."
+        f"{what} passed: {verdict.passed}/{len(verdict.outcomes)}, "
+        f"points: {verdict.points:g}/{verdict.max_points:g}.{more}"
     )
     return "\n".join(lines) + "\n"
 
