@@ -17,7 +17,8 @@
     inputs     14 tokenizer    text to ids: byte-pair encoding
                15 patches      images to sequences of patches
                16 generation   the output fed back into the input
-               17 palette      images to sequences of colours
+               17 decoding     the next token through the layers, on arrays alone
+               18 palette      images to sequences of colours
     papers     models/         one file a paper: bert, gpt, seq2seq, image_gpt, vit, resnet,
                                scaling, clip
     appendices appendices/     data, train, checkpoint, plot, inspect, course, grading, cli
@@ -33,6 +34,7 @@ from minivit import (
     backend,
     check,
     convolution,
+    decoding,
     errors,
     functions,
     generation,

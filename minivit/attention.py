@@ -231,19 +231,19 @@ class KVCache:
         self._k = self._v = None
 
     def append(self, k, v):
-        """Add keys and values (B, n, D); returns all so far, (B, length, D) each."""
+        """Add keys and values, arrays (B, n, D); returns all so far, (B, length, D) each."""
         (B, n, D), start = k.shape, self.length
         if start + n > self.capacity:
             raise ShapeError(
                 f"KVCache: {start} tokens and {n} more exceed its capacity of {self.capacity}"
             )
         if self._k is None:
-            xp = backend.MODULES[k.device]
+            xp = backend.module_of([k, v], "KVCache")
             self._k = xp.empty((B, self.capacity, D), dtype=k.dtype)
             self._v = xp.empty((B, self.capacity, D), dtype=v.dtype)
         self.length += n
-        self._k[:, start : self.length] = k.data
-        self._v[:, start : self.length] = v.data
+        self._k[:, start : self.length] = k
+        self._v[:, start : self.length] = v
         return self._k[:, : self.length], self._v[:, : self.length]
 
     def select(self, rows):
@@ -288,7 +288,7 @@ class MultiHeadAttention(nn.Module):
         else:
             q, k, v = self.project(x, x if memory is None else memory)
             if cache is not None:
-                k, v = cache.append(k, v)
+                k, v = cache.append(k.data, v.data)
             out = dot_product_attention(q, k, v, **how)
         out = self.out_proj(out)
         return (out, self.weights(x, memory, mask, causal)) if return_weights else out

@@ -59,6 +59,7 @@ def generate(next_logits, B, steps, temperature=1.0, top_k=None, top_p=None, sto
         drawn = draw(p, rng)
         tokens = drawn if tokens is None else np.where(stopped, tokens, drawn)
         yield tokens, p
-        stopped |= np.isin(tokens, stop)
-        if stopped.all():
-            return
+        if len(stop):
+            stopped |= np.isin(tokens, stop)
+            if stopped.all():
+                return

@@ -14,12 +14,12 @@ from minivit.attention import MultiHeadAttention
 from minivit.errors import RangeError, ShapeError
 
 IGNORED = -100  # a label that the loss leaves out, as in cross_entropy_loss
-ACTIVATIONS = {
-    "relu": functions.relu,
-    "gelu": functions.gelu,
-    "gelu_tanh": lambda x: functions.gelu(x, approximate="tanh"),
-    "quick_gelu": lambda x: functions.gelu(x, approximate="quick"),
-    "silu": functions.silu,
+ACTIVATIONS = {  # name: an op and its options
+    "relu": (functions.relu, {}),
+    "gelu": (functions.gelu, {"approximate": "none"}),
+    "gelu_tanh": (functions.gelu, {"approximate": "tanh"}),
+    "quick_gelu": (functions.gelu, {"approximate": "quick"}),
+    "silu": (functions.silu, {}),
 }
 
 
@@ -33,7 +33,8 @@ class MLP(nn.Module):
         self.activation, self.drop = activation, nn.Dropout(dropout)
 
     def forward(self, x):
-        x = self.drop(ACTIVATIONS[self.activation](self.fc1(x)))  # (B, N, D) -> (B, N, hidden)
+        f, options = ACTIVATIONS[self.activation]
+        x = self.drop(f(self.fc1(x), **options))  # (B, N, D) -> (B, N, hidden)
         return self.fc2(x)  # -> (B, N, D)
 
 

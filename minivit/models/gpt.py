@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
-from minivit import functions, generation, nn
+from minivit import backend, functions, generation, nn
 from minivit.attention import KVCache
+from minivit.decoding import Decoder, project
 from minivit.errors import RangeError, ShapeError
 from minivit.record import no_grad
 from minivit.transformer import IGNORED, TransformerLayer, check_length, checked_ids
@@ -82,16 +83,19 @@ class GPT(nn.Module):
         """
         ids = checked_ids("generate", ids, self.context)
         check_length("generate", ids.shape[1] + steps, self.context)
-        state = {"ids": ids}
         caches = [KVCache(self.context) for _ in self.layers] if use_cache else None
+        decode = Decoder(self.layers, self.norm, caches)
+        E, P = self.wte.weight, self.wpe.weight
 
         @no_grad()
         def next_logits(tokens):
-            new = state["ids"] if tokens is None else tokens[:, None]
-            if not use_cache and tokens is not None:
-                new = state["ids"] = np.concatenate([state["ids"], new], axis=1)
-            last = self.hidden(new, caches)[:, -1]
-            return functions.linear(last, self.wte.weight).numpy()
+            nonlocal ids
+            if use_cache and tokens is not None:
+                here = backend.to_device(tokens, E.device)
+                h = decode(E.data[here] + P.data[caches[0].length])  # (B, D)
+                return backend.to_numpy(project(h, E, None))
+            ids = ids if tokens is None else np.concatenate([ids, tokens[:, None]], axis=1)
+            return functions.linear(self.hidden(ids, caches)[:, -1], E).numpy()
 
         was_training = self.training
         self.eval()

@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
-from minivit import functions, generation, nn, ops
+from minivit import backend, functions, generation, nn, ops
 from minivit.attention import KVCache
+from minivit.decoding import Decoder, project
 from minivit.errors import RangeError, ShapeError
 from minivit.record import no_grad
 from minivit.tensor import Tensor
@@ -130,13 +131,17 @@ class ImageGPT(nn.Module):
             raise ShapeError(f"generate: got ids of shape {ids.shape}, expected (B, n)")
         check_length("generate", ids.shape[1] + steps, self.pixels)
         caches = [KVCache(self.pixels) for _ in self.layers]
+        decode = Decoder(self.layers, self.norm, caches)
+        E, P = self.wte.weight, self.wpe.weight
 
         @no_grad()
         def next_logits(drawn):
-            if drawn is None:  # the prompt: position n predicts the first new pixel
-                x = self.shifted(np.concatenate([ids, np.zeros((len(ids), 1), ids.dtype)], axis=1))
-            else:
-                x = self.wte(drawn[:, None]) + self.wpe(np.array([caches[0].length]))
+            if drawn is not None:
+                here = backend.to_device(drawn, E.device)
+                x = E.data[here] + P.data[caches[0].length]  # (B, D)
+                return backend.to_numpy(project(decode(x), self.head.weight, None))
+            # the prompt: position n predicts the first new pixel
+            x = self.shifted(np.concatenate([ids, np.zeros((len(ids), 1), ids.dtype)], axis=1))
             for layer, cache in zip(self.layers, caches):
                 x = layer(x, causal=True, cache=cache)
             return self.head(self.norm(x[:, -1])).numpy()
