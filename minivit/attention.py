@@ -106,8 +106,8 @@ def _attend_block(xp, q, k, v, out, mask, scale):
     The softmax is kept unnormalised: e = exp(S) and its row sums l; o = (e v) / l touches (N, d)
     numbers where dividing e would touch (N, M). Products write into the strided views.
     """
-    qs = q * scale  # (B, H, N, d): cheaper to scale than the scores (N, M)
-    e, l = _exponentials(xp, qs, k, mask)  # (B, H, N, M), (B, H, N, 1)
+    # scale q (N, d), not the scores (N, M); the vjp does it again, which is cheaper than keeping it
+    e, l = _exponentials(xp, q * scale, k, mask)  # (B, H, N, M), (B, H, N, 1)
     xp.matmul(e, v, out=out)
     out /= l
 
@@ -118,7 +118,7 @@ def _attend_block(xp, q, k, v, out, mask, scale):
         ds *= e
         xp.matmul(ds, k, out=dq)
         dq *= scale
-        for e_or_ds, g_or_q, total in ((e, gl, dv), (ds, qs, dk)):
+        for e_or_ds, g_or_q, total in ((e, gl, dv), (ds, q * scale, dk)):
             if add:
                 total += e_or_ds.swapaxes(-1, -2) @ g_or_q
             else:

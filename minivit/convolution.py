@@ -9,9 +9,9 @@ from minivit.errors import ShapeError
 from minivit.record import op
 
 
-def _offsets(x, size, stride):
+def _offsets(shape, size, stride):
     """(i, j, slice): what cell (i, j) of all windows sees, each slice (B, H', W', C)."""
-    (kh, kw), (_, H, W, _) = size, x.shape
+    (kh, kw), (_, H, W, _) = size, shape
     if H < kh or W < kw:
         raise ShapeError(f"the window {size} is larger than the image {(H, W)} (with its padding)")
     h, w = (H - kh) // stride + 1, (W - kw) // stride + 1
@@ -28,14 +28,14 @@ def unfold(xp, x, /, size, stride=1):
 
     A pixel that is in several windows receives the sum of their gradients.
     """
-    kh, kw = size
-    cells = [x[where] for _, _, where in _offsets(x, size, stride)]
+    shape, (kh, kw) = x.shape, size
+    cells = [x[where] for _, _, where in _offsets(shape, size, stride)]
     rows = xp.stack(cells, axis=3)  # (B, H', W', kh kw, C)
 
     def vjp(g):
         g = g.reshape(rows_shape)
-        dx = xp.zeros(x.shape, dtype=g.dtype)
-        for i, j, where in _offsets(x, size, stride):
+        dx = xp.zeros(shape, dtype=g.dtype)
+        for i, j, where in _offsets(shape, size, stride):
             dx[where] += g[:, :, :, i * kw + j]
         return dx
 

@@ -44,17 +44,18 @@ def sigmoid_composed(x):
 
 
 def _gated(xp, x, u, slope_of_2u):
-    """y = x s with s = sigmoid(2u) = (1 + tanh u) / 2, and dy/dx = s + y (1 - s) d(2u)/dx:
-    with y at hand, two passes over memory fewer than from x."""
+    """y = x s with s = sigmoid(2u) = (1 + tanh u) / 2, and dy/dx = s + y (1 - s) d(2u)/dx.
+
+    y is kept by the next layer anyway, so x, which is y / s, is not kept.
+    """
     s = xp.tanh(u)
     s += 1
     s *= 0.5
     y = x * s
 
     def vjp(g):
-        slope = 1 - s
-        slope *= y
-        slope *= slope_of_2u()
+        slope = y * slope_of_2u(y, s)
+        slope *= 1 - s
         slope += s
         slope *= g
         return slope
@@ -65,7 +66,7 @@ def _gated(xp, x, u, slope_of_2u):
 @op
 def silu(xp, x, /):
     """x sigmoid(x) (also called swish)."""
-    return _gated(xp, x, x * 0.5, lambda: 1)
+    return _gated(xp, x, x * 0.5, lambda y, s: 1)
 
 
 @silu.twin
@@ -108,19 +109,19 @@ def _gelu_tanh(xp, x):
     s *= a
     s += c
     s *= x
-    return _gated(xp, x, s, lambda: _slope_of_cubic(x, c, a))
 
+    def slope_of_2u(y, s):  # d/dx of 2 (c x + a x^3)
+        slope = y / xp.maximum(s, xp.finfo(s.dtype).tiny)  # x, or 0 where s has underflowed
+        slope *= slope
+        slope *= 6 * a
+        slope += 2 * c
+        return slope
 
-def _slope_of_cubic(x, c, a):
-    """d/dx of 2 (c x + a x^3)."""
-    slope = x * x
-    slope *= 6 * a
-    slope += 2 * c
-    return slope
+    return _gated(xp, x, s, slope_of_2u)
 
 
 def _gelu_quick(xp, x):
-    return _gated(xp, x, x * 0.851, lambda: 1.702)
+    return _gated(xp, x, x * 0.851, lambda y, s: 1.702)
 
 
 _GELU = {"none": _gelu_exact, "tanh": _gelu_tanh, "quick": _gelu_quick}
@@ -266,7 +267,7 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
     variance is divided by D. With h the normalised x and t = g gamma:
     dx = (t - mean(t) - h mean(t h)) / sqrt(Var + eps): mean and variance depend on x too.
     """
-    D = x.shape[-1]
+    shape, D = x.shape, x.shape[-1]
     if gamma.shape != (D,) or beta.shape != (D,):
         raise ShapeError(
             f"layer_norm: x has {D} features (shape {x.shape}), but gamma has shape {gamma.shape} "
@@ -289,9 +290,9 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
         t -= mean_t[:, None]
         t -= h * mean_th[:, None]
         t *= r[:, None]
-        return t.reshape(x.shape), dgamma, dbeta
+        return t.reshape(shape), dgamma, dbeta
 
-    return y.reshape(x.shape), vjp
+    return y.reshape(shape), vjp
 
 
 @layer_norm.twin

@@ -158,18 +158,18 @@ def _kept(x, axis):
 @op
 def sum(xp, x, /, axis=None, keepdims=False):
     """The sum over `axis` (all axes: None). Every term receives g."""
-    kept = _kept(x, axis)
+    shape, kept = x.shape, _kept(x, axis)
     y = x.sum(axis=axis, keepdims=keepdims)
-    return y, lambda g: xp.broadcast_to(g.reshape(kept), x.shape)
+    return y, lambda g: xp.broadcast_to(g.reshape(kept), shape)
 
 
 @op
 def mean(xp, x, /, axis=None, keepdims=False):
     """The mean over `axis`. Each of n terms receives g / n."""
-    kept = _kept(x, axis)
+    shape, kept = x.shape, _kept(x, axis)
     n = x.size // (prod(kept) or 1)
     y = x.mean(axis=axis, keepdims=keepdims)
-    return y, lambda g: xp.broadcast_to(g.reshape(kept) / n, x.shape)
+    return y, lambda g: xp.broadcast_to(g.reshape(kept) / n, shape)
 
 
 @op
@@ -215,7 +215,8 @@ def cumsum(xp, x, /, axis):
 def reshape(x, /, *shape):
     """The same numbers in row-major order under another shape; -1 is worked out."""
     shape = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-    return x.reshape(shape), lambda g: g.reshape(x.shape)
+    before = x.shape
+    return x.reshape(shape), lambda g: g.reshape(before)
 
 
 @op
@@ -223,7 +224,8 @@ def transpose(x, /, *axes):
     """Axes in the order `axes`; reversed if none are given."""
     axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
     axes = tuple(a % x.ndim for a in axes) if axes else tuple(reversed(range(x.ndim)))
-    return x.transpose(axes), lambda g: g.transpose(tuple(axes.index(i) for i in range(x.ndim)))
+    back = tuple(axes.index(i) for i in range(x.ndim))
+    return x.transpose(axes), lambda g: g.transpose(back)
 
 
 def swapaxes(x, a, b):
@@ -289,20 +291,20 @@ def getitem(xp, x, /, index):
 
     A place that was read twice receives both gradients.
     """
-    parts = index if isinstance(index, tuple) else (index,)
+    shape, parts = x.shape, index if isinstance(index, tuple) else (index,)
     parts = tuple(p._data if isinstance(p, Tensor) else p for p in parts)
     parts = tuple(p.item() if isinstance(p, np.generic) else p for p in parts)
     parts = tuple(np.asarray(p) if isinstance(p, list) else p for p in parts)
     arrays = [p for p in parts if hasattr(p, "shape")]
     if arrays and xp is not np:  # a GPU wraps a wrong index silently: try it on the host first
         on_host = tuple(backend.to_numpy(p) if hasattr(p, "shape") else p for p in parts)
-        np.broadcast_to(np.empty((), bool), x.shape)[on_host]
+        np.broadcast_to(np.empty((), bool), shape)[on_host]
         parts = tuple(xp.asarray(p) if isinstance(p, np.ndarray) else p for p in parts)
 
     def vjp(g):
         if arrays:
-            return backend.scatter_add(xp, x.shape, parts, g)
-        out = xp.zeros(x.shape, dtype=g.dtype)
+            return backend.scatter_add(xp, shape, parts, g)
+        out = xp.zeros(shape, dtype=g.dtype)
         out[parts] = g
         return out
 

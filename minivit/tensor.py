@@ -4,12 +4,16 @@ This chapter knows no operation. An op (next chapter) hands it a value, the oper
 function that pulls a gradient of the value back to gradients of the operands. The rest is a walk:
 newest node first, each vjp once, the gradients that reach one tensor by several ways summed.
 
+The graph is made of nodes, not of arrays: an array lives only as long as its Tensor, or a vjp that
+needs it.
+
 "How gradients flow" is here, without calculus; "what each derivative is" is in ops.py and
 functions.py, without a graph.
 """
 
 from itertools import count
 from operator import attrgetter
+from weakref import ref
 
 import numpy as np
 
@@ -24,14 +28,14 @@ _clock = count(1)  # a node is always younger than its parents
 class Tensor:
     """An array (`data`), and, where `requires_grad`, how a gradient gets back to what made it.
 
-    A *leaf* was made by the user and keeps its gradient in `.grad`; an inner node was made by an
-    op and keeps its parents and vjp until the backward pass has used them.
+    A *leaf* was made by the user and keeps its gradient in `.grad`; what an op made has a `node`.
     Python numbers and lists become float32 (integers int64); arrays keep their dtype and are not
     copied. float32 with float64 gives float64, as in NumPy; a Python or NumPy scalar never
     promotes.
     """
 
-    __slots__ = ("_data", "grad", "requires_grad", "_parents", "_vjp", "op", "_made", "_written")
+    __slots__ = ("_data", "grad", "requires_grad", "node", "made", "_written", "__weakref__")
+    parents, vjp = (), None  # a leaf stands in the graph for itself
 
     def __init__(self, data, *, dtype=None, device=None, requires_grad=False):
         if isinstance(data, Tensor):
@@ -52,15 +56,15 @@ class Tensor:
                 "with respect to integers does not exist. Convert first: .astype(np.float32)."
             )
         self._data, self.requires_grad, self.grad = data, requires_grad, None
-        self._parents, self._vjp, self.op = (), None, None
-        self._made, self._written = next(_clock), 0
+        self.node, self.made, self._written = None, next(_clock), 0
 
     @classmethod
-    def _from_op(cls, value, parents, vjp, name):
+    def _from_op(cls, value, operands, vjp, name):
+        """The result of an op on Tensors (None: no Tensor); vjp None: nothing is recorded."""
         self = object.__new__(Tensor)
         self._data, self.requires_grad, self.grad = value, vjp is not None, None
-        self._parents, self._vjp, self.op = parents, vjp, name
-        self._made, self._written = next(_clock), 0
+        self.made, self._written = next(_clock), 0
+        self.node = None if vjp is None else Node(self, operands, vjp, name)
         return self
 
     # -- the array ---------------------------------------------------------------------------------
@@ -96,7 +100,8 @@ class Tensor:
     size = property(lambda self: self._data.size)
     dtype = property(lambda self: self._data.dtype)
     device = property(lambda self: backend.device_of(self._data))
-    is_leaf = property(lambda self: self._vjp is None)
+    is_leaf = property(lambda self: self.node is None)
+    op = property(lambda self: self.node and self.node.op)
 
     def numpy(self):
         """The values on the host (no gradient flows through)."""
@@ -169,26 +174,26 @@ class Tensor:
     def walk_back(self, gradient=None):
         """`backward`, one node at a time: yields (node, its gradient, gradients of its parents)."""
         g = self._seed(gradient)
-        nodes = self._reachable()
-        for node in nodes:
-            node._refuse_overwritten()
-        nodes.sort(key=attrgetter("_made"))  # the newest comes last
-        pending = {id(self): (g, False, False)}  # id -> gradient so far, is it nobody else's, a sum
+        start = self.node or self
+        nodes = _reachable(start)
+        nodes.sort(key=attrgetter("made"))  # the newest comes last
+        _refuse_overwritten(nodes)
+        pending = {id(start): (g, False, False)}  # id: gradient so far, is it nobody else's, a sum
         leaves = []
         while nodes:
             node = nodes.pop()
             g, ours, _ = pending.pop(id(node), (None, False, False))
             if g is None:
                 continue
-            if node._vjp is None:
+            if node.vjp is None:
                 leaves.append((node, g if ours else g.copy()))
                 continue
-            gradients = node._pull(g)
-            for parent, gp in zip(node._parents, gradients, strict=True):
+            gradients = node.pull(g)
+            for parent, gp in zip(node.parents, gradients, strict=True):
                 if gp is not None:
                     _accumulate(pending, id(parent), gp, fresh=gp is not g and gp.base is None)
             yield node, g, gradients
-            node._vjp, node._parents = _freed, ()  # what only the vjp kept is free from here on
+            node.vjp, node.parents = _freed, ()  # what only the vjp kept is free from here on
         for leaf, g in leaves:
             leaf.grad = g if leaf.grad is None else _sum(leaf.grad, g)
 
@@ -217,44 +222,70 @@ class Tensor:
             raise ShapeError(f"backward: the gradient has shape {g.shape}, the tensor {self.shape}")
         return g.astype(self.dtype, copy=False)
 
-    def _reachable(self):
-        """Every tensor between here and the leaves through which a gradient flows."""
-        found, todo = {id(self): self}, [self]
-        while todo:
-            node = todo.pop()
-            if node._vjp is _freed:
-                raise GraphError(
-                    f"backward: the graph behind {node.op!r} was freed by an earlier backward "
-                    "pass. Compute the result again before differentiating it again."
-                )
-            for parent in node._parents:
-                if parent is not None and parent.requires_grad and id(parent) not in found:
-                    found[id(parent)] = parent
-                    todo.append(parent)
-        return list(found.values())
 
-    def _refuse_overwritten(self):
-        for t in (self, *self._parents):
-            if t is not None and t._written > self._made and _holds(self._vjp, t._data):
-                raise GraphError(
-                    f"backward: an array of shape {t.shape} that {self.op!r} needs for its "
-                    "gradient was overwritten after use. Write after backward, or into a copy."
-                )
+class Node:
+    """How a gradient gets back from an op's result to its operands.
 
-    def _pull(self, g):
+    parents: for each operand its node, itself if it is a leaf, or None if it is no Tensor.
+    """
+
+    __slots__ = ("tensor", "parents", "vjp", "op", "made", "shape", "dtype")
+    requires_grad = True
+
+    def __init__(self, tensor, operands, vjp, op):
+        self.tensor, self.made = ref(tensor), tensor.made
+        self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
+        self.parents = tuple([None if x is None else x.node or x for x in operands])
+        self.vjp, self.op = vjp, op
+
+    def pull(self, g):
         """The gradients of the parents, each an array of its parent's shape and dtype, or None."""
-        gradients = self._vjp(g)
+        gradients = self.vjp(g)
         if type(gradients) is not tuple:
             gradients = (gradients,)
-        if len(gradients) != len(self._parents):
+        if len(gradients) != len(self.parents):
             raise GraphError(
                 f"{self.op}: the vjp returned {len(gradients)} gradients for "
-                f"{len(self._parents)} operands"
+                f"{len(self.parents)} operands"
             )
         return tuple(
             None if gp is None or p is None or not p.requires_grad else _fit(gp, p, self.op)
-            for gp, p in zip(gradients, self._parents, strict=True)
+            for gp, p in zip(gradients, self.parents, strict=True)
         )
+
+
+def _reachable(start):
+    """Every node between here and the leaves through which a gradient flows, the leaves too."""
+    found, todo = {id(start): start}, [start]
+    while todo:
+        node = todo.pop()
+        if node.vjp is _freed:
+            raise GraphError(
+                f"backward: the graph behind {node.op!r} was freed by an earlier backward "
+                "pass. Compute the result again before differentiating it again."
+            )
+        for parent in node.parents:
+            if parent is not None and parent.requires_grad and id(parent) not in found:
+                found[id(parent)] = parent
+                todo.append(parent)
+    return list(found.values())
+
+
+def _refuse_overwritten(nodes):
+    """A GraphError if an array was written in place that a vjp needs as it was."""
+    nodes, written = [node for node in nodes if node.vjp], {}
+    for node in nodes:
+        for x in (node, *node.parents):
+            t = x.tensor() if type(x) is Node else x  # None: its Tensor is gone, nobody can write
+            if t is not None and t._written > node.made:
+                written[id(t)] = t
+    for t in written.values():
+        for node in nodes:
+            if t._written > node.made and _holds(node.vjp, t._data):
+                raise GraphError(
+                    f"backward: an array of shape {t.shape} that {node.op!r} needs for its "
+                    "gradient was overwritten after use. Write after backward, or into a copy."
+                )
 
 
 def _freed(g):
@@ -288,15 +319,15 @@ def unbroadcast(g, shape):
 
 
 def _fit(g, parent, name):
-    if g.shape != parent._data.shape:
-        summed = unbroadcast(g, parent.shape) if g.ndim >= parent.ndim else g
+    if g.shape != parent.shape:
+        summed = unbroadcast(g, parent.shape) if g.ndim >= len(parent.shape) else g
         if summed.shape != parent.shape:
             raise ShapeError(
                 f"{name}: the vjp returned a gradient of shape {g.shape} for an operand of shape "
                 f"{parent.shape}"
             )
         g = summed
-    if g.dtype != parent._data.dtype:
+    if g.dtype != parent.dtype:
         g = g.astype(parent.dtype)
     return g if not isinstance(g, np.generic) else np.asarray(g)
 
@@ -304,6 +335,8 @@ def _fit(g, parent, name):
 def _holds(thing, array):
     """Does a vjp (its closure, and the functions and tuples in it) keep this array or a view?"""
     if hasattr(thing, "shape"):
+        if isinstance(array, np.ndarray) and isinstance(thing, np.ndarray):
+            return np.may_share_memory(thing, array)
         memory = (array, array if array.base is None else array.base)
         return any(a is b for a in (thing, getattr(thing, "base", None)) for b in memory)
     if isinstance(thing, (tuple, list)):

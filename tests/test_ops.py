@@ -116,7 +116,7 @@ def test_float32_stays_float32(name, device):
 
 
 def raw_gradients(out, g):
-    gradients = out._vjp(g)
+    gradients = out.node.vjp(g)
     return gradients if isinstance(gradients, tuple) else (gradients,)
 
 
