@@ -199,15 +199,14 @@ def checked_index(xp, ids, size, what, ignore=None):
     if ids.dtype.kind not in "iu":
         raise DtypeError(f"{what}: got dtype {ids.dtype}, expected integers. Try .astype(int).")
     host = to_numpy(ids)
-    bad = (host < 0) | (host >= size)
-    if ignore is not None:
-        bad &= host != ignore
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise RangeError(
-            f"{what}: got {int(host[place])} at index {place}, expected 0 <= id < {size}"
-            + (f" (or {ignore}, which is ignored)." if ignore is not None else ".")
-        )
+    if host.size and (host.min() < 0 or host.max() >= size):
+        bad = ((host < 0) | (host >= size)) & (host != ignore if ignore is not None else True)
+        for place in np.argwhere(bad)[:1]:
+            place = tuple(place.tolist())
+            raise RangeError(
+                f"{what}: got {int(host[place])} at index {place}, expected 0 <= id < {size}"
+                + (f" (or {ignore}, which is ignored)." if ignore is not None else ".")
+            )
     return ids if isinstance(ids, xp.ndarray) else xp.asarray(ids)
 
 

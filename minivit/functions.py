@@ -139,20 +139,41 @@ def gelu_composed(x, approximate="none"):
 # -- softmax and the losses ------------------------------------------------------------------------
 
 
+def _exponentials(xp, x):
+    """e = e^(x - m), its sums l over the last axis, and m (..., 1): the maximum, or 0 where the
+    sums show that it need not be subtracted (a GPU would have to wait to see that): the shares
+    e / l are the same. The sums are a product with ones, ten times faster than sum(-1)."""
+    ones = xp.ones(x.shape[-1], dtype=x.dtype)
+    if xp is np:
+        with np.errstate(over="ignore"):
+            e = np.exp(x)
+            l = e @ ones
+        if l.size and l.min() > 1e-20 and l.max() < 1e20:
+            return e, l, 0
+    m = x.max(axis=-1, keepdims=True)
+    e = xp.exp(x - m)
+    return e, e @ ones, m
+
+
+def _moved(xp, x, axis, to):
+    """xp.moveaxis, which takes its time where there is nothing to move."""
+    return x if (axis - to) % x.ndim == 0 else xp.moveaxis(x, axis, to)
+
+
 @op
 def softmax(xp, x, /, axis=-1):
     """y_i = e^x_i / sum_j e^x_j. dx = y (g - sum_j g_j y_j): the rows of y sum to 1, so what g has
     in common along the axis does not matter."""
-    y = x - x.max(axis=axis, keepdims=True)
-    xp.exp(y, out=y)
-    y /= y.sum(axis=axis, keepdims=True)
+    y, l, _ = _exponentials(xp, _moved(xp, x, axis, -1))
+    y *= (1 / l)[..., None]
 
     def vjp(g):
-        gy = g * y
-        gy -= y * gy.sum(axis=axis, keepdims=True)
-        return gy
+        g = _moved(xp, g, axis, -1)
+        d = g - row_dot(xp, g, y)[..., None]
+        d *= y
+        return _moved(xp, d, -1, axis)
 
-    return y, vjp
+    return _moved(xp, y, -1, axis), vjp
 
 
 @softmax.twin
@@ -205,7 +226,7 @@ def cross_entropy_loss(
     dlogits = (softmax - target) / n. Labels are integers in [0, C), checked on the host.
     """
     C = logits.shape[axis]
-    z = xp.moveaxis(logits, axis, -1)
+    z = _moved(xp, logits, axis, -1)
     rest = z.shape[:-1]
     labels = backend.checked_index(xp, labels, C, "cross_entropy_loss: labels", ignore_index)
     if labels.shape != rest:
@@ -218,24 +239,28 @@ def cross_entropy_loss(
     if not 0 <= label_smoothing < 1:
         raise RangeError(f"cross_entropy_loss: label_smoothing is {label_smoothing}, not in [0, 1)")
     z = z.reshape(-1, C)
-    z = z - z.max(axis=1, keepdims=True)
-    rows, labels = xp.arange(z.shape[0]), labels.reshape(-1)
-    keep = (labels != ignore_index).astype(z.dtype)
-    target = xp.where(labels == ignore_index, 0, labels)
-    e = xp.exp(z)
-    s = e.sum(axis=1)
-    loss = xp.log(s) - (1 - label_smoothing) * z[rows, target]
+    rows, target = xp.arange(z.shape[0]), labels.reshape(-1)
+    ignored = target == ignore_index
+    e, l, m = _exponentials(xp, z)
+    z = z - m
+    keep, n = 1, max(z.shape[0], 1)
+    if xp is not np or ignored.any():
+        target = xp.where(ignored, 0, target)
+        keep = (~ignored).astype(z.dtype)
+        n = xp.maximum(keep.sum(), 1)  # all ignored: the loss is 0
+    loss = xp.log(l) - (1 - label_smoothing) * z[rows, target]
     if label_smoothing:
         loss -= label_smoothing * z.mean(axis=1)
     loss *= keep
-    n = xp.maximum(keep.sum(), 1) if reduction == "mean" else 1  # all ignored: the loss is 0
+    n = n if reduction == "mean" else 1
 
     def vjp(g):
-        p = e / s[:, None]
-        p[rows, target] -= 1 - label_smoothing  # rows are distinct: no index occurs twice
-        p -= label_smoothing / C
-        p *= (keep * (g.reshape(-1) / n))[:, None]
-        return xp.moveaxis(p.reshape(*rest, C), -1, axis)
+        weight = keep * (g.reshape(-1) / n)  # of each row in the loss: (1,) or (rows,)
+        p = e * (weight / l)[:, None]
+        p[rows, target] -= (1 - label_smoothing) * weight  # distinct rows: no index occurs twice
+        if label_smoothing:
+            p -= (label_smoothing / C * weight)[:, None]
+        return _moved(xp, p.reshape(*rest, C), -1, axis)
 
     return (loss.sum() / n if reduction == "mean" else loss.reshape(rest)), vjp
 
