@@ -5,6 +5,8 @@ minivit check 1 FILE        the answer in this .py file or notebook
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
 minivit grade DIR --out DIR points and reports of a folder of submissions
+
+minivit info FILE           what is in a published checkpoint
 """
 
 import argparse
@@ -14,9 +16,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from minivit.appendices.commands import info
+from minivit.errors import MinivitError
+
+COMMANDS = (info,)  # each in its own file, which adds its arguments and runs it
+
 
 def main(arguments=None):
-    """Run one command. Exit status: 0 all went well, 1 a check failed, 2 none could be run."""
+    """Run one command. Exit status: 0 all went well, 1 a check failed, 2 none could be run (130:
+    interrupted)."""
     parser = argparse.ArgumentParser(
         prog="minivit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -38,21 +46,34 @@ def main(arguments=None):
     grade.add_argument("--out", required=True, help="where the results go")
     grade.add_argument("--processes", type=int, default=None, help="default: one a core")
     grade.set_defaults(run=run_grade)
+    for command in COMMANDS:
+        command.add_to(commands)
     options = parser.parse_args(arguments)
     try:
-        import hypothesis  # noqa: F401
-    except ImportError:
-        print("The checks need the package hypothesis: pip install hypothesis", file=sys.stderr)
-        return 2
-    from minivit.appendices.grading.exercise import SubmissionError
-
-    try:
         return options.run(options)
-    except SubmissionError as error:
+    except (MinivitError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
+def graded(run):
+    """A command that grades: it needs hypothesis, and says so where there is none."""
+
+    def run_graded(options):
+        try:
+            import hypothesis  # noqa: F401
+        except ImportError:
+            print("The checks need the package hypothesis: pip install hypothesis", file=sys.stderr)
+            return 2
+        return run(options)
+
+    return run_graded
+
+
+@graded
 def run_check(options):
     from minivit.appendices.grading import exercise, judge, report, submission
 
@@ -73,6 +94,7 @@ def run_check(options):
     return 0 if verdict.passed == len(verdict.outcomes) else 1
 
 
+@graded
 def run_progress(options):
     from minivit.appendices.grading import exercise, judge, report
 
@@ -85,6 +107,7 @@ def run_progress(options):
     return 0
 
 
+@graded
 def run_release(options):
     from minivit.appendices.grading import classroom
 
@@ -93,6 +116,7 @@ def run_release(options):
     return 0
 
 
+@graded
 def run_grade(options):
     from minivit.appendices.grading import classroom
 
