@@ -1,0 +1,135 @@
+"""Appendix. Weights that others published, read without trusting them.
+
+    arrays = weights.read("model.safetensors")    # or an .npz, or a folder, shards too
+    arrays["visual.proj"]                         # a NumPy array, read when it is asked for
+
+No pickle is ever loaded: it could run any program. Which format a file has, its content says.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from minivit.appendices.weights import npz, tensors
+from minivit.errors import CheckpointError
+
+INDEX = "model.safetensors.index.json"
+WHOLE = ("model.safetensors", "open_clip_model.safetensors")  # names in published folders
+PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"}
+SAVE = "s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')"
+LOAD = "w = torch.load('{}', map_location='cpu', weights_only=True); w = w.get('state_dict', w)"
+LOAD_SCRIPT = "w = torch.jit.load('{}', map_location='cpu').state_dict()"
+
+
+class Arrays(Mapping):
+    """{name: NumPy array} of a file, each read when it is asked for.
+
+    stored: {name: Stored}, what is known of them without reading; format: "safetensors" or "npz".
+    """
+
+    def __init__(self, stored, format):
+        self.stored, self.format = stored, format
+
+    def __getitem__(self, name):
+        entry = self.stored[name]
+        with _named(entry.path):
+            return entry.read()
+
+    def __iter__(self):
+        return iter(self.stored)
+
+    def __len__(self):
+        return len(self.stored)
+
+
+class _named:
+    """Whatever goes wrong in a file that is not trusted becomes a CheckpointError that names it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, reason, trace):
+        if isinstance(reason, Exception) and not isinstance(reason, CheckpointError):
+            what = str(reason) or kind.__name__
+            raise CheckpointError(f"{self.path.name}: cannot be read ({what})") from reason
+
+
+def read(path):
+    """The `Arrays` of a safetensors or .npz file, or of a folder with one of them or with shards.
+
+    float32 tensors of a safetensors file are its own pages, copied when first written to: while
+    they live, the file must not be overwritten in place. float16 and bfloat16 become float32. What
+    cannot be read, or must not be: CheckpointError.
+    """
+    path = Path(path)
+    return _read_folder(path) if path.is_dir() else _read_file(path)
+
+
+def _read_file(path):
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError as reason:
+        if path.suffix in PICKLES:
+            raise CheckpointError(_refusal(path)) from reason
+        raise CheckpointError(f"{path.name}: cannot be read ({reason})") from reason
+    with _named(path):
+        if start[8:] == b"{":  # after the length of the header, its JSON
+            return Arrays(tensors.stored(path), "safetensors")
+        if start[:2] == b"PK":
+            names = npz.names(path)
+            if any(name.endswith(".pkl") for name in names):  # what torch.save writes
+                raise CheckpointError(_refusal(path, names))
+            return Arrays(npz.stored(path), "npz")
+        if path.suffix in PICKLES or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5"):
+            raise CheckpointError(_refusal(path))
+        raise ValueError(
+            f"neither a safetensors file nor an .npz, which are the formats read: it starts with "
+            f"{start[:8]!r}"
+        )
+
+
+def _refusal(path, names=()):
+    script = any(name.endswith("constants.pkl") for name in names)  # TorchScript, as OpenAI's CLIP
+    return (
+        f"{path.name}: a pickle can run any program, so none is loaded. Convert it where PyTorch "
+        f"and safetensors are installed:\n  python -c "
+        f'"import torch, safetensors.torch as s; '
+        f'{(LOAD_SCRIPT if script else LOAD).format(path.name)}; {SAVE}"'
+    )
+
+
+def _read_folder(folder):
+    if (folder / INDEX).exists():
+        return _read_shards(folder)
+    for name in WHOLE:
+        if (folder / name).exists():
+            return _read_file(folder / name)
+    files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".npz", *PICKLES})
+    readable = [p for p in files if p.suffix not in PICKLES]
+    if len(readable) == 1 or (files and not readable):
+        return _read_file((readable or files)[0])
+    found = f"several: {', '.join(p.name for p in readable)}; name one" if readable else "none"
+    raise CheckpointError(
+        f"{folder}: expected {WHOLE[0]}, {INDEX} or one .safetensors or .npz file, found {found}"
+    )
+
+
+def _read_shards(folder):
+    with _named(folder / INDEX):
+        table = json.loads((folder / INDEX).read_bytes(), object_pairs_hook=tensors.once)
+        table = table["weight_map"]
+        shards = sorted(set(table.values()))
+        for shard in shards:
+            if Path(shard).name != shard or "\\" in shard:
+                raise ValueError(f"{shard!r} is not the name of a file in this folder")
+    stored = {}
+    for shard in shards:
+        here = _read_file(folder / shard).stored
+        if set(here) != {name for name, place in table.items() if place == shard}:
+            raise CheckpointError(f"{shard}: its tensors are not those that {INDEX} lists for it")
+        stored.update(here)
+    return Arrays(stored, "safetensors")
