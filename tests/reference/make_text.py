@@ -119,7 +119,14 @@ FAMILIES = {"gpt2": gpt2, "image_gpt": image_gpt, "bert": bert, "marian": marian
 
 
 def perturbed(model, seed):
-    """Every parameter drawn anew, exact in float32; in float64, without dropout."""
+    """Every parameter drawn anew, exact in float32; in float64, without dropout.
+
+    PyTorch's embeddings give the vector of padding no gradient, although Marian starts each target
+    with it; here it gets the one that it has.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            module.padding_idx = None
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
