@@ -52,7 +52,8 @@ class _named:
         pass
 
     def __exit__(self, kind, reason, trace):
-        if isinstance(reason, Exception) and not isinstance(reason, CheckpointError):
+        passed_on = CheckpointError, MemoryError  # too little memory is not the file's fault
+        if isinstance(reason, Exception) and not isinstance(reason, passed_on):
             what = str(reason) or kind.__name__
             raise CheckpointError(f"{self.path.name}: cannot be read ({what})") from reason
 
@@ -124,7 +125,7 @@ def _read_shards(folder):
         table = table["weight_map"]
         shards = sorted(set(table.values()))
         for shard in shards:
-            if Path(shard).name != shard or "\\" in shard:
+            if Path(shard).name != shard or "\\" in shard or not shard.isprintable():
                 raise ValueError(f"{shard!r} is not the name of a file in this folder")
     stored = {}
     for shard in shards:

@@ -15,7 +15,7 @@ from minivit.appendices.weights.numbers import Stored, read_plain
 
 DIRECTORY = 1 << 20  # bytes of the zip's directory: ViT-G's has a tenth of that
 COMMENT = 1 << 17  # bytes in which the end of the directory is looked for
-HEADER = 10_000  # bytes of a .npy header
+HEADER = 1_000  # characters of a .npy header: 118 is usual
 RATIO = 20  # weights hardly compress: at most this many bytes from one
 FREE = 64 << 20  # bytes that may come from anything (a head of zeros compresses well)
 FORMS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what NumPy writes
@@ -111,7 +111,10 @@ def _header(file):
     }
     if version not in readers:
         raise ValueError(f".npy version {version} is not read")
-    shape, fortran, dtype = readers[version](file, max_header_size=HEADER)
+    try:
+        shape, fortran, dtype = readers[version](file, max_header_size=HEADER)
+    except MemoryError:  # what Python's parser says of deep nesting
+        raise ValueError("the header of a .npy file in it is nested too deeply") from None
     if len(shape) > 8 or any(n < 0 for n in shape):
         raise ValueError(f"shape {shape}")
     return shape, fortran, dtype
