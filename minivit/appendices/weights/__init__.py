@@ -35,6 +35,9 @@ class Arrays(Mapping):
         with _named(entry.path):
             return entry.read()
 
+    def __contains__(self, name):  # Mapping's own would read it
+        return name in self.stored
+
     def __iter__(self):
         return iter(self.stored)
 
