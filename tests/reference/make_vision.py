@@ -12,6 +12,8 @@ hundreds of arrays would be mostly headers. No parameter is left at its initial 
 zero and gains of one would hide errors. The models of transformers are transformers'; the others
 are written down here with the names of their files, from what their code computes.
 
+preprocess.npz: cuttings of photographs as transformers' processors (those on Pillow) make them, and
+for vit_jax, which has no processor there, as PyTorch's interpolation does.
 """
 
 import json
@@ -388,6 +390,41 @@ def openai_resnet(p, x, heads, act):
     return F.linear(x, p["visual.attnpool.c_proj.weight"], p["visual.attnpool.c_proj.bias"])
 
 
+# -- photographs -----------------------------------------------------------------------------------
+PHOTOS = Path(__file__).parents[2] / "data" / "photos"
+CUTTINGS = {  # photograph, then left, top, right, bottom
+    "wide": ("chelsea", 0, 30, 211, 180), "tall": ("coffee", 40, 3, 135, 220),
+    "small": ("chelsea", 50, 60, 79, 83),
+}  # fmt: skip
+
+
+def preprocessed():
+    """{cutting/settings: (H, W, 3)}, and the settings as preprocessor_config.json has them."""
+    from PIL import Image
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    crop = dict(size={"shortest_edge": 41}, crop_size={"height": 32, "width": 30})
+    processors = {
+        "clip": CLIPImageProcessorPil(**crop),
+        "clip bilinear": CLIPImageProcessorPil(**crop, resample=2, do_normalize=False),
+        "vit": ViTImageProcessorPil(size={"height": 32, "width": 40}),
+        "vit lanczos": ViTImageProcessorPil(size={"height": 32, "width": 32}, resample=1,
+                                            image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.3, 0.1]),
+    }  # fmt: skip
+    found = {f"said/{k}": np.array(v.to_json_string()) for k, v in processors.items()}
+    found["cuttings"] = np.array(json.dumps(CUTTINGS))
+    for cutting, (name, *box) in CUTTINGS.items():
+        photo = Image.open(PHOTOS / f"{name}.png").crop(box)
+        for k, processor in processors.items():
+            out = processor(photo, return_tensors="np")["pixel_values"][0]
+            found[f"out/{cutting}/{k}"] = out.transpose(1, 2, 0)
+        x = first(np.asarray(photo)[None])
+        x = F.interpolate(x, (32, 32), mode="bilinear", align_corners=False, antialias=False)
+        found[f"out/{cutting}/vit_jax"] = ((x - 127.5) / 127.5)[0].permute(1, 2, 0).float().numpy()
+    return found
+
+
 # -- what they share -------------------------------------------------------------------------------
 def pictures(seed, B, side):
     """Images (B, side, side, 3) of large coloured squares, 8 by 8 of them: noise would be the same
@@ -478,6 +515,7 @@ def main(folder):
         path = Path(folder) / f"{name}.npz"
         np.savez_compressed(path, **make())
         print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB")
+    np.savez_compressed(Path(folder) / "preprocess.npz", **preprocessed())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from minivit.errors import CheckpointError, DataError
 
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
 TWO_BY_TWO = "two by two"
-MOST = 1 << 14  # pixels of a side
+MOST = 1 << 12  # pixels of a side of what a file may ask for
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Preprocess:
         if self.shortest is None:
             return self.size
         long = int(self.shortest * max(H, W) / min(H, W))
-        if long > MOST:
+        if long > 8 * MOST:
             raise DataError(f"a picture of {W} x {H} pixels is too narrow to be resized")
         return (self.shortest, long) if H <= W else (long, self.shortest)
 
