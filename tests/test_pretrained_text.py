@@ -11,8 +11,9 @@ from safetensors.numpy import save_file
 import minivit
 from minivit import optim
 from minivit.appendices import pretrained, weights
-from minivit.appendices.pretrained import tables
+from minivit.appendices.pretrained import bert, tables
 from minivit.errors import CheckpointError, MinivitError, StateError
+from minivit.tokenizer import BPE, WordPiece
 
 REFERENCE = Path(__file__).parent / "reference"
 FAMILIES = ("gpt2", "image_gpt", "bert", "marian")
@@ -310,3 +311,76 @@ def test_a_family_is_recognised_by_its_tensors(family, tmp_path):
     (found.write(tmp_path) / "config.json").unlink()
     with pytest.raises(CheckpointError, match=f"config.json: {HEADS[family]} is None"):
         minivit.load(tmp_path / "model.safetensors")
+
+
+# -- what stands beside the weights ----------------------------------------------------------------
+def test_tokenizers_come_with_their_models(tmp_path):
+    PIECES.save(found_at(tmp_path, "bert") / "vocab.txt")
+    model = minivit.load(tmp_path)
+    assert model.tokenizer.symbols == PIECES.symbols and model.tokenizer.longest == 12
+    assert model.tokenizer.pooling == "mean"
+    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 5}')
+    (tmp_path / "1_Pooling").mkdir()
+    pooling = tmp_path / "1_Pooling" / "config.json"
+    pooling.write_text('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}')
+    model = minivit.load(tmp_path)
+    assert model.tokenizer.longest == 5 and model.tokenizer.pooling == "cls"
+    pooling.write_text('{"pooling_mode_max_tokens": true}')
+    with pytest.raises(CheckpointError, match="pooling_mode_max_tokens"):
+        minivit.load(tmp_path)
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path):
+    BPE.train(["a"], 300).save(found_at(tmp_path, "gpt2"))
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        minivit.load(tmp_path)
+
+
+def found_at(folder, family):
+    return case(family).write(folder)
+
+
+PIECES = WordPiece([*"[PAD] [UNK] [CLS] [SEP] [MASK] a b c ##a ##b ##c abc .".split()])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_an_embedding_does_not_depend_on_its_batch(pooling, tmp_path):
+    PIECES.save(found_at(tmp_path, "bert") / "vocab.txt")
+    model = minivit.load(tmp_path)
+    model.tokenizer.pooling = pooling
+    texts = ["a b c", "abc", "", "c " * 30, "abc abcabc .", "a"]
+    together = bert.embed(model, texts, batch_size=4)
+    alone = np.concatenate([bert.embed(model, [text]) for text in texts])
+    np.testing.assert_allclose(together, alone, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=0, atol=1e-6)
+    h = model.model.hidden(*model.tokenizer(["a b c"])).numpy()[0]
+    expected = h.mean(axis=0) if pooling == "mean" else h[0]
+    expected /= np.linalg.norm(expected)
+    np.testing.assert_allclose(together[0], expected, rtol=0, atol=2e-6)
+
+
+def palette_of(folder, colours=32, **settings):
+    clusters = np.random.default_rng(0).uniform(-1, 1, (colours, 3)).tolist()
+    text = json.dumps({"clusters": clusters, "size": 4, "do_normalize": True} | settings)
+    (folder / "preprocessor_config.json").write_text(text)
+
+
+def test_image_gpts_palette(tmp_path):
+    folder = found_at(tmp_path, "image_gpt")
+    assert minivit.load(folder).preprocess is None
+    palette_of(folder)
+    pixels = minivit.load(folder).preprocess
+    colours = pixels.pictures(np.arange(32).reshape(2, 16))
+    assert colours.shape == (2, 4, 4, 3) and colours.dtype == np.uint8
+    for ids, picture in zip(np.arange(32).reshape(2, 16), colours):  # its own colours come back
+        np.testing.assert_array_equal(pixels(picture), ids[None])
+
+
+@pytest.mark.parametrize("settings", [
+    {"colours": 31}, {"clusters": "x"}, {"clusters": [[0, 0]] * 32}, {"clusters": None},
+    {"clusters": [[0, 0, float("nan")]] * 32}, {"size": 8}, {"size": {"height": 4, "width": 2}},
+])  # fmt: skip
+def test_a_palette_that_does_not_fit(settings, tmp_path):
+    palette_of(found_at(tmp_path, "image_gpt"), **settings)
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
+        minivit.load(tmp_path)

@@ -11,7 +11,7 @@ from minivit.appendices.pretrained import Layout, published, read_json, tables, 
 from minivit.errors import CheckpointError
 from minivit.models.bert import BERT
 from minivit.record import no_grad
-from minivit.tokenizer.wordpiece import WordPiece
+from minivit.tokenizer import WordPiece, pad
 
 MODEL_TYPES = ("bert",)
 IGNORE = ("*embeddings.position_ids",)  # 0, 1, 2 ...
@@ -103,8 +103,6 @@ class Sentences(WordPiece):
 
     def __call__(self, texts):
         """[CLS] text [SEP], padded: (ids (B, N), mask (B, N), True = a token)."""
-        from minivit.tokenizer import pad
-
         end = self.id_of("[SEP]")
         rows = [self.pair(text)[0] for text in texts]
         rows = [
@@ -114,7 +112,7 @@ class Sentences(WordPiece):
 
 
 def extras(folder, config, model):
-    tokenizer = vocabularies.word_pieces(folder, Sentences)
+    tokenizer = vocabularies.fitting(vocabularies.word_pieces(folder, Sentences), model)
     if tokenizer is not None:
         tokenizer.longest, tokenizer.pooling = model.context, "mean"
         if (folder / "sentence_bert_config.json").is_file():

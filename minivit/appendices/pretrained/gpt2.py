@@ -57,4 +57,4 @@ def layer(ours, theirs):
 
 
 def extras(folder, config, model):
-    return {"tokenizer": vocabularies.byte_pairs(folder)}
+    return {"tokenizer": vocabularies.fitting(vocabularies.byte_pairs(folder), model)}

@@ -5,12 +5,15 @@ the head is a matrix of its own; and the Linear layers have biases that the orig
 those are all zero, as in the converted checkpoints of OpenAI, the model is built without them.
 """
 
+import math
+
 import numpy as np
 
-from minivit import palette
 from minivit.appendices.pretrained import Layout, gpt2, published, read_json, tables
+from minivit.appendices.pretrained.preprocess import Preprocess
 from minivit.errors import CheckpointError, ShapeError
 from minivit.models.image_gpt import SIZES, ImageGPT
+from minivit.palette import Palette
 
 MODEL_TYPES = ("imagegpt",)
 IGNORE = gpt2.MASKS
@@ -86,23 +89,25 @@ def extras(folder, config, model):
         raise CheckpointError(
             f"preprocessor_config.json: no palette, a list of colours (r, g, b) ({reason})"
         ) from reason
-    return {"preprocess": Pixels(palette.Palette(clusters), model.pixels)}
+    side = math.isqrt(model.pixels)
+    look = Preprocess((side, side), None, "bilinear").said_in(folder, True)
+    if side**2 != model.pixels or look.size != (side, side):
+        raise CheckpointError(
+            f"preprocessor_config.json: pictures of {look.size} pixels for a context of "
+            f"{model.pixels}, expected a square of as many"
+        )
+    return {"preprocess": Pixels(Palette(clusters), side, look)}
 
 
 class Pixels:
     """Between pictures and the ids of a palette: squares of `side` x `side` pixels."""
 
-    def __init__(self, palette, pixels):
-        self.palette, self.side = palette, int(pixels**0.5)
-        if self.side**2 != pixels:
-            raise ShapeError(f"Image GPT: a context of {pixels} pixels is not that of a square")
+    def __init__(self, palette, side, look):
+        self.palette, self.side, self.look = palette, side, look
 
     def __call__(self, picture):
-        """A PIL picture -> ids (1, N): the whole of it, resized (bilinear), nearest colours."""
-        from PIL import Image
-
-        small = picture.convert("RGB").resize((self.side, self.side), Image.Resampling.BILINEAR)
-        return self.palette.encode(np.asarray(small, np.float32)[None] / 127.5 - 1)
+        """A picture (a path, a Pillow image ...), the whole of it -> ids (1, N)."""
+        return self.palette.encode(self.look(picture))
 
     def pictures(self, ids):
         """ids (B, N) -> pixels (B, side, side, 3), uint8."""

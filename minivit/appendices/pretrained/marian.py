@@ -92,4 +92,4 @@ def _id(config, key, V):
 
 
 def extras(folder, config, model):
-    return {"tokenizer": vocabularies.sentence_pieces(folder)}
+    return {"tokenizer": vocabularies.fitting(vocabularies.sentence_pieces(folder), model)}

@@ -79,6 +79,16 @@ def _lower(settings, key, chinese):
     return lower
 
 
+def fitting(tokenizer, model):
+    """The tokenizer, if the model has a vector for each of its tokens."""
+    if tokenizer is not None and len(tokenizer) > model.vocabulary:
+        raise CheckpointError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model {model.vocabulary}: they do not "
+            "belong together"
+        )
+    return tokenizer
+
+
 def _demand(settings, key, value):
     if settings.get(key, value) != value:
         raise TextError(f"{key} is {settings[key]!r}; tokenizers here have {value!r} alone")
