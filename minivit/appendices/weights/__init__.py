@@ -100,10 +100,14 @@ def _refusal(path, names=()):
     script = any(name.endswith("constants.pkl") for name in names)  # TorchScript, as OpenAI's CLIP
     return (
         f"{path.name}: a pickle can run any program, so none is loaded. Convert it where PyTorch "
-        f"and safetensors are installed:\n  python -c "
-        f'"import torch, safetensors.torch as s; '
-        f'{(LOAD_SCRIPT if script else LOAD).format(path.name)}; {SAVE}"'
+        f"and safetensors are installed:\n  {conversion(path.name, script)}"
     )
+
+
+def conversion(name, script=False):
+    """The command that makes model.safetensors of a pickle; script: of a TorchScript archive."""
+    load = (LOAD_SCRIPT if script else LOAD).format(name)
+    return f'python -c "import torch, safetensors.torch as s; {load}; {SAVE}"'
 
 
 def _read_folder(folder):
@@ -123,17 +127,26 @@ def _read_folder(folder):
 
 
 def _read_shards(folder):
-    with _named(folder / INDEX):
-        table = json.loads((folder / INDEX).read_bytes(), object_pairs_hook=tensors.once)
-        table = table["weight_map"]
-        shards = sorted(set(table.values()))
-        for shard in shards:
-            if Path(shard).name != shard or "\\" in shard or not shard.isprintable():
-                raise ValueError(f"{shard!r} is not the name of a file in this folder")
-    stored = {}
-    for shard in shards:
+    stored, table = {}, _index(folder)
+    for shard in shards(folder):
         here = _read_file(folder / shard).stored
         if set(here) != {name for name, place in table.items() if place == shard}:
             raise CheckpointError(f"{shard}: its tensors are not those that {INDEX} lists for it")
         stored.update(here)
     return Arrays(stored, "safetensors")
+
+
+def shards(folder):
+    """The names of the files that the index in `folder` lists."""
+    return sorted(set(_index(folder).values()))
+
+
+def _index(folder):
+    """{name of a tensor: name of its file}."""
+    with _named(folder / INDEX):
+        text = (folder / INDEX).read_bytes()
+        table = json.loads(text, object_pairs_hook=tensors.once)["weight_map"]
+        for shard in table.values():
+            if Path(shard).name != shard or "\\" in shard or not shard.isprintable():
+                raise ValueError(f"{shard!r} is not the name of a file in this folder")
+        return table
