@@ -220,6 +220,7 @@ def hf_settings(config):
 def hugging_face(config, arrays):
     """A Linear where OpenAI has a matrix (W_i, W_t), and q, k, v apart. What a config.json leaves
     out is as in transformers' CLIPTextConfig and CLIPVisionConfig."""
+    published.need(config, "the number of heads, the activation and eps")
     vision, text = hf_settings(config)
     seen, read = "vision_model.", "text_model."
     patches = f"{seen}embeddings.patch_embedding.weight"

@@ -42,6 +42,15 @@ def demand(config, **expected):
             )
 
 
+def need(config, what):
+    """Refuse tensors without the config.json that says `what`."""
+    if not config:
+        raise CheckpointError(
+            f"there is no config.json beside the tensors, which says {what}: put it there, from "
+            "where the tensors are"
+        )
+
+
 def heads(config, key, width, layers=0, sizes=()):
     """config[key], which no tensor tells; without it, what `sizes` (L, D, H, ...) says of L, D."""
     known = {(L, D): H for L, D, H, *_ in sizes}.get((layers, width))

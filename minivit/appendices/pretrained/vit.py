@@ -91,7 +91,7 @@ def google(at, arrays):
         pre_logits=widths["pre_logits"],
     )  # fmt: skip
     table = {
-        "projection.weight": ("embedding/kernel", flat_kernel),
+        "projection.weight": ("embedding/kernel", flat_patches),
         "projection.bias": "embedding/bias",
         "position": (position, transform),
         **flax_norm("norm", "Transformer/encoder_norm"),
@@ -119,9 +119,9 @@ def flax_layer(ours, theirs, parts):
     ln_1, attn, ln_2, mlp = (f"{theirs}/{part}" for part in parts)
     qkv = [f"{attn}/{x}" for x in ("query", "key", "value")]
     return {
-        f"{ours}attn.in_proj_weight": (tuple(f"{x}/kernel" for x in qkv), heads_together),
-        f"{ours}attn.in_proj_bias": (tuple(f"{x}/bias" for x in qkv), end_to_end),
-        f"{ours}attn.out_proj.weight": (f"{attn}/out/kernel", flat_kernel),
+        f"{ours}attn.in_proj_weight": (tuple(f"{x}/kernel" for x in qkv), into_heads),
+        f"{ours}attn.in_proj_bias": (tuple(f"{x}/bias" for x in qkv), of_heads),
+        f"{ours}attn.out_proj.weight": (f"{attn}/out/kernel", from_heads),
         f"{ours}attn.out_proj.bias": f"{attn}/out/bias",
         **flax_norm(f"{ours}ln_1", ln_1),
         **flax_norm(f"{ours}ln_2", ln_2),
@@ -135,15 +135,15 @@ def flax_pool(ours, theirs, parts):
     attn = f"{theirs}/{parts[1]}"
     table = {
         f"{ours}probe": f"{theirs}/probe",
-        f"{ours}out_proj.weight": (f"{attn}/out/kernel", flat_kernel),
+        f"{ours}out_proj.weight": (f"{attn}/out/kernel", from_heads),
         f"{ours}out_proj.bias": f"{attn}/out/bias",
         **flax_norm(f"{ours}norm", f"{theirs}/LayerNorm_0"),
         **flax_linear(f"{ours}mlp.fc1", f"{theirs}/{parts[3]}/Dense_0"),
         **flax_linear(f"{ours}mlp.fc2", f"{theirs}/{parts[3]}/Dense_1"),
     }
     for x, part in (("q", "query"), ("k", "key"), ("v", "value")):
-        table[f"{ours}{x}_proj.weight"] = (f"{attn}/{part}/kernel", heads_together)
-        table[f"{ours}{x}_proj.bias"] = (f"{attn}/{part}/bias", end_to_end)
+        table[f"{ours}{x}_proj.weight"] = (f"{attn}/{part}/kernel", into_heads)
+        table[f"{ours}{x}_proj.bias"] = (f"{attn}/{part}/bias", of_heads)
     return table
 
 
@@ -155,19 +155,26 @@ def flax_linear(ours, theirs):
     return {f"{ours}.weight": (f"{theirs}/kernel", transposed), f"{ours}.bias": f"{theirs}/bias"}
 
 
-def flat_kernel(kernel):
-    """A view (out, in) of (..., out): patches (P, P, C, D), or heads (H, D/H, D)."""
-    return kernel.reshape(-1, kernel.shape[-1]).T
+def flat_patches(kernel):
+    """(P, P, C, D) -> (D, P P C), a view."""
+    P, Q, C, D = kernel.shape
+    return kernel.reshape(P * Q * C, D).T
 
 
-def heads_together(*kernels):
-    """Each (D, H, D/H) -> (D, D), one below the other."""
-    return rows(*(kernel.reshape(len(kernel), -1).T for kernel in kernels))
+def from_heads(kernel):
+    """The output projection: (H, D/H, D) -> (D, D), a view."""
+    H, d, D = kernel.shape
+    return kernel.reshape(H * d, D).T
 
 
-def end_to_end(*biases):
+def into_heads(*kernels):
+    """Queries, keys and values: each (D, H, D/H) -> (D, D), one below the other."""
+    return rows(*(kernel.reshape(D, H * d).T for kernel in kernels for D, H, d in [kernel.shape]))
+
+
+def of_heads(*biases):
     """Each (H, D/H) -> (D,), one after the other."""
-    return rows(*(bias.ravel() for bias in biases))
+    return rows(*(bias.reshape(H * d) for bias in biases for H, d in [bias.shape]))
 
 
 def unplaced_class_token(position):
@@ -198,6 +205,7 @@ HF_LAYER = {
 
 def hugging_face(config, arrays):
     """A head (`classifier`), or the pooler in its place: it is what the paper calls pre_logits."""
+    published.need(config, "the number of heads, the activation and eps")
     at = published.prefix_of(arrays, "vit.")
     patches, pooler = f"{at}embeddings.patch_embeddings.projection", f"{at}pooler.dense"
     D, C, P, _ = published.shape(arrays, f"{patches}.weight", 4)
@@ -207,16 +215,17 @@ def hugging_face(config, arrays):
     hidden, _ = published.shape(arrays, f"{at}encoder.layer.0.intermediate.dense.weight")
     headed = "classifier.weight" in arrays
     pooled = not headed and f"{pooler}.weight" in arrays
+    classes = published.shape(arrays, "classifier.weight")[0] if headed else 0
+    pre_logits = published.shape(arrays, f"{pooler}.weight")[0] if pooled else 0
     if pooled:
         published.demand(config, pooler_act="tanh")
     biased = f"{at}encoder.layer.0.attention.attention.query.bias" in arrays
     model = ViT(
-        image_side(config, math.isqrt(N - 1) * P), P, C,
-        len(arrays["classifier.weight"]) if headed else 0,
-        D, layers, tables.integer(config, "num_attention_heads", D, 12), hidden,
+        image_side(config, math.isqrt(N - 1) * P), P, C, classes, D, layers,
+        tables.integer(config, "num_attention_heads", D, 12), hidden,
         activation=published.activation(config, "hidden_act", "gelu"),
         eps=published.epsilon(config, "layer_norm_eps", 1e-12),
-        pre_logits=len(arrays[f"{pooler}.weight"]) if pooled else 0,
+        pre_logits=pre_logits,
     )  # fmt: skip
     table = {
         "projection.weight": (f"{patches}.weight", tables.conv_patches),
