@@ -6,6 +6,8 @@ minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
 minivit grade DIR --out DIR points and reports of a folder of submissions
 
+minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
+minivit embed SENTENCE ...  sentences, or photos, as vectors
 minivit info FILE           what is in a published checkpoint
 """
 
@@ -16,10 +18,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from minivit.appendices.commands import info
+from minivit.appendices.commands import complete, embed, info
 from minivit.errors import MinivitError
 
-COMMANDS = (info,)  # each in its own file, which adds its arguments and runs it
+COMMANDS = (complete, embed, info)  # each in its own file, which adds its arguments and runs it
 
 
 def main(arguments=None):

@@ -144,7 +144,8 @@ def embed(pretrained, texts, batch_size=32, progress=False):
         raise CheckpointError("the model has no vocab.txt and no tokenizer.json beside it")
     order = np.argsort([len(text) for text in texts], kind="stable")
     rows = np.empty((len(texts), model.tokens.weight.shape[1]), np.float32)
-    for i in tqdm(range(0, len(texts), batch_size), "sentences", disable=not progress, leave=False):
+    batches = range(0, len(texts), batch_size)
+    for i in tqdm(batches, "batches", disable=not progress or len(batches) < 2, leave=False):
         places = order[i : i + batch_size]
         ids, mask = tokenizer([texts[place] for place in places])
         h = model.hidden(ids, mask).numpy()  # (B, N, D)
