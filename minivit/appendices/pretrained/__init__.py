@@ -59,7 +59,7 @@ def load(source, path=None):
     and must stay where it is while the model lives. A file that is broken: CheckpointError; one
     whose tensors do not fit: StateError.
     """
-    file = _file(source, path)
+    file = find(source, path)
     folder = file if file.is_dir() else file.parent
     config, arrays = read_config(folder), weights.read(file)
     family = family_of(config, arrays)
@@ -67,12 +67,13 @@ def load(source, path=None):
     tables.fill(layout.model, arrays, layout.table, layout.ignore)
     layout.model.eval().to(backend.default_device())
     return Pretrained(
-        layout.model, _name(family), layout.name, config,
+        layout.model, name_of(family), layout.name, config,
         **family.extras(folder, config, layout.model),
     )  # fmt: skip
 
 
-def _file(source, path):
+def find(source, path=None):
+    """The file or folder that `load` reads, downloaded where it is not here."""
     found = Path(source if path is None else path)
     if path is None and not found.exists():
         from minivit.appendices.pretrained import hub
@@ -112,12 +113,7 @@ def read_json(path, largest=100_000_000):
 
 def family_of(config, names):
     """The family's module, by model_type or else by the names of the tensors."""
-    here = Path(__file__).parent
-    families = [
-        importlib.import_module(f"{__name__}.{name}")
-        for name in FAMILIES
-        if (here / f"{name}.py").exists()
-    ]
+    families = [importlib.import_module(f"{__name__}.{name}") for name in FAMILIES]
     if "model_type" in config:
         found = [f for f in families if config["model_type"] in f.MODEL_TYPES]
         known = sorted(t for f in families for t in f.MODEL_TYPES)
@@ -131,5 +127,6 @@ def family_of(config, names):
     return found[0]
 
 
-def _name(family):
+def name_of(family):
+    """Its file's name, such as "image_gpt"."""
     return family.__name__.rpartition(".")[2]

@@ -8,6 +8,7 @@ other the one that came first is written down, in SHA256SUMS beside it, and one 
 again must be the same; the first one is trusted. `sha256sum -c SHA256SUMS` checks them all.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -125,7 +126,8 @@ class _Source:
             )
         except NotThere:
             if path.parent != self.folder:
-                path.parent.rmdir()  # which was made for it
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()  # which was made for it
             return False
         except ValueError as reason:  # another sum
             raise DataError(f"{address} is not the file that was expected: {reason}") from reason

@@ -39,6 +39,12 @@ def translate(arrays, table, ignore=()):
     arrays: {their name: array}, weights or their gradients. ignore: names, or patterns such as
     "*.attn.bias", that a file may have without use. Missing and unexpected names: StateError.
     """
+    check(arrays, table, ignore)
+    return {ours: _made(ours, entry, arrays) for ours, entry in table.items()}
+
+
+def check(arrays, table, ignore=()):
+    """Is the table complete both ways? Reads no array."""
     wanted = {name for entry in table.values() for name in _entry(entry)[0]}
     missing = [name for name in sorted(wanted) if name not in arrays]
     unexpected = [
@@ -52,7 +58,6 @@ def translate(arrays, table, ignore=()):
             + listed("missing in the file", missing)
             + listed("unexpected in the file", unexpected)
         )
-    return {ours: _made(ours, entry, arrays) for ours, entry in table.items()}
 
 
 def _entry(entry):

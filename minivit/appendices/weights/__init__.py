@@ -79,7 +79,7 @@ def _read_file(path):
     except OSError as reason:
         if path.suffix in PICKLES:
             raise CheckpointError(_refusal(path)) from reason
-        raise CheckpointError(f"{path.name}: cannot be read ({reason})") from reason
+        raise CheckpointError(f"{path}: cannot be read ({reason.strerror})") from reason
     with _named(path):
         if start[8:] == b"{":  # after the length of the header, its JSON
             return Arrays(tensors.stored(path), "safetensors")
