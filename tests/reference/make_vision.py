@@ -212,30 +212,33 @@ def flax_forward(p, prefix, names, x):
 
 
 # -- OpenAI's CLIP, and OpenCLIP's -----------------------------------------------------------------
-def clip_openai(seed=0):
+def clip_openai(seed=0, width=16, text_width=8, layers=1, image=8):
     """A ViT by OpenAI's names, from whose shapes the configuration follows (a head for 64)."""
-    return openai({}, seed, vision_shapes(16, 1, 6), text_shapes(8, 2, 6), 1, 1, 8)
+    vision = vision_shapes(width, layers, 6, image=image)
+    heads, text_heads = (max(1, D // 64) for D in (width, text_width))
+    return openai({}, seed, vision, text_shapes(text_width, 2, 6), heads, text_heads, image)
 
 
-def clip_openai_resnet(seed=37):
+def clip_openai_resnet(seed=2, width=2, layers=(1, 1, 1, 1), grid=1, heads=1):
     """A ResNet of the smallest width that can be: 2, so the attention pool has 64 and one head. (A
     seed with which its few ReLUs leave the images different and float32 enough.)"""
-    return openai({}, seed, resnet_shapes(2, (1, 1, 1, 1), 1, 6), text_shapes(8, 1, 6), 1, 1, 32)
+    vision = resnet_shapes(width, layers, grid, 6)
+    return openai({}, seed, vision, text_shapes(8, 1, 6), heads, 1, 32 * grid)
 
 
-def clip_open_clip(seed=0, image=8, width=16, head=4):
+def clip_open_clip(seed=0, image=8, width=16, head=4, quick=False):
     """The same names with OpenCLIP's configuration: GELU, and heads of another width."""
     config = {
         "model_cfg": {
-            "embed_dim": 6,
+            "embed_dim": 6, **({"quick_gelu": True} if quick else {}),
             "vision_cfg": {"image_size": image, "layers": 1, "width": width, "head_width": head,
                            "patch_size": 4, "mlp_ratio": 3.0},
             "text_cfg": {"context_length": 9, "vocab_size": 24, "width": 8, "heads": 2,
                          "layers": 1},
         }
     }  # fmt: skip
-    vision = vision_shapes(width, 1, 6, 3 * width)
-    return openai(config, seed, vision, text_shapes(8, 1, 6), width // head, 2, image, F.gelu)
+    vision, act = vision_shapes(width, 1, 6, 3 * width, image), quick_gelu if quick else F.gelu
+    return openai(config, seed, vision, text_shapes(8, 1, 6), width // head, 2, image, act)
 
 
 def quick_gelu(x):
@@ -446,8 +449,11 @@ def first(images):
 
 
 def drawn(name, shape, seed):
-    """A parameter by its name: gains and variances about 1, all else about 0."""
-    std = max(0.3, (2 / np.prod(shape[1:])) ** 0.5) if len(shape) == 4 else 0.3
+    """A parameter by its name: gains and variances about 1, all else about 0; in a ResNet so that
+    features keep their size, or its attention would be all or nothing."""
+    std = 0.3
+    if ("visual" in name and len(shape) == 4) or ("attnpool" in name and len(shape) == 2):
+        std = (len(shape) / 2 / np.prod(shape[1:])) ** 0.5
     values = std * np.random.default_rng([seed, *name.encode()]).standard_normal(shape)
     if name.endswith("running_var"):
         return few_bits(np.exp(values))
