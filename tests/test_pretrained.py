@@ -91,6 +91,20 @@ def test_a_table_that_is_not_the_models_is_refused():
         tables.fill(Pair(), THEIRS, table)
 
 
+def test_a_tensor_of_all_layers_is_read_once():
+    class Read(dict):
+        count = 0
+
+        def __getitem__(self, name):
+            self.count += name == "stack"
+            return super().__getitem__(name).copy()
+
+    table = {f"layers.{i}.w": ("stack", lambda a, i=i: a[i]) for i in range(3)}
+    arrays = Read(stack=np.arange(6.0).reshape(3, 2))
+    found = tables.translate(arrays, table)
+    assert arrays.count == 1 and [w.tolist() for w in found.values()] == [[0, 1], [2, 3], [4, 5]]
+
+
 def test_names_without_use_are_ignored_only_where_the_family_says_so():
     arrays = THEIRS | {"h.0.attn.bias": np.ones(1)}
     tables.fill(Pair(), arrays, TABLE, ignore=("*.attn.bias",))
@@ -193,7 +207,7 @@ def test_tensors_of_no_family_are_told(tmp_path):
 
 
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 import numpy as np
 import minivit
@@ -203,7 +217,8 @@ folder, small = map(Path, sys.argv[1:])
 minivit.load(small)  # all is imported
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    (line,) = (s for s in open("/proc/self/status") if s.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 def once(f):
     start = time.perf_counter()
@@ -226,7 +241,7 @@ print(json.dumps(result))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="what ru_maxrss counts")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 @pytest.mark.parametrize("kind", [np.float32, np.float16])
 def test_a_file_of_350_mb_loads_in_little_more_memory_and_time_than_reading_takes(tmp_path, kind):
     small = published.write(tmp_path / "small", *published.vit())
@@ -239,7 +254,7 @@ def test_a_file_of_350_mb_loads_in_little_more_memory_and_time_than_reading_take
     )  # fmt: skip
     found = json.loads(done.stdout)
     print(found)
-    assert found["bytes"] > 340e6 and found["memory"] <= 1.3, found
+    assert found["bytes"] > 340e6 and 0.9 < found["memory"] <= 1.3, found
     if kind == np.float32:  # half of the bytes to read, and as many numbers to make of them
         assert found["load"] <= 1.5 * found["read"], found
 

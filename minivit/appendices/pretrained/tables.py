@@ -8,6 +8,7 @@ A table is complete both ways: a name of the file that it does not use, and a pa
 that it does not make, is a StateError that lists them all.
 """
 
+from collections import Counter
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -40,7 +41,12 @@ def translate(arrays, table, ignore=()):
     "*.attn.bias", that a file may have without use. Missing and unexpected names: StateError.
     """
     check(arrays, table, ignore)
-    return {ours: _made(ours, entry, arrays) for ours, entry in table.items()}
+    uses = Counter(name for entry in table.values() for name in _entry(entry)[0])
+    stacks = {name: arrays[name] for name, n in uses.items() if n > 1}  # of all layers: read once
+    return {
+        ours: _made(ours, entry, lambda name: stacks[name] if name in stacks else arrays[name])
+        for ours, entry in table.items()
+    }
 
 
 def check(arrays, table, ignore=()):
@@ -65,9 +71,9 @@ def _entry(entry):
     return ((names,) if isinstance(names, str) else names), transform
 
 
-def _made(ours, entry, arrays):
+def _made(ours, entry, read):
     names, transform = _entry(entry)
-    parts = [arrays[name] for name in names]
+    parts = [read(name) for name in names]
     if transform is None:
         return parts[0]
     try:
