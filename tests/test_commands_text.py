@@ -179,6 +179,20 @@ def test_embed_says_what_it_cannot_do(arguments, given, says, here):
     assert status == 2 and not text and says in errors
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(here):
+    command = [sys.executable, "-m", "minivit.appendices.cli", "embed", "-", "--model", "bert"]
+    with subprocess.Popen(
+        [*command, "--json"], cwd=here, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        process.stdin.write("a b c\n" * 2000)  # far more than a pipe holds
+        process.stdin.close()
+        assert process.stdout.readline() == "{\n"
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 0 and "Error" not in errors
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "x.npy"
     path.write_text("the old one")

@@ -1,11 +1,14 @@
 """GPT-2, Image GPT, BERT and Marian as others publish them: what PyTorch computed with them, in
 fixtures that tests/reference/make_text.py made, and their tokenizers."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import minivit
@@ -384,3 +387,66 @@ def test_a_palette_that_does_not_fit(settings, tmp_path):
     palette_of(found_at(tmp_path, "image_gpt"), **settings)
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
         minivit.load(tmp_path)
+
+
+# -- files that mean ill ---------------------------------------------------------------------------
+numbers = st.one_of(st.integers(-3, 40), st.integers(), st.floats())
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=5), st.just("gelu")),
+    lambda inside: st.one_of(st.lists(inside, max_size=3), st.dictionaries(st.text(), inside)),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_configuration_gives_a_model_or_an_error(family, tmp_path):
+    """Whatever stands in config.json, in place of one to three of its values."""
+    found = case(family)
+    path = found.write(tmp_path) / "config.json"
+
+    @given(st.dictionaries(st.sampled_from(sorted(found.config)), values, min_size=1, max_size=3))
+    def check(changes):
+        path.write_text(json.dumps(found.config | changes))
+        with contextlib.suppress(MinivitError):
+            minivit.load(tmp_path)
+
+    check()
+
+
+FILES = {
+    "tokenizer.json": ("gpt2", json.dumps({
+        "added_tokens": [], "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+        "model": {"vocab": BPE.train(["aab"], 258).ids, "merges": [["a", "a"], ["aa", "b"]]},
+    })),
+    "vocab.txt": ("bert", "\n".join(PIECES.symbols) + "\n"),
+    "preprocessor_config.json": ("image_gpt", json.dumps({"clusters": [[0, 0.5, 1]] * 32,
+                                                          "size": 4})),
+    "vocab.json": ("marian", '{"</s>": 0, "<unk>": 1, "<pad>": 2, "▁a": 3}'),
+    "sentence_bert_config.json": ("bert", '{"max_seq_length": 9}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_beside_the_weights_is_read_or_refused(name, tmp_path):
+    family, text = FILES[name]
+    found = case(family)
+    if name == "tokenizer.json":  # the vocabulary of bytes is larger than the fixture's
+        rows = np.resize(found.weights["transformer.wte.weight"], (260, 16))
+        found.weights["transformer.wte.weight"] = rows
+    folder = found.write(tmp_path)
+    (folder / "source.spm").write_bytes(b"")
+    if name.startswith("sentence"):
+        PIECES.save(folder / "vocab.txt")
+    (folder / name).write_text(text)
+    minivit.load(folder)
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(300):
+        bad = bytearray(text.encode())
+        for _ in range(rng.integers(1, 4)):
+            bad[rng.integers(len(bad))] = rng.integers(256)
+        (folder / name).write_bytes(bad[: rng.integers(len(bad))] if rng.random() < 0.2 else bad)
+        try:
+            minivit.load(folder)
+        except MinivitError:
+            refused += 1
+    assert refused > 100

@@ -6,6 +6,7 @@ minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
 minivit grade DIR --out DIR points and reports of a folder of submissions
 
+minivit classify PHOTO      what is in a photo, by labels of your own
 minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
 minivit embed SENTENCE ...  sentences, or photos, as vectors
 minivit info FILE           what is in a published checkpoint
@@ -18,10 +19,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from minivit.appendices.commands import complete, embed, info
+from minivit.appendices.commands import classify, complete, embed, info
 from minivit.errors import MinivitError
 
-COMMANDS = (complete, embed, info)  # each in its own file, which adds its arguments and runs it
+COMMANDS = (classify, complete, embed, info)  # each in its own file, which adds its arguments and runs it
 
 
 def main(arguments=None):
@@ -52,13 +53,18 @@ def main(arguments=None):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
     except (MinivitError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def graded(run):
