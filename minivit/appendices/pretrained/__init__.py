@@ -46,7 +46,7 @@ class Pretrained:
     family: str
     layout: str
     config: dict = field(repr=False)
-    tokenizer: Any = None  # tokenizer(texts) gives ids, as the model wants them
+    tokenizer: Any = None  # of a text, .encode gives ids; called with texts, most give a batch
     preprocess: Any = None  # preprocess(picture) gives the model's input (1, H, W, C)
     labels: list | None = field(default=None, repr=False)  # the names of the classes
 

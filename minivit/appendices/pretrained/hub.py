@@ -22,8 +22,8 @@ from minivit.errors import CheckpointError, DataError
 HUB, STORAGE = "https://huggingface.co", "https://storage.googleapis.com"
 OPTIONAL = (  # beside the weights, where a repository has them
     "config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.json", "merges.txt",
-    "vocab.txt", "source.spm", "target.spm", "modules.json", "1_Pooling/config.json",
-    "sentence_bert_config.json", "open_clip_config.json",
+    "vocab.txt", "tokenizer.json", "source.spm", "target.spm", "modules.json",
+    "1_Pooling/config.json", "sentence_bert_config.json", "open_clip_config.json",
 )  # fmt: skip
 WEIGHTS = (weights.WHOLE[0], weights.INDEX, weights.WHOLE[1])  # one of these
 # name: (revision, {file: SHA-256}); revisions and sums that several independent projects publish.
