@@ -1,8 +1,10 @@
 """Published models: loading costs what reading costs, and what does not fit is told."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from minivit.errors import CheckpointError, StateError
 from minivit.models import bert, clip, gpt, image_gpt, seq2seq, vit
 from minivit.models.resnet import ModifiedResNet
 from tests import published
+from tests import test_pretrained_text as of_texts
+from tests import test_pretrained_vision as of_pictures
 
 
 @pytest.fixture
@@ -204,6 +208,26 @@ def test_tensors_of_no_family_are_told(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.ones(2), y=np.ones(2))
     with pytest.raises(CheckpointError, match=r"no family has tensors with these names: x, y"):
         minivit.load(tmp_path / "a.npz")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+@pytest.mark.parametrize("n", [240, pytest.param(6_000, marks=pytest.mark.slow)])
+def test_a_mutant_of_any_family_is_loaded_or_refused_in_little_memory_and_time(tmp_path, n):
+    goods, work = tmp_path / "good", tmp_path / "work"
+    goods.mkdir()
+    work.mkdir()
+    for tests, names in ((of_texts, of_texts.FAMILIES), (of_pictures, of_pictures.LAYOUTS)):
+        for name in names:
+            tests.case(name).write(goods / name)
+    script = Path(__file__).parent / "fuzz_models.py"
+    done = subprocess.run(
+        [sys.executable, script, str(n), str(n), goods, work],
+        capture_output=True, text=True, timeout=600,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["loaded"] > n / 20 and found["refused"] > n / 2 and found["slowest"] < 2
 
 
 MEASURE = """

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import struct
 import subprocess
@@ -259,7 +260,7 @@ def fuzz(tmp_path, n, seed):
     script = Path(__file__).parent / "fuzz_weights.py"
     done = subprocess.run(
         [sys.executable, script, str(n), str(seed), tmp_path], capture_output=True, text=True,
-        timeout=600,
+        timeout=600, env={**os.environ, "PYTHONPATH": str(script.parents[1])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
