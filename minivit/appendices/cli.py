@@ -22,7 +22,8 @@ from pathlib import Path
 from minivit.appendices.commands import classify, complete, embed, info
 from minivit.errors import MinivitError
 
-COMMANDS = (classify, complete, embed, info)  # each in its own file, which adds its arguments and runs it
+# each in its own file, which adds its arguments and runs it
+COMMANDS = (classify, complete, embed, info)
 
 
 def main(arguments=None):

@@ -32,14 +32,18 @@ def build(config, arrays):
 
 def extras(folder, config, model):
     """An .npz file comes without configuration: vit_jax squashes images, bilinear and without
-    anti-aliasing, and its classes have no names."""
+    anti-aliasing, and its classes have no names. Photographs have three colours."""
     if not config:
-        return {"preprocess": Preprocess(model.image, resample="two by two")}
+        return {"preprocess": photos(model, Preprocess(model.image, resample="two by two"))}
     labels, names = config.get("id2label"), None
     if model.head is not None and isinstance(labels, dict):
         names = [str(labels.get(str(i), i)) for i in range(model.head.weight.shape[0])]
     squashed = Preprocess(model.image, resample="bilinear")  # ViTImageProcessor's own
-    return {"preprocess": squashed.said_in(folder, square=True), "labels": names}
+    return {"preprocess": photos(model, squashed.said_in(folder, square=True)), "labels": names}
+
+
+def photos(model, preprocess):
+    return preprocess if model.channels == 3 else None
 
 
 # -- google-research -------------------------------------------------------------------------------
