@@ -83,9 +83,10 @@ WEIGHTS = save({"a": np.arange(200_000, dtype=np.float32)})
 FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS}
 
 
-def test_a_repository_is_fetched_once_and_then_needs_no_network(server, tmp_path):
+def test_a_repository_is_fetched_once_and_then_needs_no_network(server, tmp_path, capsys):
     serve(server, **FILES)
     folder = hub.fetch(NAME)
+    assert f"is kept in {folder}" in capsys.readouterr().err
     assert folder == tmp_path / "cache" / NAME
     assert weights.read(folder)["a"][-1] == 199_999
     assert sorted(p.name for p in folder.iterdir()) == sorted(["SHA256SUMS", *FILES])

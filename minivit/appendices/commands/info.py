@@ -85,9 +85,15 @@ def text(facts):
             ("family", f"{facts['family']}, names of {facts['layout']}"),
             ("model", f"{facts['model']}, {facts['parameters']:,} parameters"),
             *(("", f"{n:>15,}  {part}") for part, n in facts["parts"].items()),
-            *(("work", f"{n / 1e9:,.2f} GFLOP: {what}") for what, n in facts["flops"].items()),
+            *(("work", f"{operations(n)}: {what}") for what, n in facts["flops"].items()),
         ]
     for name, tensor in facts.get("tensors", {}).items():
         shape = " x ".join(map(str, tensor["shape"])) or "one number"
         lines.append(("", f"{tensor['dtype']:9} {shape:20} {name}"))
     return "\n".join(f"{label:9}{line}" for label, line in lines)
+
+
+def operations(n):
+    """Such as 35.1 GFLOP; three digits."""
+    unit, name = next(x for x in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")) if n >= x[0])
+    return f"{n / unit:.{2 if n < 10 * unit else 1 if n < 100 * unit else 0}f} {name}FLOP"

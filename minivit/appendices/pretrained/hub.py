@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -90,6 +91,7 @@ class _Source:
         """The folder, with the weights and what there is beside them; the weights come last, so
         that where they are, all is."""
         if not self._complete():
+            print(f"{self.address}\n  is kept in {self.folder}", file=sys.stderr)
             for file in OPTIONAL:
                 self._get(file)
             if not any(self._get(file) for file in WEIGHTS):
@@ -140,8 +142,10 @@ class _Source:
         partial = self.folder / f"{file}.part"
         kept = f" ({partial.stat().st_size:,} bytes are kept)" if partial.exists() else ""
         wanted = [file] if file not in OPTIONAL + WEIGHTS else [WEIGHTS[0], OPTIONAL[0]]
+        why = " ".join(f"{type(reason).__name__}: {reason}".split())
+        why = why if len(why) < 150 else why[:150] + " ..."
         lines = [
-            f"{file} is not here and could not be downloaded: {type(reason).__name__}: {reason}",
+            f"{file} is not here and could not be downloaded: {why}",
             f"Go online and run this again{kept}; pooch does it: pip install 'minivit[download]'.",
             f"Or put these files into {self.folder} yourself:",
             *(f"  {self.address}/{quote(each)}" for each in wanted),
