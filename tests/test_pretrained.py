@@ -287,7 +287,11 @@ def test_a_file_of_350_mb_loads_in_little_more_memory_and_time_than_reading_take
 def test_info_says_what_is_in_a_file(folder, capsys):
     assert cli.main(["info", str(folder)]) == 0
     said = capsys.readouterr().out
-    for part in ("safetensors", "vit, names of Hugging Face", "MFLOP: an image of 32 x 32 pixels"):
+    for part in (
+        "safetensors",
+        "vit, names of Hugging Face",
+        "828 kFLOP: an image of 32 x 32 pixels",
+    ):
         assert part in said
     assert cli.main(["info", str(folder / "model.safetensors"), "--json", "--tensors"]) == 0
     facts = json.loads(capsys.readouterr().out)
