@@ -1,6 +1,7 @@
 """ViTs and CLIPs as others publish them: what PyTorch computed with them, in fixtures that
 tests/reference/make_vision.py made, and the layouts that differ from those by names alone."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from minivit import Tensor, optim
 from minivit.appendices import pretrained, weights
 from minivit.appendices.pretrained import tables, vit
 from minivit.errors import CheckpointError, MinivitError, StateError
+from minivit.tokenizer import CLIPTokenizer
 
 REFERENCE = Path(__file__).parent / "reference"
 LAYOUTS = ("vit_hf", "vit_hf_pooler", "vit_google", "vit_big_vision", "clip_hf", "clip_openai",
@@ -429,3 +431,63 @@ def test_positions_of_no_square_are_refused(tmp_path):
     clip.weights["visual.positional_embedding"] = np.zeros((4, 16), np.float32)
     with pytest.raises(CheckpointError, match="3 places are not those of a square"):
         minivit.load(clip.write(tmp_path / "clip"))
+
+
+# -- the vocabulary of a CLIP ----------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def vocabulary():
+    return CLIPTokenizer.train(["a photo of a cat.", "it's a dog, two dogs"], 530)
+
+
+def with_vocabulary(folder, tokenizer):
+    """The fixture of Hugging Face's names, its token embedding as large as a vocabulary."""
+    found, V = case("clip_hf"), len(tokenizer)
+    found.weights["text_model.embeddings.token_embedding.weight"] = np.ones((V, 8), np.float32)
+    found.config["text_config"]["eos_token_id"] = V - 1
+    return found.write(folder)
+
+
+def as_two_files(tokenizer, folder):
+    tokenizer.save(folder)
+
+
+def as_openai_packs_it(tokenizer, folder):
+    lines = ["header", *map(" ".join, tokenizer.merges), "more merges"]
+    (folder / "bpe_simple_vocab_16e6.txt.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+
+
+def as_tokenizer_json(tokenizer, folder):
+    model = {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": tokenizer.ids,
+             "merges": [list(pair) for pair in tokenizer.merges]}  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps({"model": model}))
+
+
+@pytest.mark.parametrize("write", [as_two_files, as_openai_packs_it, as_tokenizer_json])
+def test_a_vocabulary_beside_the_weights(write, vocabulary, tmp_path, monkeypatch):
+    monkeypatch.setattr("minivit.tokenizer.clip.MERGES", len(vocabulary.merges))
+    write(vocabulary, with_vocabulary(tmp_path, vocabulary))
+    clip = minivit.load(tmp_path)
+    texts = ["a photo of dogs!", "A CAT"]
+    ids = clip.tokenizer(texts)
+    assert ids.shape == (2, 9)  # as many as the text encoder has places for
+    assert np.array_equal(ids, vocabulary(texts, context_length=9))
+    assert np.isfinite(clip.model.encode_text(ids).numpy()).all()
+
+
+def test_a_vocabulary_of_another_model_is_refused(vocabulary, tmp_path):
+    vocabulary.save(case("clip_hf").write(tmp_path))
+    with pytest.raises(CheckpointError, match="the vocabulary has 529 tokens, the text encoder 24"):
+        minivit.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [
+    {"type": "WordPiece"}, {"end_of_word_suffix": ""}, {"vocab": []}, {"merges": 3},
+    {"merges": [["a"]]}, {"merges": [[1, 2]]}, {"vocab": {"a": "b"}},
+])  # fmt: skip
+def test_a_tokenizer_json_that_is_none_of_clip_is_refused(change, vocabulary, tmp_path):
+    as_tokenizer_json(vocabulary, with_vocabulary(tmp_path, vocabulary))
+    file = json.loads((tmp_path / "tokenizer.json").read_text())
+    file["model"] |= change
+    (tmp_path / "tokenizer.json").write_text(json.dumps(file))
+    with pytest.raises(CheckpointError, match="not a vocabulary of CLIP"):
+        minivit.load(tmp_path)

@@ -3,6 +3,7 @@ processors and the tokenizer of transformers on whole photographs and texts; the
 the embeddings together."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,31 @@ def test_a_vocabulary_gives_the_ids_of_transformers(tmp_path):
         ids = theirs(text)["input_ids"]
         assert ours.encode(text) == ids[1:-1], text
     assert ours(["a cat."]).shape == (1, 9) and ours(["a cat."]).max() == V - 1
+
+
+def test_openais_vocabulary_beside_the_weights(tmp_path):
+    """The file itself, where it is to be had, gives the published ids at the published length."""
+    from tests.test_tokenizer import clip_vocabulary
+
+    shutil.copy(clip_vocabulary(), tmp_path / "bpe_simple_vocab_16e6.txt.gz")
+    found = Case(make_vision.clip_openai())
+    found.weights["token_embedding.weight"] = np.zeros((49408, 8), np.float32)
+    found.weights["positional_embedding"] = np.zeros((77, 8), np.float32)
+    clip = minivit.load(found.write(tmp_path))
+    ids = clip.tokenizer("a photo of a cat.")
+    assert ids.shape == (1, 77)
+    assert ids[0, :8].tolist() == [49406, 320, 1125, 539, 320, 2368, 269, 49407]
+
+
+def test_a_vocabulary_as_transformers_saves_it(tmp_path):
+    """One file, tokenizer.json, is what it writes."""
+    tokenizer = CLIPTokenizer.train(["a photo of a cat.", "two dogs, it's two"] * 3, 540)
+    tokenizer.save(tmp_path / "two")
+    transformers.CLIPTokenizer.from_pretrained(tmp_path / "two").save_pretrained(tmp_path)
+    found = Case(make_vision.clip_hf())
+    V, name = len(tokenizer), "text_model.embeddings.token_embedding.weight"
+    found.weights[name] = np.zeros((V, 8), np.float32)
+    found.config["text_config"]["eos_token_id"] = V - 1
+    read = minivit.load(found.write(tmp_path)).tokenizer
+    assert (tmp_path / "tokenizer.json").is_file() and not (tmp_path / "merges.txt").is_file()
+    assert read.merges == tokenizer.merges and read.ids == tokenizer.ids

@@ -10,7 +10,7 @@ import math
 
 from minivit.appendices.pretrained import Layout, preprocess, published, read_json, tables
 from minivit.appendices.pretrained.tables import conv_patches, rows, transposed
-from minivit.errors import CheckpointError, TextError
+from minivit.errors import CheckpointError
 from minivit.models.clip import CLIP, TextTransformer, VisionTransformer
 from minivit.models.resnet import ModifiedResNet
 from minivit.tokenizer import CLIPTokenizer
@@ -310,7 +310,8 @@ def from_tokenizer_json(file):
     """The vocabulary and merges in Hugging Face's tokenizer.json."""
     try:
         model = file["model"]
+        published.demand(model, type="BPE", end_of_word_suffix=CLIPTokenizer.end_of_word)
         merges = [tuple(m.split(" ") if isinstance(m, str) else m) for m in model["merges"]]
         return CLIPTokenizer(model["vocab"], merges, (SOS, EOS))
-    except (KeyError, TypeError, AttributeError, TextError) as reason:
+    except (KeyError, TypeError, ValueError, AttributeError, CheckpointError) as reason:
         raise CheckpointError(f"tokenizer.json: not a vocabulary of CLIP ({reason})") from reason
