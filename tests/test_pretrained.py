@@ -186,6 +186,16 @@ def test_a_model_is_loaded_to_the_device_of_new_tensors(folder):
     assert {p.device for p in model.parameters()} == {"strict"}
 
 
+def test_tensors_that_do_not_fit_are_told_with_their_file(tmp_path):
+    config, arrays = published.vit()
+    del arrays["classifier.bias"]
+    published.write(tmp_path / "vit", config, arrays)
+    with pytest.raises(
+        StateError, match=r"(?s)/vit: .*missing in the file \(1\): classifier\.bias"
+    ):
+        minivit.load(tmp_path / "vit")
+
+
 def test_path_says_where_the_files_of_a_name_lie(folder):
     assert minivit.load("google/vit-base-patch16-224", path=folder).family == "vit"
     with pytest.raises(CheckpointError, match="no such file or folder"):

@@ -229,6 +229,13 @@ def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path):
     assert weights.read(tmp_path / "a.safetensors")["a"].tolist() == [0]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="not a file"):
+        weights.read(tmp_path)
+
+
 def test_what_is_neither_is_told(tmp_path):
     (tmp_path / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     with pytest.raises(CheckpointError, match="neither a safetensors file nor an"):

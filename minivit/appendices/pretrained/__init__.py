@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from minivit import backend, nn
 from minivit.appendices import weights
 from minivit.appendices.pretrained import tables
-from minivit.errors import CheckpointError
+from minivit.errors import CheckpointError, StateError
 
 FAMILIES = ("vit", "clip", "gpt2", "image_gpt", "bert", "marian")  # files of this folder
 CONFIGS = ("config.json", "open_clip_config.json")
@@ -63,8 +63,11 @@ def load(source, path=None):
     folder = file if file.is_dir() else file.parent
     config, arrays = read_config(folder), weights.read(file)
     family = family_of(config, arrays)
-    layout = empty(family, config, arrays)
-    tables.fill(layout.model, arrays, layout.table, layout.ignore)
+    try:
+        layout = empty(family, config, arrays)
+        tables.fill(layout.model, arrays, layout.table, layout.ignore)
+    except StateError as reason:
+        raise StateError(f"{file}: {reason}") from reason
     layout.model.eval().to(backend.default_device())
     return Pretrained(
         layout.model, name_of(family), layout.name, config,
@@ -91,11 +94,10 @@ def empty(family, config, arrays):
 
 
 def read_config(folder):
-    """The configuration beside the weights, a dict; {} where there is none."""
-    for name in CONFIGS:
-        if (folder / name).is_file():
-            return read_json(folder / name)
-    return {}
+    """The configuration beside the weights, a dict; {} where there is none. (A config.json without
+    model_type, such as timm's, gives way to an open_clip_config.json.)"""
+    found = [read_json(folder / name) for name in CONFIGS if (folder / name).is_file()]
+    return next((config for config in found if "model_type" in config), (found or [{}])[-1])
 
 
 def read_json(path, largest=100_000_000):

@@ -73,6 +73,8 @@ def read(path):
 
 
 def _read_file(path):
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: not a file")  # a pipe would keep us waiting
     try:
         with open(path, "rb") as file:
             start = file.read(9)
