@@ -348,6 +348,25 @@ def test_what_each_clip_is_shown(layout, preprocessing, tmp_path):
     assert ("QuickGELU" in clip.layout) == (layout == "clip_openai")
 
 
+def test_which_of_two_configurations_is_meant(tmp_path):
+    """timm's config.json has no model_type; Hugging Face's says the same as OpenCLIP's."""
+    found = case("clip_open_clip")
+    folder = found.write(tmp_path)
+    (folder / "config.json").write_text('{"architecture": "vit_base", "num_classes": 6}')
+    compare(found, folder)
+    assert minivit.load(folder).layout == "OpenCLIP"
+
+
+def test_no_photographs_of_one_colour(tmp_path):
+    for layout, name in (
+        ("vit_hf", "vit.embeddings.patch_embeddings.projection.weight"),
+        ("clip_openai", "visual.conv1.weight"), ("clip_openai_resnet", "visual.conv1.weight"),
+    ):  # fmt: skip
+        found = case(layout)
+        found.weights[name] = found.weights[name][:, :1]
+        assert minivit.load(found.write(tmp_path / layout)).preprocess is None
+
+
 # -- complete both ways, and what is refused -------------------------------------------------------
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_name_of_a_file_is_needed_and_no_other_is_taken(layout, tmp_path):

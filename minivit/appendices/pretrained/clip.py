@@ -31,15 +31,23 @@ def build(config, arrays):
 
 
 def extras(folder, config, model):
-    encoder = model.image_encoder
-    side = encoder.image if isinstance(encoder, VisionTransformer) else 32 * encoder.attnpool.side
+    return {
+        "tokenizer": tokenizer(folder, model.text_encoder),
+        "preprocess": seen_by(model.image_encoder, folder, config),
+    }
+
+
+def seen_by(encoder, folder, config):
+    """What the image encoder is shown; None if that is not photographs, of three colours."""
+    resnet = isinstance(encoder, ModifiedResNet)
+    if (encoder.conv1.weight.shape[3] if resnet else encoder.channels) != 3:
+        return None
+    side = 32 * encoder.attnpool.side if resnet else encoder.image
     if "model_cfg" in config:
-        seen = preprocess.as_open_clip(side, config.get("preprocess_cfg") or {})
-    elif config:
-        seen = preprocess.as_clip_processor(side).said_in(folder, square=False)
-    else:
-        seen = preprocess.as_openai(side)
-    return {"tokenizer": tokenizer(folder, model.text_encoder), "preprocess": seen}
+        return preprocess.as_open_clip(side, section(config, "preprocess_cfg"))
+    if config.get("model_type") in MODEL_TYPES:
+        return preprocess.as_clip_processor(side).said_in(folder, square=False)
+    return preprocess.as_openai(side)
 
 
 # -- OpenAI's names --------------------------------------------------------------------------------
@@ -72,13 +80,13 @@ def openai(config, arrays):
 
 def openai_settings(config):
     """(vision, text, activation, name of the layout) of what configuration there is."""
-    if not config:
-        return {}, {}, "quick_gelu", "OpenAI (no configuration: QuickGELU, heads of 64)"
-    if "model_cfg" not in config:  # OpenAI's names beside Hugging Face's config.json
+    if config.get("model_type") in MODEL_TYPES:  # Hugging Face's config.json
         vision, text = hf_settings(config)
         act = published.activation(text, "hidden_act", "quick_gelu")
         heads = {"heads": text.get("num_attention_heads", 8)}
         return {"heads": vision.get("num_attention_heads", 12)}, heads, act, "OpenAI"
+    if "model_cfg" not in config:
+        return {}, {}, "quick_gelu", "OpenAI (no configuration: QuickGELU, heads of 64)"
     config = section(config, "model_cfg")
     vision, text = section(config, "vision_cfg"), section(config, "text_cfg")
     published.demand(
