@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import minivit
 from minivit.appendices.pretrained import preprocess
 from minivit.appendices.pretrained.preprocess import FILTERS, TWO_BY_TWO, Preprocess
 from minivit.errors import CheckpointError, DataError
+from tests.test_pretrained_vision import case
 
 REFERENCE = Path(__file__).parent / "reference" / "preprocess.npz"
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
@@ -42,6 +44,14 @@ def test_as_the_processors_of_transformers(said, name, reference, tmp_path):
     expected = reference[f"out/{name}/{said}"]
     assert out.dtype == np.float32 and out.shape == (1, *expected.shape)
     assert np.abs(out[0] - expected).max() < 1e-6  # 1/255 is 4e-3
+
+
+@pytest.mark.parametrize("name", CUTTINGS)
+def test_the_embedding_of_a_photograph_is_that_of_transformers(name, reference, tmp_path):
+    """From the picture to the unit vector, in float32: preprocessing and model together."""
+    clip = minivit.load(case("clip_hf").write(tmp_path))
+    vector = clip.model.encode_image(clip.preprocess(cutting(reference, name))).numpy()[0]
+    assert np.abs(vector - reference[f"embedding/{name}"]).max() < 1e-5
 
 
 @pytest.mark.parametrize("name", CUTTINGS)

@@ -60,6 +60,15 @@ def vit_hf_pooler(seed=0, layers=1, width=12, heads=3, image=8):
 def clip_hf(seed=0, layers=(1, 2), width=16, heads=4, image=8, act="quick_gelu", legacy=False):
     """CLIPModel with its own loss; texts end in the largest id and are padded with it (`legacy`:
     by the argmax of the ids, as configurations that say eos_token_id 2 are read)."""
+    model = clip_model(seed, layers, width, heads, image, act, legacy)
+    images, ids = pictures(seed, 3, image), texts(24, padding=0 if legacy else 23)
+    out = model(input_ids=torch.tensor(ids), pixel_values=first(images), return_loss=True)
+    outputs = {"logits": out.logits_per_image, "loss": out.loss,
+               "I_e": out.image_embeds, "T_e": out.text_embeds}  # fmt: skip
+    return found(model, {"images": images, "ids": ids}, outputs)
+
+
+def clip_model(seed=0, layers=(1, 2), width=16, heads=4, image=8, act="quick_gelu", legacy=False):
     ends = dict(bos_token_id=22, eos_token_id=2 if legacy else 23, pad_token_id=1)
     config = transformers.CLIPConfig(
         text_config=dict(
@@ -73,12 +82,7 @@ def clip_hf(seed=0, layers=(1, 2), width=16, heads=4, image=8, act="quick_gelu",
         ),
         projection_dim=6,
     )  # fmt: skip
-    model = perturbed(transformers.CLIPModel(config), seed)
-    images, ids = pictures(seed, 3, image), texts(24, padding=0 if legacy else 23)
-    out = model(input_ids=torch.tensor(ids), pixel_values=first(images), return_loss=True)
-    outputs = {"logits": out.logits_per_image, "loss": out.loss,
-               "I_e": out.image_embeds, "T_e": out.text_embeds}  # fmt: skip
-    return found(model, {"images": images, "ids": ids}, outputs)
+    return perturbed(transformers.CLIPModel(config), seed)
 
 
 def perturbed(model, seed):
@@ -402,7 +406,8 @@ CUTTINGS = {  # photograph, then left, top, right, bottom
 
 
 def preprocessed():
-    """{cutting/settings: (H, W, 3)}, and the settings as preprocessor_config.json has them."""
+    """{cutting/settings: (H, W, 3)}, and the settings as preprocessor_config.json has them; and of
+    each cutting the unit vector that the CLIP of clip_hf.npz makes of it, in float32."""
     from PIL import Image
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -415,6 +420,8 @@ def preprocessed():
         "vit lanczos": ViTImageProcessorPil(size={"height": 32, "width": 32}, resample=1,
                                             image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.3, 0.1]),
     }  # fmt: skip
+    shown = CLIPImageProcessorPil(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    model = clip_model().float()
     found = {f"said/{k}": np.array(v.to_json_string()) for k, v in processors.items()}
     found["cuttings"] = np.array(json.dumps(CUTTINGS))
     for cutting, (name, *box) in CUTTINGS.items():
@@ -422,6 +429,9 @@ def preprocessed():
         for k, processor in processors.items():
             out = processor(photo, return_tensors="np")["pixel_values"][0]
             found[f"out/{cutting}/{k}"] = out.transpose(1, 2, 0)
+        with torch.no_grad():
+            x = model.get_image_features(**shown(photo, return_tensors="pt")).pooler_output[0]
+        found[f"embedding/{cutting}"] = (x / x.norm()).numpy()
         x = first(np.asarray(photo)[None])
         x = F.interpolate(x, (32, 32), mode="bilinear", align_corners=False, antialias=False)
         found[f"out/{cutting}/vit_jax"] = ((x - 127.5) / 127.5)[0].permute(1, 2, 0).float().numpy()
