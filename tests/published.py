@@ -36,6 +36,28 @@ def vit(width=32, layers=2, hidden=64, side=32, patch=8, classes=5, seed=0):
     }
 
 
+def google_vit(width=32, layers=2, hidden=64, side=32, patch=8, classes=5, seed=0):
+    """A ViT of google-research's vit_jax, as first published: {name: float32 array}."""
+    rng, D, M, H = np.random.default_rng(seed), width, hidden, width // min(64, width // 2)
+    shapes = {
+        "cls": (1, 1, D), "embedding/kernel": (patch, patch, 3, D), "embedding/bias": (D,),
+        "Transformer/posembed_input/pos_embedding": (1, (side // patch) ** 2 + 1, D),
+        "Transformer/encoder_norm/scale": (D,), "Transformer/encoder_norm/bias": (D,),
+        "head/kernel": (D, classes), "head/bias": (classes,),
+    }  # fmt: skip
+    for i in range(layers):
+        at = f"Transformer/encoderblock_{i}/"
+        attn, mlp = f"{at}MultiHeadDotProductAttention_1/", f"{at}MlpBlock_3/"
+        for x in ("query", "key", "value"):
+            shapes |= {f"{attn}{x}/kernel": (D, H, D // H), f"{attn}{x}/bias": (H, D // H)}
+        shapes |= {f"{attn}out/kernel": (H, D // H, D), f"{attn}out/bias": (D,)}
+        shapes |= {f"{mlp}Dense_0/kernel": (D, M), f"{mlp}Dense_0/bias": (M,)}
+        shapes |= {f"{mlp}Dense_1/kernel": (M, D), f"{mlp}Dense_1/bias": (D,)}
+        for name in ("LayerNorm_0", "LayerNorm_2"):
+            shapes |= {f"{at}{name}/scale": (D,), f"{at}{name}/bias": (D,)}
+    return {name: 0.02 * rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
 def write(folder, config, arrays):
     """config.json and model.safetensors in `folder`."""
     from safetensors.numpy import save_file
