@@ -14,8 +14,9 @@ from safetensors.numpy import save_file
 import minivit
 from minivit import optim
 from minivit.appendices import pretrained, weights
-from minivit.appendices.pretrained import bert, tables
+from minivit.appendices.pretrained import bert, published, tables
 from minivit.errors import CheckpointError, MinivitError, StateError
+from minivit.models.gpt import SIZES
 from minivit.tokenizer import BPE, WordPiece
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -151,6 +152,7 @@ def test_the_comparison_sees_an_epsilon(tmp_path):
 def gpt2_of_the_hub(w):
     """No "transformer.", the masks of old files, and the head once more."""
     masks = {f"h.{i}.attn.bias": np.tri(12, dtype=np.float32)[None, None] for i in range(2)}
+    masks["h.1.attn.bias"] = masks["h.1.attn.bias"].astype(bool)
     masks |= {f"h.{i}.attn.masked_bias": np.float32([-1e4]) for i in range(2)}
     return {k.removeprefix("transformer."): v for k, v in w.items()} | masks
 
@@ -251,6 +253,22 @@ def test_marian_translates_as_transformers_does(tmp_path):
         assert model.translate(row[real], steps=10) == there
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_is_widened(family, tmp_path):
+    found = case(family)
+    halves = {k: v.astype(np.float16) for k, v in found.weights.items()}
+    wide = {k: v.astype(np.float32) for k, v in halves.items()}
+    here = load(found.write(tmp_path / "a", halves)).state_dict()
+    for name, array in load(found.write(tmp_path / "b", wide)).state_dict().items():
+        np.testing.assert_array_equal(here[name], array, name)
+
+
+def test_released_sizes_need_no_configuration():
+    """The heads of GPT-2 and Image GPT are known by their layers and width."""
+    assert published.heads({}, "n_head", 768, 12, SIZES.values()) == 12
+    assert published.heads({"n_head": 6}, "n_head", 768, 12, SIZES.values()) == 6
+
+
 # -- what does not fit -----------------------------------------------------------------------------
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_tensor_is_needed_and_none_is_left_over(family, tmp_path):
@@ -312,7 +330,7 @@ def test_a_family_is_recognised_by_its_tensors(family, tmp_path):
     found = case(family)
     assert pretrained.family_of({}, found.weights).__name__.endswith(f".{family}")
     (found.write(tmp_path) / "config.json").unlink()
-    with pytest.raises(CheckpointError, match=f"config.json: {HEADS[family]} is None"):
+    with pytest.raises(CheckpointError, match=f"none with {HEADS[family]}: how many heads"):
         minivit.load(tmp_path / "model.safetensors")
 
 

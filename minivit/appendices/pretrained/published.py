@@ -54,6 +54,11 @@ def need(config, what):
 def heads(config, key, width, layers=0, sizes=()):
     """config[key], which no tensor tells; without it, what `sizes` (L, D, H, ...) says of L, D."""
     known = {(L, D): H for L, D, H, *_ in sizes}.get((layers, width))
+    if key not in config and known is None:
+        raise CheckpointError(
+            f"no config.json beside the weights, or none with {key}: how many heads a layer has, "
+            "no tensor tells"
+        )
     return integer(config, key, width, known)
 
 
