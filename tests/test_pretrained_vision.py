@@ -14,6 +14,7 @@ from minivit import Tensor, optim
 from minivit.appendices import pretrained, weights
 from minivit.appendices.pretrained import tables, vit
 from minivit.errors import CheckpointError, MinivitError, StateError
+from minivit.models.vit import sincos_2d
 from minivit.tokenizer import CLIPTokenizer
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -181,6 +182,16 @@ def stacked(w):
     }
 
 
+def with_positions_in_the_encoder(w):
+    """big_vision before 2022."""
+    return {k.replace("posembed_input/", ""): v for k, v in w.items()}
+
+
+def with_an_unnamed_pool(w):
+    """As during the development of ViT-G."""
+    return {k.removeprefix("MAPHead_0/"): v for k, v in w.items()}
+
+
 def without_prefix(w):
     return {k.removeprefix("vit."): v for k, v in w.items()}
 
@@ -216,6 +227,7 @@ OTHER_NAMES = [
     ("vit_google", of_todays_flax), ("vit_google", of_a_training_run),
     ("vit_google", of_an_older_run), ("vit_google", lambda w: stacked(of_todays_flax(w))),
     ("vit_google", stacked), ("vit_big_vision", stacked),
+    ("vit_google", with_positions_in_the_encoder), ("vit_big_vision", with_an_unnamed_pool),
     ("vit_hf", without_prefix), ("vit_hf", with_what_hub_files_have_more),
     ("clip_hf", with_position_ids), ("clip_openai", with_what_scripts_keep),
     ("clip_openai_resnet", with_what_scripts_keep), ("clip_open_clip", of_a_custom_text_tower),
@@ -270,6 +282,21 @@ def test_positions_before_the_class_token_joins(tmp_path):
     )
     x = Tensor(found.given["images"])
     assert np.array_equal(a(x).numpy(), b(x).numpy())
+
+
+def test_without_positions_they_are_sines(tmp_path):
+    """As in big_vision's baselines, which pool by the mean; the size of the images is not in the
+    file either, then."""
+    found, position = case("vit_big_vision"), "pos_embedding"
+    w = {k: v for k, v in found.weights.items() if not k.startswith("MAPHead")}
+    vit = minivit.load(
+        found.write(tmp_path / "fixed", {k: v for k, v in w.items() if k != position})
+    )
+    assert vit.model.image == (224, 224) and "images of 224" in vit.layout
+    assert np.array_equal(vit.model.position.numpy(), sincos_2d((56, 56), 12))
+    x, small = Tensor(found.given["images"]), vit.model.adapted(image=8).eval()
+    learned = load(found.write(tmp_path / "learned", w | {position: sincos_2d((2, 2), 12)}))
+    np.testing.assert_allclose(small(x).numpy(), learned(x).numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_without_a_head_the_features_come_out(tmp_path):
@@ -441,11 +468,9 @@ def test_hugging_face_without_config_json_is_refused(layout, tmp_path):
 def test_positions_of_no_square_are_refused(tmp_path):
     found = case("vit_google")
     name = "Transformer/posembed_input/pos_embedding"
-    for positions in (np.zeros((1, 8, 16), np.float32), None):
-        w = {k: v for k, v in found.weights.items() if k != name}
-        w |= {} if positions is None else {name: positions}
-        with pytest.raises(CheckpointError, match="learned positions"):
-            minivit.load(found.write(tmp_path, w))
+    w = found.weights | {name: np.zeros((1, 8, 16), np.float32)}
+    with pytest.raises(CheckpointError, match="8 positions are not those of a square"):
+        minivit.load(found.write(tmp_path, w))
     clip = case("clip_openai")
     clip.weights["visual.positional_embedding"] = np.zeros((4, 16), np.float32)
     with pytest.raises(CheckpointError, match="3 places are not those of a square"):

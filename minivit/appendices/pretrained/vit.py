@@ -74,49 +74,63 @@ def google(at, arrays):
     layers = shape(f"{block}/LayerNorm_0/scale", 2)[0] if stacked else layers
     heads = shape(f"{block}/{parts[1]}/query/kernel", 3 + stacked)[-2]
     hidden = shape(f"{block}/{parts[3]}/Dense_0/kernel", 2 + stacked)[-1]
-    pool = "class" if "cls" in names else "map" if "MAPHead_0/probe" in names else "mean"
-    position, transform = "Transformer/posembed_input/pos_embedding", None
-    placed = position in names  # the class token has a position of its own
-    if not placed:  # big_vision: positions are added before the class token joins
-        position = "pos_embedding"
-        transform = unplaced_class_token if pool == "class" else None
-    N = shape(position, 3)[1] - (placed and pool == "class") if position in names else 0
-    if not N or math.isqrt(N) ** 2 != N:
-        raise CheckpointError(
-            f"the file has {N or 'no'} learned positions, which is not the number of patches of a "
-            "square image"
-        )
+    probe = next((name for name in ("MAPHead_0/probe", "probe") if name in names), None)
+    pool = "class" if "cls" in names else "mean" if probe is None else "map"
+    position = next((name for name in POSITIONS if name in names), None)
+    if position is None and pool == "mean":  # as big_vision's baselines: fixed positions
+        side, assumed = max(1, 224 // P), " (no positions: sincos2d, images of 224)"
+    elif position is None:
+        raise CheckpointError(f"the file has no positions: none of {', '.join(POSITIONS)}")
+    else:
+        places, assumed = shape(position, 3)[1], ""
+        side = square_side(at + position, places, pool == "class")
     widths = {
         name: shape(f"{name}/kernel", 2)[1] if f"{name}/kernel" in names else 0
         for name in ("head", "pre_logits")
     }
     model = ViT(
-        math.isqrt(N) * P, P, C, widths["head"], D, layers, heads, hidden, pool=pool,
-        pre_logits=widths["pre_logits"],
+        side * P, P, C, widths["head"], D, layers, heads, hidden, pool=pool,
+        positions="sincos" if position is None else "learned", pre_logits=widths["pre_logits"],
     )  # fmt: skip
     table = {
         "projection.weight": ("embedding/kernel", flat_patches),
         "projection.bias": "embedding/bias",
-        "position": (position, transform),
         **flax_norm("norm", "Transformer/encoder_norm"),
     }
     table |= {"class_token": "cls"} if pool == "class" else {}
+    if position is None:
+        table["position"] = ((), model.position.numpy)
+    elif pool == "class" and places == side * side:  # added before the class token joins
+        table["position"] = (position, unplaced_class_token)
+    else:
+        table["position"] = position
     for i in range(layers):
         if stacked:
             layer = flax_layer(f"layers.{i}.", block, parts)
             table |= {ours: layer_of(entry, i) for ours, entry in layer.items()}
         else:
             table |= flax_layer(f"layers.{i}.", f"Transformer/encoderblock_{i}", parts)
-    table |= flax_pool("map.", "MAPHead_0", FLAX) if pool == "map" else {}
+    table |= flax_pool("map.", probe.removesuffix("probe")) if pool == "map" else {}
     for name in filter(widths.get, widths):
         table |= flax_linear(name, name)
     table = {ours: prefixed(at, entry) for ours, entry in table.items()}
-    return Layout("google-research", model, table, OPTIMIZER[at])
+    return Layout(f"google-research{assumed}", model, table, OPTIMIZER[at])
+
+
+def square_side(name, places, class_token):
+    """The side of the grid that has so many places, perhaps with one for the class token."""
+    for N in (places - 1, places)[not class_token :]:
+        if N and math.isqrt(N) ** 2 == N:
+            return math.isqrt(N)
+    raise CheckpointError(f"{name}: {places} positions are not those of a square image")
 
 
 # first LayerNorm, attention, second LayerNorm, MLP: as first published, and of today's flax
 FLAX_OLD = ("LayerNorm_0", "MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3")
 FLAX = ("LayerNorm_0", "MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0")
+# where the positions were, from the paper's code to today's big_vision
+POSITIONS = ("Transformer/posembed_input/pos_embedding", "Transformer/pos_embedding",
+             "pos_embedding")  # fmt: skip
 
 
 def flax_layer(ours, theirs, parts):
@@ -134,16 +148,17 @@ def flax_layer(ours, theirs, parts):
     }
 
 
-def flax_pool(ours, theirs, parts):
-    """The attention pool: a layer without its first LayerNorm, of which q, k, v stay apart."""
-    attn = f"{theirs}/{parts[1]}"
+def flax_pool(ours, theirs):
+    """The attention pool: a layer without its first LayerNorm, of which q, k, v stay apart. While
+    ViT-G was developed its parts had no name before theirs."""
+    ln, attn, _, mlp = (theirs + part for part in FLAX)
     table = {
-        f"{ours}probe": f"{theirs}/probe",
+        f"{ours}probe": f"{theirs}probe",
         f"{ours}out_proj.weight": (f"{attn}/out/kernel", from_heads),
         f"{ours}out_proj.bias": f"{attn}/out/bias",
-        **flax_norm(f"{ours}norm", f"{theirs}/LayerNorm_0"),
-        **flax_linear(f"{ours}mlp.fc1", f"{theirs}/{parts[3]}/Dense_0"),
-        **flax_linear(f"{ours}mlp.fc2", f"{theirs}/{parts[3]}/Dense_1"),
+        **flax_norm(f"{ours}norm", ln),
+        **flax_linear(f"{ours}mlp.fc1", f"{mlp}/Dense_0"),
+        **flax_linear(f"{ours}mlp.fc2", f"{mlp}/Dense_1"),
     }
     for x, part in (("q", "query"), ("k", "key"), ("v", "value")):
         table[f"{ours}{x}_proj.weight"] = (f"{attn}/{part}/kernel", into_heads)
