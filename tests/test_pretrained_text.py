@@ -254,6 +254,18 @@ def test_marian_translates_as_transformers_does(tmp_path):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_lands_on_the_default_device(family, device, tmp_path):
+    found = case(family)
+    model = minivit.load(found.write(tmp_path)).model
+    assert {p.device for p in model.parameters()} == {device}
+    for name, y in outputs(family, model, found.given).items():
+        here, there = (
+            shown(family, name, x, found.given) for x in (y.numpy(), found.out[name])
+        )  # fmt: skip
+        assert relative(here, there) < 1e-4, name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_half_precision_is_widened(family, tmp_path):
     found = case(family)
     halves = {k: v.astype(np.float16) for k, v in found.weights.items()}

@@ -3,6 +3,9 @@
 The encoder alone (BertModel) has names without "bert." before them; a pooler, the head for masked
 words and the one for next sentences are there or not. The head's matrix is the token embedding. In
 old files the two vectors of a LayerNorm are called gamma and beta.
+
+    minilm = minivit.load("sentence-transformers/all-MiniLM-L6-v2")
+    vectors = bert.embed(minilm, ["a sentence", "another one"])  # (2, 384), of length 1
 """
 
 import numpy as np

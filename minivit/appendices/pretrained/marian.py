@@ -3,6 +3,10 @@
 The encoder-decoder of Vaswani et al. with one embedding for source, target and head. Positions are
 sines, then cosines, and not in the file; a fixed bias is added to the logits; padding starts a
 target.
+
+    marian = minivit.load("Helsinki-NLP/opus-mt-en-de")
+    ids = marian.model.translate(marian.tokenizer.encode("A small frog."), beams=4)
+    print(marian.tokenizer.decode(ids))
 """
 
 from minivit.appendices.pretrained import Layout, published, tables, vocabularies

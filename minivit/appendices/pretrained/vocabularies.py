@@ -2,7 +2,7 @@
 
     byte_pairs(folder)       GPT-2: vocab.json and merges.txt (OpenAI: encoder.json, vocab.bpe)
     word_pieces(folder)      BERT: vocab.txt
-    sentence_pieces(folder)  Marian: source.spm, target.spm, vocab.json
+    sentence_pieces(folder)  Marian: source.spm and vocab.json (target.spm says no more)
 
 The first two read tokenizer.json where it is the only file. None: the folder has no such files.
 """
