@@ -215,7 +215,7 @@ def test_minilms_sentences_are_those_of_its_own_package(minilm, sentences):
     )
     print(
         f"\nMiniLM, {len(here)} sentences: largest difference {np.abs(here - there).max():.1e}, "
-        f"smallest cosine 1 - {1 - cosines.min():.1e}; {ratio:.2f} times the package's processor time"
+        f"smallest cosine 1 - {1 - cosines.min():.1e}; {ratio:.2f} times its package's time"
     )
     assert ratio < 3
 
