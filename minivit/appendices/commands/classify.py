@@ -8,7 +8,7 @@ from minivit.errors import CheckpointError, DataError, RangeError, ShapeError
 CLIP = "openai/clip-vit-base-patch32"
 EMOJI = "emoji"  # the small CLIP of lecture 7, which is here and needs no network
 TEMPLATE = "a photo of {}."
-BAR = 30  # characters of a bar of 100%
+BAR = 30  # characters of a bar of 100%; "#", which every terminal can write
 
 
 def add_to(parsers):
@@ -144,7 +144,7 @@ def text(facts):
     width = max(len(r["label"]) for r in facts["results"])
     lines = [f"{facts['photo']}, by {facts['model']}:"]
     for r in facts["results"]:
-        bar = "█" * round(BAR * r["probability"])
+        bar = "#" * round(BAR * r["probability"])
         lines.append(f"{r['probability']:7.1%}  {r['label']:{width}}  {bar}".rstrip())
     if facts["model"] == EMOJI:
         lines.append("(this small CLIP has seen nothing but emoji)")
