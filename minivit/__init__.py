@@ -21,7 +21,8 @@
                18 palette      images to sequences of colours
     papers     models/         one file a paper: bert, gpt, seq2seq, image_gpt, vit, resnet,
                                scaling, clip
-    appendices appendices/     data, train, checkpoint, plot, inspect, course, grading, cli
+    appendices appendices/     data, train, checkpoint, pretrained, plot, inspect, course, grading,
+                               cli
 
 A file imports only from earlier chapters (tests/test_reading_order.py).
 
@@ -108,3 +109,13 @@ from minivit.record import OPS, detect_anomaly, no_grad, op
 from minivit.tensor import Tensor
 
 __version__ = "0.1.0"
+
+
+def load(source, path=None):
+    """A published model, with its tokenizer and preprocessing: minivit.appendices.pretrained.load.
+
+    clip = minivit.load("openai/clip-vit-base-patch32"); clip.model, clip.tokenizer, clip.preprocess
+    """
+    from minivit.appendices import pretrained  # an appendix, so loaded when it is wanted
+
+    return pretrained.load(source, path)

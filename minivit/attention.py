@@ -271,7 +271,7 @@ class MultiHeadAttention(nn.Module):
         D = embed_dim
         self.num_heads, self.dropout = num_heads, dropout
         W = nn.xavier_uniform(3 * D, D)  # rows: W_q, W_k, W_v; columns in memory side by side:
-        self.in_proj_weight = nn.Parameter(np.asfortranarray(W))  # x W^T of few rows is faster
+        self.in_proj_weight = nn.Parameter(W, order="F")  # x W^T of few rows is faster
         self.in_proj_bias = nn.Parameter(nn.uniform((3 * D,), 0.0)) if bias else None
         self.out_proj = nn.Linear(D, D, bias)
         if bias:

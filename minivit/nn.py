@@ -5,6 +5,7 @@ Names, arguments and initialisation are PyTorch's (`weight` of a Linear is (out,
 generator, whatever device they end up on.
 """
 
+import contextlib
 import math
 
 import numpy as np
@@ -15,15 +16,21 @@ from minivit.tensor import Tensor
 
 
 class Parameter(Tensor):
-    """A Tensor that a Module owns and an optimizer changes."""
+    """A Tensor that a Module owns and an optimizer changes. order="F": columns side by side."""
 
     __slots__ = ()
 
-    def __init__(self, data):
+    def __init__(self, data, order="K"):
+        if _empty:
+            data = _placeholder(np.shape(data))
+        elif order != "K":
+            data = np.asarray(data, order=order)
         super().__init__(data, requires_grad=True, device=backend.default_device())
 
     def assign(self, values):
         """Overwrite the values in place; `values` may be on the host."""
+        if _empty:
+            return
         if np.shape(values) != self.shape:
             raise ShapeError(f"assign: got shape {np.shape(values)}, expected {self.shape}")
         self.data[...] = backend.to_device(np.asarray(values, self.dtype), self.device)
@@ -144,9 +151,9 @@ class Module:
             raise StateError(
                 f"load_state_dict: the state is of another architecture than this "
                 f"{type(self).__name__}."
-                + _listed("missing", missing if strict else [])
-                + _listed("unexpected", unexpected if strict else [])
-                + _listed("another shape", misshaped)
+                + listed("missing", missing if strict else [])
+                + listed("unexpected", unexpected if strict else [])
+                + listed("another shape", misshaped)
             )
         for name, p in own.items():
             if name in state:
@@ -155,18 +162,44 @@ class Module:
                 p.touch()
 
 
-def _listed(title, names):
+def listed(title, names):
+    """A line of an error message: how many names there are, and the first of them."""
     shown = names[:8] + ([f"... and {len(names) - 8} more"] if len(names) > 8 else [])
     return f"\n  {title} ({len(names)}): " + ", ".join(shown) if names else ""
 
 
+# -- initialisation --------------------------------------------------------------------------------
+_empty = False
+
+
+@contextlib.contextmanager
+def empty():
+    """Models made inside of this block have no weights yet: nothing is drawn, nothing takes memory.
+    A Parameter has its shape and one number behind it, until its `data` is set (a published file
+    read)."""
+    global _empty
+    before, _empty = _empty, True
+    try:
+        yield
+    finally:
+        _empty = before
+
+
+def _placeholder(shape):
+    return np.lib.stride_tricks.as_strided(np.zeros((), np.float32), shape, (0,) * len(shape))
+
+
 def normal(shape, std):
     """float32 numbers from N(0, std^2)."""
+    if _empty:
+        return _placeholder(shape)
     return (backend.host_generator().standard_normal(shape) * std).astype(np.float32)
 
 
 def truncated_normal(shape, std):
     """float32 numbers from N(0, std^2), drawn again until within 2 std (BERT, ViT ports)."""
+    if _empty:
+        return _placeholder(shape)
     x = backend.host_generator().standard_normal(shape)
     while (far := np.abs(x) > 2).any():
         x[far] = backend.host_generator().standard_normal(int(far.sum()))
@@ -175,6 +208,8 @@ def truncated_normal(shape, std):
 
 def uniform(shape, bound):
     """float32 numbers from [-bound, bound)."""
+    if _empty:
+        return _placeholder(shape)
     return backend.host_generator().uniform(-bound, bound, shape).astype(np.float32)
 
 

@@ -24,6 +24,11 @@ def test_import_loads_nothing_heavy_and_is_silent():
     assert err == ""
 
 
+def test_import_loads_no_appendix_though_load_is_one():
+    code = "import sys, minivit; minivit.load; print(*sys.modules)"
+    assert not [m for m in python("-c", code)[0].split() if m.startswith("minivit.appendices")]
+
+
 @pytest.mark.parametrize("model", "vit gpt bert seq2seq image_gpt resnet scaling clip".split())
 def test_a_model_loads_nothing_heavy(model):
     code = (

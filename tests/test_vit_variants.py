@@ -112,6 +112,29 @@ def test_adapted_to_the_same_is_the_same_and_to_other_classes_has_a_head_of_zero
     assert larger(mv.Tensor(np.zeros((1, 12, 16, 3), np.float32))).shape == (1, 5)
 
 
+PUBLISHED = dict(activation="gelu", eps=1e-12, pre_logits=7)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_adapted_keeps_activation_eps_and_pre_logits(pool):
+    model = shaken(ViT(**SMALL, pool=pool, **PUBLISHED)).eval()
+    x = mv.Tensor(pictures())
+    assert model.features(x).shape == (2, 7) and (abs(model.features(x).numpy()) < 1).all()
+    assert np.array_equal(model.adapted().eval()(x).numpy(), model(x).numpy())
+    by_tanh = ViT(**SMALL, pool=pool, **PUBLISHED | {"activation": "gelu_tanh"}).eval()
+    by_tanh.load_state_dict(model.state_dict())
+    assert 0 < abs(by_tanh(x).numpy() - model(x).numpy()).max() < 0.05
+
+
+def test_without_classes_the_features_come_out():
+    model = shaken(ViT(**SMALL | {"classes": 0})).eval()
+    x = mv.Tensor(pictures())
+    assert model(x).shape == (2, 12)
+    assert np.array_equal(model(x).numpy(), model.features(x).numpy())
+    assert np.array_equal(model.adapted().eval()(x).numpy(), model(x).numpy())
+    assert model.adapted(classes=3)(x).shape == (2, 3)
+
+
 def test_adapting_leaves_the_model_as_it_was():
     model = shaken(ViT(**SMALL))
     before = {k: v.copy() for k, v in model.state_dict().items()}

@@ -5,6 +5,11 @@ minivit check 1 FILE        the answer in this .py file or notebook
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
 minivit grade DIR --out DIR points and reports of a folder of submissions
+
+minivit classify PHOTO      what is in a photo, by labels of your own
+minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
+minivit embed SENTENCE ...  sentences, or photos, as vectors
+minivit info FILE           what is in a published checkpoint
 """
 
 import argparse
@@ -14,9 +19,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from minivit.appendices.commands import classify, complete, embed, info
+from minivit.errors import MinivitError
+
+# each in its own file, which adds its arguments and runs it
+COMMANDS = (classify, complete, embed, info)
+
 
 def main(arguments=None):
-    """Run one command. Exit status: 0 all went well, 1 a check failed, 2 none could be run."""
+    """Run one command. Exit status: 0 all went well, 1 a check failed, 2 none could be run (130:
+    interrupted)."""
     parser = argparse.ArgumentParser(
         prog="minivit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -38,21 +50,39 @@ def main(arguments=None):
     grade.add_argument("--out", required=True, help="where the results go")
     grade.add_argument("--processes", type=int, default=None, help="default: one a core")
     grade.set_defaults(run=run_grade)
+    for command in COMMANDS:
+        command.add_to(commands)
     options = parser.parse_args(arguments)
     try:
-        import hypothesis  # noqa: F401
-    except ImportError:
-        print("The checks need the package hypothesis: pip install hypothesis", file=sys.stderr)
-        return 2
-    from minivit.appendices.grading.exercise import SubmissionError
-
-    try:
-        return options.run(options)
-    except SubmissionError as error:
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except (MinivitError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # who reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
+def graded(run):
+    """A command that grades: it needs hypothesis, and says so where there is none."""
+
+    def run_graded(options):
+        try:
+            import hypothesis  # noqa: F401
+        except ImportError:
+            print("The checks need the package hypothesis: pip install hypothesis", file=sys.stderr)
+            return 2
+        return run(options)
+
+    return run_graded
+
+
+@graded
 def run_check(options):
     from minivit.appendices.grading import exercise, judge, report, submission
 
@@ -73,6 +103,7 @@ def run_check(options):
     return 0 if verdict.passed == len(verdict.outcomes) else 1
 
 
+@graded
 def run_progress(options):
     from minivit.appendices.grading import exercise, judge, report
 
@@ -85,6 +116,7 @@ def run_progress(options):
     return 0
 
 
+@graded
 def run_release(options):
     from minivit.appendices.grading import classroom
 
@@ -93,6 +125,7 @@ def run_release(options):
     return 0
 
 
+@graded
 def run_grade(options):
     from minivit.appendices.grading import classroom
 

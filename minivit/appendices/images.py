@@ -8,6 +8,7 @@ may be grey, have a palette, an alpha channel or 16 bits, a download may be cut 
 kilobyte may unpack to gigabytes. What cannot be read is a DataError that says why.
 """
 
+import contextlib
 import importlib
 import io
 import warnings
@@ -28,12 +29,20 @@ def read(source, channels=3, most_pixels=MOST_PIXELS):
     """
     if channels not in (1, 3):
         raise ShapeError(f"read: channels is {channels}, expected 1 or 3")
+    image = picture(source, most_pixels)
+    with _damage(source):
+        values = _values(image)
+    return values if channels == 3 else values @ np.float32([[0.299], [0.587], [0.114]])
+
+
+def picture(source, most_pixels=MOST_PIXELS):
+    """An image file (a path, or its bytes) as a Pillow image, unpacked and upright."""
     name, content = _content(source)
-    pillow = _pillow("Image")
+    pil = pillow("Image")
     try:
         with warnings.catch_warnings():  # the limit is ours, below
-            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            image = pillow.open(io.BytesIO(content))
+            warnings.simplefilter("ignore", pil.DecompressionBombWarning)
+            image = pil.open(io.BytesIO(content))
     except Exception as reason:
         raise DataError(
             f"{name}: not an image that can be read ({type(reason).__name__}: {reason})"
@@ -44,29 +53,49 @@ def read(source, channels=3, most_pixels=MOST_PIXELS):
             f"{name}: {width} x {height} pixels in {len(content):,} bytes; expected at most "
             f"{most_pixels:,} pixels. If you trust the file, raise most_pixels"
         )
-    try:
+    with _damage(source):
         image.load()
-        image = _pillow("ImageOps").exif_transpose(image)
-        values = _values(pillow, image)
-    except DataError:
-        raise
-    except Exception as reason:  # each format has its own: OSError, SyntaxError, struct.error ...
-        raise DataError(
-            f"{name}: damaged or cut off ({type(reason).__name__}: {reason}); fetch it again"
-        ) from reason
-    return values if channels == 3 else values @ np.float32([[0.299], [0.587], [0.114]])
+        return pillow("ImageOps").exif_transpose(image)
+
+
+def rgb(image):
+    """A Pillow image in 8-bit RGB, as most published models were shown pictures: what is
+    transparent keeps the colour that it hides."""
+    with _damage("the picture"):
+        if image.mode.startswith("I") or image.mode == "F":
+            values = np.rint((_values(image) + 1) * 127.5).astype(np.uint8)
+            return pillow("Image").fromarray(values)
+        return image.convert("RGB")
 
 
 def _content(source):
     if isinstance(source, bytes):
-        return f"{len(source):,} bytes", source
+        return _name(source), source
     try:
         return str(source), Path(source).read_bytes()
     except OSError as reason:
         raise DataError(f"{source}: cannot be read ({reason.strerror})") from reason
 
 
-def _values(pillow, image):
+def _name(source):
+    return f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
+
+
+@contextlib.contextmanager
+def _damage(source):
+    """Each format has its own errors: OSError, SyntaxError, struct.error ..."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as reason:
+        raise DataError(
+            f"{_name(source)}: damaged or cut off ({type(reason).__name__}: {reason}); fetch it "
+            "again"
+        ) from reason
+
+
+def _values(image):
     """Any mode of Pillow -> (H, W, 3) in [-1, 1]."""
     if image.mode.startswith("I") or image.mode == "F":
         # Pillow would cut 16-bit greys at 255: an almost white picture
@@ -84,7 +113,7 @@ def _values(pillow, image):
     return np.asarray(image.convert("RGB")) / np.float32(127.5) - 1
 
 
-def _pillow(part):
+def pillow(part):
     try:
         return importlib.import_module(f"PIL.{part}")
     except ImportError as reason:

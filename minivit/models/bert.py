@@ -7,8 +7,8 @@ a tied head. `<cls>` ([CLS]) collects the sequence for classification.
 import numpy as np
 
 from minivit import functions, nn, ops
-from minivit.errors import ShapeError
-from minivit.transformer import IGNORED, TransformerLayer, checked_ids
+from minivit.errors import ShapeError, StateError
+from minivit.transformer import ACTIVATIONS, IGNORED, TransformerLayer, checked_ids
 
 
 class BERT(nn.Module):
@@ -16,12 +16,13 @@ class BERT(nn.Module):
 
     mask (B, N): True = a real token, False = padding. segments (B, N): 0 or 1, which of two
     sentences. std: of the initialisation, a truncated normal; the paper's 0.02 is for its widths:
-    0.02 sqrt(768 / D) gives sums over D terms the same spread.
+    0.02 sqrt(768 / D) gives sums over D terms the same spread. pooler, head, next_sentence: the
+    layers behind `pooled`, `vocabulary_logits` and `next_logits`, which published models may lack.
     """
 
     def __init__(
         self, vocabulary, context=512, width=128, layers=4, heads=4, hidden=None, dropout=0.1,
-        eps=1e-12, activation="gelu", std=0.02,
+        eps=1e-12, activation="gelu", std=0.02, pooler=True, head=True, next_sentence=False,
     ):  # fmt: skip
         self.vocabulary, self.context, self.activation = vocabulary, context, activation
         self.tokens = nn.Embedding(vocabulary, width)
@@ -33,10 +34,11 @@ class BERT(nn.Module):
             TransformerLayer(width, heads, hidden, "post", activation, eps, dropout)
             for _ in range(layers)
         ]
-        self.pooler = nn.Linear(width, width)
-        self.head = nn.Linear(width, width)
-        self.head_norm = nn.LayerNorm(width, eps)
-        self.head_bias = nn.Parameter(np.zeros(vocabulary, np.float32))
+        self.pooler = nn.Linear(width, width) if pooler else None
+        self.head = nn.Linear(width, width) if head else None
+        self.head_norm = nn.LayerNorm(width, eps) if head else None
+        self.head_bias = nn.Parameter(np.zeros(vocabulary, np.float32)) if head else None
+        self.next = nn.Linear(width, 2) if next_sentence else None
         for name, p in self.named_parameters():
             if p.ndim == 2:
                 p.assign(nn.truncated_normal(p.shape, std))
@@ -55,16 +57,24 @@ class BERT(nn.Module):
 
     def pooled(self, ids, mask=None, segments=None):
         """The sequence as one vector, tanh(W h_cls + b): (B, N) -> (B, D)."""
-        return ops.tanh(self.pooler(self.hidden(ids, mask, segments)[:, 0]))
+        return ops.tanh(self._part("pooler")(self.hidden(ids, mask, segments)[:, 0]))
+
+    def next_logits(self, ids, mask=None, segments=None):
+        """Does the second sentence follow the first: yes, no? (B, N) -> (B, 2)."""
+        return self._part("next")(self.pooled(ids, mask, segments))
 
     def forward(self, ids, mask=None, segments=None):
         return self.vocabulary_logits(self.hidden(ids, mask, segments))
 
     def vocabulary_logits(self, h):
         """Which token stood where the output embedding is h: (..., D) -> (..., V)."""
-        approximate = "tanh" if self.activation == "gelu_tanh" else "none"
-        h = self.head_norm(functions.gelu(self.head(h), approximate=approximate))
+        h = self.head_norm(ACTIVATIONS[self.activation](self._part("head")(h)))
         return functions.linear(h, self.tokens.weight, self.head_bias)
+
+    def _part(self, name):
+        if getattr(self, name) is None:
+            raise StateError(f"BERT: this model was made, or published, without its layer {name!r}")
+        return getattr(self, name)
 
     def loss(self, inputs, labels, mask=None, segments=None):
         """The mean of -log p(label) over the chosen tokens; `mask_tokens` makes inputs and labels.

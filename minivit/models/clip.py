@@ -49,9 +49,12 @@ def clip_loss(image_encoder, text_encoder, I, T, W_i, W_t, t):
 
 class VisionTransformer(nn.Module):
     """CLIP's ViT: no bias in the patch projection, a LayerNorm before the layers and one after, on
-    the class token: (B, H, W, C) -> (B, D). QuickGELU."""
+    the class token: (B, H, W, C) -> (B, D). QuickGELU (in some later CLIPs: `activation`)."""
 
-    def __init__(self, image=224, patch=32, width=768, layers=12, heads=None, channels=3):
+    def __init__(
+        self, image=224, patch=32, width=768, layers=12, heads=None, channels=3, hidden=None,
+        activation="quick_gelu", eps=1e-5,
+    ):  # fmt: skip
         if image % patch:
             raise ShapeError(f"CLIP: an image of {image} does not divide into patches of {patch}")
         std, N = width**-0.5, (image // patch) ** 2
@@ -59,12 +62,12 @@ class VisionTransformer(nn.Module):
         self.patches = PatchEmbedding(patch, channels, width, bias=False)
         self.class_embedding = nn.Parameter(nn.normal((width,), std))
         self.positional_embedding = nn.Parameter(nn.normal((N + 1, width), std))
-        self.ln_pre = nn.LayerNorm(width)
+        self.ln_pre = nn.LayerNorm(width, eps)
         self.layers = [
-            TransformerLayer(width, heads or width // 64, activation="quick_gelu")
+            TransformerLayer(width, heads or width // 64, hidden, activation=activation, eps=eps)
             for _ in range(layers)
         ]
-        self.ln_post = nn.LayerNorm(width)
+        self.ln_post = nn.LayerNorm(width, eps)
 
     def forward(self, images):
         check_images(images, self.image, self.channels)
@@ -79,15 +82,18 @@ class VisionTransformer(nn.Module):
 class TextTransformer(nn.Module):
     """Token ids (B, L) to (B, D): causal layers, read at [EOS], the largest id, V - 1."""
 
-    def __init__(self, vocabulary=49408, context=77, width=512, layers=12, heads=None):
+    def __init__(
+        self, vocabulary=49408, context=77, width=512, layers=12, heads=None, hidden=None,
+        activation="quick_gelu", eps=1e-5,
+    ):  # fmt: skip
         self.vocabulary, self.context, self.width = vocabulary, context, width
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.positional_embedding = nn.Parameter(nn.normal((context, width), 0.01))
         self.layers = [
-            TransformerLayer(width, heads or width // 64, activation="quick_gelu")
+            TransformerLayer(width, heads or width // 64, hidden, activation=activation, eps=eps)
             for _ in range(layers)
         ]
-        self.ln_final = nn.LayerNorm(width)
+        self.ln_final = nn.LayerNorm(width, eps)
         self.token_embedding.weight.assign(nn.normal((vocabulary, width), 0.02))
         for layer in self.layers:
             for p, std in (

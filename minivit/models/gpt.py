@@ -27,16 +27,19 @@ SIZES = {
 class GPT(nn.Module):
     """Token ids (B, N) to next-token logits (B, N, V); logits[:, i] has seen ids[:, :i + 1]."""
 
-    def __init__(self, vocabulary, context, width=128, layers=4, heads=4, dropout=0.0):
+    def __init__(
+        self, vocabulary, context, width=128, layers=4, heads=4, dropout=0.0, hidden=None,
+        activation="gelu_tanh", eps=1e-5,
+    ):  # fmt: skip
         self.vocabulary, self.context = vocabulary, context
         self.wte = nn.Embedding(vocabulary, width)
         self.wpe = nn.Embedding(context, width)
         self.drop = nn.Dropout(dropout)
         self.layers = [
-            TransformerLayer(width, heads, activation="gelu_tanh", dropout=dropout)
+            TransformerLayer(width, heads, hidden, "pre", activation, eps, dropout)
             for _ in range(layers)
         ]
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width, eps)
         self._initialise()
 
     def _initialise(self):

@@ -32,17 +32,20 @@ class ImageGPT(nn.Module):
 
     forward: autoregressive, logits[:, i] for pixel i given the pixels before it. fill: BERT's
     objective, logits for every pixel given all that are not hidden. norm: "pre", or "post" for the
-    order of the original Transformer.
+    order of the original Transformer. bias: that of transformers' port, which the original lacks.
     """
 
-    def __init__(self, colours=512, pixels=1024, width=512, layers=24, heads=8, norm="pre"):
+    def __init__(
+        self, colours=512, pixels=1024, width=512, layers=24, heads=8, norm="pre", hidden=None,
+        activation="quick_gelu", eps=1e-5, bias=False,
+    ):  # fmt: skip
         self.colours, self.pixels = colours, pixels
         self.wte = nn.Embedding(colours, width)
         self.wpe = nn.Embedding(pixels, width)
         self.sos = nn.Parameter(nn.normal((width,), 0.02))
-        how = dict(norm=norm, activation="quick_gelu", layer_norm=nn.RMSNorm, bias=False)
-        self.layers = [TransformerLayer(width, heads, **how) for _ in range(layers)]
-        self.norm = nn.RMSNorm(width)
+        how = dict(norm=norm, activation=activation, eps=eps, layer_norm=nn.RMSNorm, bias=bias)
+        self.layers = [TransformerLayer(width, heads, hidden, **how) for _ in range(layers)]
+        self.norm = nn.RMSNorm(width, eps)
         self.head = nn.Linear(width, colours, bias=False)
         self._initialise(width, layers)
 

@@ -22,28 +22,35 @@ from minivit.transformer import IGNORED, TransformerLayer, checked_ids, sinusoid
 class Seq2Seq(nn.Module):
     """Source ids (B, N) and target ids (B, M) to next-token logits (B, M, V).
 
-    Masks (B, N), (B, M): True = a real token. `start` and `end` are the ids that bracket a target.
+    Masks (B, N), (B, M): True = a real token. `start` and `end` are the ids that bracket a target;
+    `start` is never generated (Marian's is its padding, for which the logits mean nothing).
+    positions: a variant of `sinusoids`. scaled: are token vectors multiplied by sqrt(D)?
+    decoder_layers: as many as `layers` if not given. logit_bias: one fixed number a token (Marian).
     """
 
     def __init__(
         self, vocabulary, start, end, context=64, width=128, layers=2, heads=4, hidden=None,
-        dropout=0.1, activation="relu",
+        dropout=0.1, activation="relu", decoder_layers=None, positions="interleaved", scaled=True,
+        logit_bias=False,
     ):  # fmt: skip
         self.vocabulary, self.context, self.start, self.end = vocabulary, context, start, end
         self.embedding = nn.Embedding(vocabulary, width)
         self.embedding.weight.assign(nn.normal((vocabulary, width), width**-0.5))
-        self.table = sinusoids(context, width)  # fixed, not learnt
+        self.table = sinusoids(context, width, positions)  # fixed, not learnt
+        self.scale = math.sqrt(width) if scaled else 1.0
+        self.logit_bias = nn.Buffer(np.zeros(vocabulary, np.float32)) if logit_bias else None
         self.drop = nn.Dropout(dropout)
         how = dict(hidden=hidden, norm="post", activation=activation, dropout=dropout)
         self.encoder = [TransformerLayer(width, heads, **how) for _ in range(layers)]
         self.decoder = [
-            TransformerLayer(width, heads, **how, cross_attention=True) for _ in range(layers)
+            TransformerLayer(width, heads, **how, cross_attention=True)
+            for _ in range(decoder_layers or layers)
         ]
 
     def embed(self, ids, start=0):
-        """Token vectors times sqrt(D), plus positions: (B, N) -> (B, N, D)."""
+        """Token vectors, scaled, plus positions: (B, N) -> (B, N, D)."""
         ids = checked_ids("Seq2Seq", ids, self.context, start)
-        x = self.embedding(ids) * math.sqrt(self.table.shape[1])
+        x = self.embedding(ids) * self.scale
         x = x + Tensor(self.table[start : start + ids.shape[1]], device=x.device)
         return self.drop(x)
 
@@ -63,7 +70,7 @@ class Seq2Seq(nn.Module):
         for i, layer in enumerate(self.decoder):
             cache = caches[i] if caches else None
             x = layer(x, causal=True, cache=cache, memory=memory, memory_mask=across)
-        return functions.linear(x, self.embedding.weight)
+        return functions.linear(x, self.embedding.weight, self.logit_bias)
 
     def forward(self, source, target, source_mask=None):
         return self.decode(target, self.encode(source, source_mask), source_mask)
@@ -106,7 +113,9 @@ class Seq2Seq(nn.Module):
 
             def next_logits(tokens):
                 tokens = np.full(B, self.start) if tokens is None else tokens
-                return self.decode(tokens[:, None], memory, source_mask, caches)[:, -1].numpy()
+                logits = self.decode(tokens[:, None], memory, source_mask, caches)[:, -1].numpy()
+                logits[:, self.start] = -np.inf
+                return logits
 
             steps = self.context - 1 if steps is None else steps
             how = dict(temperature=0, stop=(self.end,))
@@ -136,6 +145,7 @@ class Seq2Seq(nn.Module):
             wide = Tensor(np.repeat(memory.numpy(), len(tokens), axis=0), device=memory.device)
             logits = self.decode(tokens[:, -1:], wide, caches=caches)[:, -1]
             total = scores[:, None] + functions.log_softmax(logits).numpy()  # (beams, V)
+            total[:, self.start] = -np.inf
             best = np.argsort(-total, axis=None, kind="stable")[: 2 * beams]
             rows, ids = np.unravel_index(best, total.shape)
             keep = []

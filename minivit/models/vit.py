@@ -29,13 +29,13 @@ class MAPHead(nn.Module):
     a = MHA(query, X, X),  out = a + mlp(LayerNorm(a))      (no residual from the query to a)
     """
 
-    def __init__(self, width, heads, hidden=None):
+    def __init__(self, width, heads, hidden=None, activation="gelu_tanh", eps=1e-6):
         self.heads = heads
         self.probe = nn.Parameter(nn.xavier_uniform(1, width)[None])  # (1, 1, D)
         self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
         self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = MLP(width, hidden or 4 * width, "gelu_tanh")
+        self.norm = nn.LayerNorm(width, eps)
+        self.mlp = MLP(width, hidden or 4 * width, activation)
 
     def forward(self, x):
         probe = ops.broadcast_to(self.probe, (x.shape[0], 1, x.shape[2]))
@@ -48,18 +48,21 @@ class ViT(nn.Module):
     """Images (B, H, W, C) to class logits (B, classes).
 
     image: the side in pixels, or (H, W); patch: the side P. Initialisation as in the paper's code:
-    Xavier-uniform matrices, LayerNorm eps 1e-6, GELU by tanh, positions N(0, 0.02^2), class token
-    and head zero.
+    Xavier-uniform matrices, LayerNorm eps 1e-6, GELU by tanh (ports to PyTorch have others:
+    `activation`, `eps`), positions N(0, 0.02^2), class token and head zero.
 
     pool: "class" (a token in front that collects), "mean" of all tokens, or "map" (MAPHead).
     positions: "learned" (one vector a place), "sincos" (fixed, of row and column) or "none".
     drop_path: stochastic depth (Huang et al. 2016): in training an image skips the last layer with
     this probability, the earlier ones with less, the first one never.
+    pre_logits: width of a Linear and tanh before the head, as in the paper's pre-training; 0: none.
+    classes: 0 makes no head, and the features are what comes out.
     """
 
     def __init__(
         self, image=8, patch=2, channels=1, classes=10, width=64, layers=4, heads=4, hidden=None,
-        dropout=0.0, pool="class", positions="learned", drop_path=0.0,
+        dropout=0.0, pool="class", positions="learned", drop_path=0.0, activation="gelu_tanh",
+        eps=1e-6, pre_logits=0,
     ):  # fmt: skip
         H, W = (image, image) if isinstance(image, int) else image
         if H % patch or W % patch:
@@ -88,15 +91,14 @@ class ViT(nn.Module):
         elif positions == "sincos":
             self.position = nn.Buffer(sincos_2d(self.grid, width, pool == "class"))
         self.layers = [
-            TransformerLayer(
-                width, heads, hidden, activation="gelu_tanh", eps=1e-6, dropout=dropout
-            )
+            TransformerLayer(width, heads, hidden, activation=activation, eps=eps, dropout=dropout)
             for _ in range(layers)
         ]
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width, eps)
         if pool == "map":
-            self.map = MAPHead(width, heads, hidden)
-        self.head = nn.Linear(width, classes)
+            self.map = MAPHead(width, heads, hidden, activation, eps)
+        self.pre_logits = nn.Linear(width, pre_logits) if pre_logits else None
+        self.head = nn.Linear(pre_logits or width, classes) if classes else None
         self.drop = nn.Dropout(dropout)
         self._initialise()
 
@@ -105,7 +107,8 @@ class ViT(nn.Module):
             if isinstance(module, nn.Linear):
                 module.weight.assign(nn.xavier_uniform(*module.weight.shape))
                 module.bias.data[...] = 0
-        self.head.weight.data[...] = 0
+        if self.head is not None:
+            self.head.weight.data[...] = 0
 
     def tokens(self, images):
         """The input of the first layer: (B, H, W, C) -> (B, N + 1, D)."""
@@ -125,10 +128,14 @@ class ViT(nn.Module):
 
     def features(self, images):
         """What the head sees: the class token after the last layer and LayerNorm (or the mean of
-        all tokens, or what MAP makes of them): (B, D)."""
+        all tokens, or what MAP makes of them), through `pre_logits` if there is one: (B, D)."""
         x = self.tokens(images)
         for i, layer in enumerate(self.layers):
             x = self._maybe_skip(layer, x, self.drop_path * i / max(1, len(self.layers) - 1))
+        x = self._read_out(x)  # (B, D)
+        return x if self.pre_logits is None else ops.tanh(self.pre_logits(x))
+
+    def _read_out(self, x):
         if self.pool == "class":
             return self.norm(x[:, 0])
         x = self.norm(x)
@@ -142,7 +149,8 @@ class ViT(nn.Module):
         return x + (layer(x) - x) * keep
 
     def forward(self, images):
-        return self.head(self.features(images))  # (B, D) -> (B, classes)
+        x = self.features(images)
+        return x if self.head is None else self.head(x)  # (B, D) -> (B, classes)
 
     def adapted(self, image=None, classes=None):
         """The same network for other images or classes, to be fine-tuned: positions interpolated
@@ -150,10 +158,13 @@ class ViT(nn.Module):
         """
         H, W = self.image if image is None else (image, image) if isinstance(image, int) else image
         mlp = self.layers[0].mlp.fc1.weight.shape[0]
+        old = 0 if self.head is None else self.head.weight.shape[0]
+        pre_logits = 0 if self.pre_logits is None else self.pre_logits.weight.shape[0]
         new = ViT(
-            (H, W), self.patch, self.channels, classes or self.head.weight.shape[0],
-            self.norm.weight.shape[0], len(self.layers), self.layers[0].attn.num_heads, mlp,
-            self.drop.p, self.pool, self.positions, self.drop_path,
+            (H, W), self.patch, self.channels, classes or old, self.norm.weight.shape[0],
+            len(self.layers), self.layers[0].attn.num_heads, mlp, self.drop.p, self.pool,
+            self.positions, self.drop_path, self.layers[0].mlp.activation, self.norm.eps,
+            pre_logits,
         ).to(self.projection.weight.device)  # fmt: skip
         state = {k: v for k, v in self.state_dict().items() if k != "position"}
         if classes is not None:

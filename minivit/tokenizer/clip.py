@@ -43,6 +43,7 @@ class CLIPTokenizer(BPE):
     """
 
     end_of_word = "</w>"
+    context_length = 77  # ids a text, of OpenAI's models
 
     def __init__(self, vocab, merges, special_tokens=(SOS, EOS)):
         super().__init__(vocab, merges, special_tokens)
@@ -86,12 +87,13 @@ class CLIPTokenizer(BPE):
     def _ids_of(self, word):
         return [self.ids[word]] if word in self.special_tokens else super()._ids_of(word)
 
-    def __call__(self, texts, context_length=77, truncate=False):
+    def __call__(self, texts, context_length=None, truncate=False):
         """One row a text: [SOS], its tokens, [EOS], zeros. (B, context_length), int64.
 
         A longer text is a ShapeError; with truncate=True its end is cut off and [EOS] stays last.
         """
         texts = [texts] if isinstance(texts, str) else texts
+        context_length = self.context_length if context_length is None else context_length
         rows = np.zeros((len(texts), context_length), dtype=np.int64)  # (B, N)
         for i, text in enumerate(texts):
             ids = [self.ids[SOS], *self.encode(text), self.ids[EOS]]
