@@ -2,23 +2,24 @@
 
     engine      0 errors     what can go wrong, by name
                 1 backend    which arrays: NumPy or CuPy
-                2 tensor     an array that remembers how it was made; backward
-                3 record     op: from a function of arrays to a function of Tensors
-                4 ops        the primitives, each beside its derivative
-                5 products   matmul, dot, einsum
-                6 operators  Python's operators, NumPy's functions
-                7 check      doubt: is a derivative right?
-    networks    8 functions  softmax, GELU, LayerNorm, cross-entropy ..., derived by hand
-                9 nn         Module, Linear, LayerNorm, Embedding, Dropout
-               10 optim      SGD, Adam, AdamW; schedules; clipping
-               11 convolution  patches times a matrix; pooling
-               12 attention    every token looks at the others; the KV cache
-               13 transformer  the layer, in both orders
-    inputs     14 tokenizer    text to ids: byte-pair encoding
-               15 patches      images to sequences of patches
-               16 generation   the output fed back into the input
-               17 decoding     the next token through the layers, on arrays alone
-               18 palette      images to sequences of colours
+                2 graph      nodes, and the walk back through them
+                3 tensor     an array that remembers how it was made
+                4 record     op: from a function of arrays to a function of Tensors
+                5 ops        the primitives, each beside its derivative
+                6 products   matmul, dot, einsum
+                7 operators  Python's operators, NumPy's functions
+                8 check      doubt: is a derivative right?
+    networks    9 functions  softmax, GELU, LayerNorm, cross-entropy ..., derived by hand
+               10 nn         Module, Linear, LayerNorm, Embedding, Dropout
+               11 optim      SGD, Adam, AdamW; schedules; clipping
+               12 convolution  patches times a matrix; pooling
+               13 attention    every token looks at the others; the KV cache
+               14 transformer  the layer, in both orders
+    inputs     15 tokenizer    text to ids: byte-pair encoding
+               16 patches      images to sequences of patches
+               17 generation   the output fed back into the input
+               18 decoding     the next token through the layers, on arrays alone
+               19 palette      images to sequences of colours
     papers     models/         one file a paper: bert, gpt, seq2seq, image_gpt, vit, resnet,
                                scaling, clip
     appendices appendices/     data, train, checkpoint, pretrained, plot, inspect, course, grading,
@@ -39,6 +40,7 @@ from minivit import (
     errors,
     functions,
     generation,
+    graph,
     nn,
     operators,
     optim,

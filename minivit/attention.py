@@ -1,4 +1,4 @@
-"""Chapter 12. Attention: every token looks at the others and takes a mean of what they offer.
+"""Chapter 13. Attention: every token looks at the others and takes a mean of what they offer.
 
     A = softmax(Q K^T / sqrt(d) + mask),   output = A V       (Vaswani et al. 2017, section 3.2)
 

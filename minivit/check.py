@@ -1,4 +1,4 @@
-"""Chapter 7. Doubt: is a hand-written derivative right?
+"""Chapter 8. Doubt: is a hand-written derivative right?
 
     gradcheck(softmax, np.random.randn(3, 4))
 

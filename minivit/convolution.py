@@ -1,4 +1,4 @@
-"""Chapter 11. Convolution and pooling, for the networks that Transformers are compared with.
+"""Chapter 12. Convolution and pooling, for the networks that Transformers are compared with.
 
 Images are channels-last, (B, H, W, C), as on the slides (`I[n, h, w, c]`) and in Pillow. A
 convolution is patches times a matrix: every window becomes a row, and a Linear does the rest.

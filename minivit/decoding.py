@@ -1,7 +1,7 @@
-"""Chapter 17. Decoding: one new token through the layers, on arrays alone.
+"""Chapter 18. Decoding: one new token through the layers, on arrays alone.
 
 While a model writes, a step is one token a sequence: so little arithmetic that Python decides how
-long it takes. Here are the layers of chapter 13 once more, for that case only: no Tensor, no graph,
+long it takes. Here are the layers of chapter 14 once more, for that case only: no Tensor, no graph,
 no gradient. What came before is in a KVCache for each layer; a test holds both forms together.
 """
 

@@ -1,4 +1,4 @@
-"""Chapter 8. The functions that networks are made of, derived by hand.
+"""Chapter 9. The functions that networks are made of, derived by hand.
 
 Each could be composed of the primitives, and stands here as such a *twin* too: the plain version,
 the oracle of the tests. The one in use is a single op with its derivative worked out on paper:

@@ -1,4 +1,4 @@
-"""Chapter 16. Generation: feed the output back into the input.
+"""Chapter 17. Generation: feed the output back into the input.
 
 A model gives a distribution over the next token; what is taken from it is a choice of its own:
 the likeliest (greedy), a draw at some temperature, from the k likeliest (top-k), or from the fewest

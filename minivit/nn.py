@@ -1,4 +1,4 @@
-"""Chapter 9. Module: weights with names, and the layers made of one function each.
+"""Chapter 10. Module: weights with names, and the layers made of one function each.
 
 Names, arguments and initialisation are PyTorch's (`weight` of a Linear is (out, in)), so that a
 `state_dict` means the same on both sides. Weights are drawn on the host by `manual_seed`'s

@@ -1,4 +1,4 @@
-"""Chapter 6. Python's operators and NumPy's own functions on Tensors.
+"""Chapter 7. Python's operators and NumPy's own functions on Tensors.
 
 `x * y`, `x.mean(axis=0)`, `np.exp(x)` and `np.concatenate([x, y])` all mean the ops of the last two
 chapters, so the CLIP pseudocode runs as it is printed, with `import numpy as np` at the top.

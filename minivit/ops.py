@@ -1,8 +1,8 @@
-"""Chapter 4. The primitives, each forward beside its hand-written derivative.
+"""Chapter 5. The primitives, each forward beside its hand-written derivative.
 
 In every vjp, `g` is the gradient that comes in (of the result y's shape) and what goes out is one
 gradient per operand. Names and arguments are NumPy's. Where operands were broadcast, the engine
-sums the gradient back (`tensor.unbroadcast`); no op below thinks of it.
+sums the gradient back (`graph.unbroadcast`); no op below thinks of it.
 """
 
 from itertools import pairwise
@@ -159,8 +159,7 @@ def _kept(x, axis):
 def sum(xp, x, /, axis=None, keepdims=False):
     """The sum over `axis` (all axes: None). Every term receives g."""
     shape, kept = x.shape, _kept(x, axis)
-    y = x.sum(axis=axis, keepdims=keepdims)
-    return y, lambda g: xp.broadcast_to(g.reshape(kept), shape)
+    return x.sum(axis=axis, keepdims=keepdims), lambda g: xp.broadcast_to(g.reshape(kept), shape)
 
 
 @op
@@ -214,8 +213,8 @@ def cumsum(xp, x, /, axis):
 @op
 def reshape(x, /, *shape):
     """The same numbers in row-major order under another shape; -1 is worked out."""
-    shape = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
     before = x.shape
+    shape = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
     return x.reshape(shape), lambda g: g.reshape(before)
 
 
@@ -223,9 +222,8 @@ def reshape(x, /, *shape):
 def transpose(x, /, *axes):
     """Axes in the order `axes`; reversed if none are given."""
     axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-    axes = tuple(a % x.ndim for a in axes) if axes else tuple(reversed(range(x.ndim)))
-    back = tuple(axes.index(i) for i in range(x.ndim))
-    return x.transpose(axes), lambda g: g.transpose(back)
+    axes = [a % x.ndim for a in axes] if axes else list(reversed(range(x.ndim)))
+    return x.transpose(axes), lambda g: g.transpose([axes.index(i) for i in range(len(axes))])
 
 
 def swapaxes(x, a, b):

@@ -1,4 +1,4 @@
-"""Chapter 10. Optimizers, in order of increasing complexity.
+"""Chapter 11. Optimizers, in order of increasing complexity.
 
 Each is a rule for plain arrays: parameters `w`, gradients `g`, the optimizer's memory `s`. The
 parameters of a group lie one after the other in one flat array, of which each `p.data` is a view,

@@ -1,4 +1,4 @@
-"""Chapter 18. Palettes: an image becomes a sequence of colours from a small table.
+"""Chapter 19. Palettes: an image becomes a sequence of colours from a small table.
 
 Image GPT's vocabulary: 512 colours found by k-means in RGB (Chen et al. 2020, section 3.1), each
 pixel replaced by the nearest, read in raster order: left to right, top to bottom.

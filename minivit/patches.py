@@ -1,4 +1,4 @@
-"""Chapter 15. Patches: an image becomes a sequence.
+"""Chapter 16. Patches: an image becomes a sequence.
 
 Images are channels-last, (B, H, W, C). A patch is read row by row, pixel by pixel, its C channels
 together; patches come in raster order, left to right, top to bottom.

@@ -1,4 +1,4 @@
-"""Chapter 5. Products: matmul, dot, einsum.
+"""Chapter 6. Products: matmul, dot, einsum.
 
 Nearly all of a Transformer's time is spent here, in BLAS. What decides is that BLAS is reached: a
 stack of rows times one matrix is folded into a single 2-D product.

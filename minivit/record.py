@@ -1,4 +1,4 @@
-"""Chapter 3. op: how a function of arrays becomes a function of Tensors.
+"""Chapter 4. op: how a function of arrays becomes a function of Tensors.
 
     @op
     def mul(x, y, /):

@@ -1,4 +1,4 @@
-"""Chapter 13. The Transformer layer, in both orders.
+"""Chapter 14. The Transformer layer, in both orders.
 
 post-LN, as on the recap slide            pre-LN, as in GPT-2, Image GPT, ViT and CLIP
     X <- X + MhSa[X]                          X <- X + MhSa[LayerNorm[X]]
@@ -23,6 +23,12 @@ ACTIVATIONS = {  # name: an op and its options
 }
 
 
+def activate(name, x):
+    """The activation of that name at x, element by element."""
+    f, options = ACTIVATIONS[name]
+    return f(x, **options)
+
+
 class MLP(nn.Module):
     """Two Linear layers with an activation between: D -> hidden -> D, each token on its own."""
 
@@ -33,8 +39,7 @@ class MLP(nn.Module):
         self.activation, self.drop = activation, nn.Dropout(dropout)
 
     def forward(self, x):
-        f, options = ACTIVATIONS[self.activation]
-        x = self.drop(f(self.fc1(x), **options))  # (B, N, D) -> (B, N, hidden)
+        x = self.drop(activate(self.activation, self.fc1(x)))  # (B, N, D) -> (B, N, hidden)
         return self.fc2(x)  # -> (B, N, D)
 
 

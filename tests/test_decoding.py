@@ -1,4 +1,4 @@
-"""Decoding on arrays is the layers of chapter 13 once more: the same numbers, token by token."""
+"""Decoding on arrays is the layers of chapter 14 once more: the same numbers, token by token."""
 
 import numpy as np
 import pytest

@@ -136,6 +136,6 @@ def test_chapters_and_models_need_numpy_alone():
 
 def test_a_chapter_of_the_engine_can_be_read_in_one_sitting():
     """The aim is 300 lines with docstrings; 320 is the bound."""
-    for name in ("backend", "tensor", "ops", "check"):
+    for name in ("backend", "graph", "tensor", "ops", "check"):
         lines = (ROOT / f"{name}.py").read_text().count("\n")
         assert lines <= 320, f"{name}.py has {lines} lines"

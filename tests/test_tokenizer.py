@@ -1,4 +1,4 @@
-"""Chapter 14: round trips, the plain algorithms as oracles, bad input, parity, speed."""
+"""Chapter 15: round trips, the plain algorithms as oracles, bad input, parity, speed."""
 
 import gzip
 import html

@@ -8,7 +8,7 @@ import numpy as np
 
 from minivit import functions, nn, ops
 from minivit.errors import ShapeError, StateError
-from minivit.transformer import ACTIVATIONS, IGNORED, TransformerLayer, checked_ids
+from minivit.transformer import IGNORED, TransformerLayer, activate, checked_ids
 
 
 class BERT(nn.Module):
@@ -68,7 +68,7 @@ class BERT(nn.Module):
 
     def vocabulary_logits(self, h):
         """Which token stood where the output embedding is h: (..., D) -> (..., V)."""
-        h = self.head_norm(ACTIVATIONS[self.activation](self._part("head")(h)))
+        h = self.head_norm(activate(self.activation, self._part("head")(h)))
         return functions.linear(h, self.tokens.weight, self.head_bias)
 
     def _part(self, name):

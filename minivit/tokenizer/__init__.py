@@ -1,4 +1,4 @@
-"""Chapter 14. Text to vectors: strings become token ids, rows of an embedding table.
+"""Chapter 15. Text to vectors: strings become token ids, rows of an embedding table.
 
     words      14.1  where text is cut, bytes as letters
     base       14.2  what every tokenizer does

@@ -1,4 +1,4 @@
-"""Chapter 14.2. What every tokenizer here does: a table of symbols, and words remembered."""
+"""Chapter 15.2. What every tokenizer here does: a table of symbols, and words remembered."""
 
 import os
 from pathlib import Path

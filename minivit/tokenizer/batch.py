@@ -1,4 +1,4 @@
-"""Chapter 14.6. Rows of unequal length as one array, and the mask that tells what is text."""
+"""Chapter 15.6. Rows of unequal length as one array, and the mask that tells what is text."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Chapter 14.3. Byte-pair encoding: join the pair of neighbours that occurs most often; repeat.
+"""Chapter 15.3. Byte-pair encoding: join the pair of neighbours that occurs most often; repeat.
 
     bpe = BPE.train(["low lower lowest"], vocab_size=260)
     bpe.merges                  # [('l', 'o'), ('lo', 'w'), ('Ġ', 'low'), ...]

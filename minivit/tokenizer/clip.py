@@ -1,4 +1,4 @@
-"""Chapter 14.4. CLIP's text input: lower-cased, words that end in "</w>", 77 ids a text.
+"""Chapter 15.4. CLIP's text input: lower-cased, words that end in "</w>", 77 ids a text.
 
     tokenizer = CLIPTokenizer.from_file("bpe_simple_vocab_16e6.txt.gz")  # OpenAI's file
     tokenizer(["a photo of a cat."])  # (B, 77): [SOS] a photo of a cat . [EOS] 0 0 ...

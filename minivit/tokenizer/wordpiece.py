@@ -1,4 +1,4 @@
-"""Chapter 14.5. WordPiece, BERT's tokens: of each word the longest known beginning, then the rest.
+"""Chapter 15.5. WordPiece, BERT's tokens: of each word the longest known beginning, then the rest.
 
     "unaffable" -> ["un", "##aff", "##able"]          "##": not the beginning of a word
 

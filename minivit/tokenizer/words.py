@@ -1,4 +1,4 @@
-"""Chapter 14.1. Text cut into words, and bytes as letters: what stands before any merging.
+"""Chapter 15.1. Text cut into words, and bytes as letters: what stands before any merging.
 
 A tokenizer never merges across the borders drawn here, so "dog" and "dog!" share their token.
 """

@@ -1,4 +1,4 @@
-"""The tokenizer files beside published weights, read into the tokenizers of chapter 14.
+"""The tokenizer files beside published weights, read into the tokenizers of chapter 15.
 
     byte_pairs(folder)       GPT-2: vocab.json and merges.txt (OpenAI: encoder.json, vocab.bpe)
     word_pieces(folder)      BERT: vocab.txt
