@@ -140,6 +140,7 @@ WRONG = [
     (["broken.png", "--model", "vit"], "damaged or cut off"),
     (["empty", "--model", "vit"], "empty: cannot be read"),
     (["coffee.png", "--model", "clip"], "a CLIP needs labels"),
+    (["coffee.png"], "a CLIP needs labels"),  # nothing is downloaded before that is told
     (["coffee.png", "--model", "clip", "--labels", "a", "a"], "each once"),
     (["coffee.png", "--model", "clip", "--labels", "a", " "], "none empty"),
     (["coffee.png", "--model", "clip", "--labels", "a" * 99], "is too long"),

@@ -8,6 +8,7 @@ from minivit.errors import CheckpointError, DataError, RangeError, ShapeError
 CLIP = "openai/clip-vit-base-patch32"
 EMOJI = "emoji"  # the small CLIP of lecture 7, which is here and needs no network
 TEMPLATE = "a photo of {}."
+NO_LABELS = 'classify: a CLIP needs labels: --labels "a dog" "a cat"'
 BAR = 30  # characters of a bar of 100%; "#", which every terminal can write
 
 
@@ -39,6 +40,7 @@ def run(options):
     if options.out:
         commands.check_out(options.out, ".png", ".jpg", ".pdf", ".svg")
         import matplotlib  # noqa: F401, before the long work
+    check(options)
     picture = images.picture(options.photo)
     found = load(options.model)
     way = zero_shot if found.family == "clip" else by_classes
@@ -51,6 +53,17 @@ def run(options):
         draw(options.out, picture, results, options.model)
     commands.show(options, facts, text(facts))
     return 0
+
+
+def check(options):
+    """What is wrong with the labels, before a model is downloaded or read."""
+    labels = options.labels or []
+    if options.model in (CLIP, EMOJI) and not labels:
+        raise RangeError(NO_LABELS)
+    if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
+        raise RangeError("classify: --labels: each once, and none empty")
+    if bad := [template for template in options.template or [] if "{}" not in template]:
+        raise RangeError(f"classify: --template {bad[0]!r}: expected {{}} where the label goes")
 
 
 def load(name):
@@ -85,11 +98,7 @@ def zero_shot(found, picture, options):
 
     labels, templates = options.labels, options.template or [TEMPLATE]
     if not labels:
-        raise RangeError('classify: a CLIP needs labels: --labels "a dog" "a cat"')
-    if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
-        raise RangeError("classify: --labels: each once, and none empty")
-    if bad := [template for template in templates if "{}" not in template]:
-        raise RangeError(f"classify: --template {bad[0]!r}: expected {{}} where the label goes")
+        raise RangeError(NO_LABELS)
     if found.tokenizer is None:
         raise CheckpointError(
             f"{options.model}: the model has no vocabulary beside it: vocab.json and merges.txt, "
