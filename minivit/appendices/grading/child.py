@@ -24,7 +24,9 @@ import types
 
 import numpy as np
 
-LARGEST_MESSAGE = 1 << 26  # bytes
+LARGEST_MESSAGE = 1 << 24  # bytes
+LARGEST_HEADER = 1 << 16  # bytes, of a reply: a student's code may have written it
+DEEPEST = 8  # lists in lists
 PRINTED = 2000  # characters of a student's output that are kept per call
 BLOCKED = {"minivit", "torch", "jax", "tensorflow", "autograd", "mlx", "tinygrad"}
 STARTER_IMPORTS = "minivit.appendices.grading"  # exists here too, with names that do nothing
@@ -62,34 +64,53 @@ class Other(str):
     """A value that cannot cross: its description."""
 
 
-def receive(stream):
-    """Read one message; EOFError when the other side is gone, ValueError when it is no message."""
+def receive(stream, trusted=True):
+    """Read one message; EOFError when the other side is gone, ValueError when it is no message.
+
+    One that is not `trusted` is small, and its text has nothing in it that does not print.
+    """
     length = struct.unpack(">Q", _exactly(stream, 8))[0]
     if not 4 <= length <= LARGEST_MESSAGE:
         raise ValueError(f"a message of {length} bytes")
     body = _exactly(stream, length)
     start = 4 + struct.unpack(">I", body[:4])[0]
+    if not trusted and start - 4 > LARGEST_HEADER:
+        raise ValueError(f"a header of {start - 4} bytes")
     header = json.loads(body[4:start])
 
-    def decode(value):
+    def decode(value, depth=0):
         nonlocal start
+        if depth > DEEPEST:
+            raise ValueError("too many lists in lists")
         if isinstance(value, list):
-            return [decode(v) for v in value]
+            return [decode(v, depth + 1) for v in value]
+        if isinstance(value, str) and not trusted:
+            return printable(value)
         if not isinstance(value, dict):
             return value
         if "dict" in value:
-            return {k: decode(v) for k, v in value["dict"].items()}
+            return {k: decode(v, depth + 1) for k, v in value["dict"].items()}
         if "other" in value:
-            return Other(value["other"])
-        dtype = np.dtype(value["dtype"])
-        count = math.prod(value["shape"])
-        if dtype.kind not in "biufc" or count < 0:
-            raise ValueError(f"an array of dtype {dtype}, shape {value['shape']}")
-        array = np.frombuffer(body, dtype, count, start).reshape(value["shape"]).copy()
+            return Other(decode(value["other"], depth + 1))
+        kind, shape = value["dtype"], value["shape"]
+        if not (isinstance(kind, str) and re.fullmatch("[<>|][biufc][0-9]{1,2}", kind)):
+            raise ValueError("an array of something else than numbers")
+        if not all(type(n) is int and 0 <= n < 1 << 31 for n in shape):
+            raise ValueError("an array whose shape is none")
+        dtype, count = np.dtype(kind), math.prod(shape)
+        array = np.frombuffer(body, dtype, count, start).reshape(shape).copy()
         start += array.nbytes
         return array
 
     return decode(header)
+
+
+def printable(text):
+    """Without what a terminal would obey: control characters, directions, halves of characters."""
+    return "".join(
+        c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode()
+        for c in text[: 2 * PRINTED]
+    )
 
 
 def _exactly(stream, count):

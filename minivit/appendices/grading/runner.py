@@ -3,6 +3,9 @@
 A call is answered in two steps, the value and then the gradients, so that an endless loop in a
 backward pass leaves the forward pass its points. The same call is asked once: its answer is kept,
 which makes a verdict the same twice however the function behaves, and a hang cost its time once.
+
+That process is locked (`sandbox.py`), and still belongs to the student's code: it can write replies
+of its own. They are values like others, which the judge compares with values that never leave it.
 """
 
 import contextlib
@@ -21,6 +24,8 @@ import numpy as np
 
 from minivit.appendices.grading import child
 
+POLL = 0.1  # seconds between two looks at the clock and the scratch folder
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -29,7 +34,11 @@ class Limits:
     call: float = 1.5  # seconds for one forward or one backward pass; a quarter after a hang
     load: float = 5.0  # seconds for running the file, once per process
     cpu: int = 60  # seconds of processor time of one process
-    memory: int = 4 << 30  # bytes of address space (NumPy's libraries take about 1 GiB of it)
+    total: float = 40.0  # seconds of waiting for all calls together; a right answer takes about 2
+    memory: int = 1 << 30  # bytes of address space, beyond what Python and NumPy take
+    disk: int = 16 << 20  # bytes in its scratch folder, and
+    files: int = 100
+    answers: int = 1 << 25  # bytes of all answers together, which are kept
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ class Student:
         self._unusable = None  # the Trouble that makes every further call pointless
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._hung = False
+        self._received = 0  # bytes
+        self._waited = 0.0  # seconds
         self.asked = 0  # calls that were not answered from memory
         self.printed = ""  # by the file itself, or in the first call that printed
 
@@ -132,8 +143,9 @@ class Student:
             env=_environment(),
             start_new_session=True,  # so that what it starts can be killed with it
         )
-        self._replies = queue.Queue()
-        threading.Thread(target=_listen, args=(self._process, self._replies), daemon=True).start()
+        self._wanted, self._replies = queue.Queue(), queue.Queue()
+        queues = self._wanted, self._replies
+        threading.Thread(target=_talk, args=(self._process, *queues), daemon=True).start()
         self._send({"cells": self.cells, "name": self.name,
                     "memory": self.limits.memory, "seconds": self.limits.cpu})  # fmt: skip
         reply = self._reply(self.limits.load, "your file, run from its first line,")
@@ -143,23 +155,49 @@ class Student:
         self._unusable = reply
 
     def _send(self, message):
-        with contextlib.suppress(OSError):  # a process that is gone is found when it is waited for
-            child.send(self._process.stdin, message)
+        self._wanted.put(message)
 
     def _reply(self, seconds, who):
         """The next message, or the Trouble that came instead."""
         clock = Stopwatch(self._process.pid)
+        self._wanted.put(READ)
         while True:
             try:
-                reply = self._replies.get(timeout=seconds)
+                reply, size = self._replies.get(timeout=POLL)
                 break
             except queue.Empty:
+                if self._scratch_is_full():
+                    break
                 if clock.busy() >= seconds or clock.waited() >= 2 * seconds:
                     self._hung = True
+                    self._waited += clock.waited()
                     return self._die("time", f"{who} did not end in time: an endless loop?")
-        if isinstance(reply, dict):
-            return reply
-        return self._die("died", f"{who} ended the Python process")
+        self._waited += clock.waited()
+        if self._scratch_is_full():
+            return self._give_up("died", f"{who} wrote too much into files")
+        if not isinstance(reply, dict):
+            return self._die("died", f"{who} ended the Python process")
+        self._received += size
+        if self._received > self.limits.answers:
+            return self._give_up("died", f"the answers of {who} are too large to keep")
+        if self._waited > self.limits.total:
+            return self._give_up("time", f"all calls together took over {self.limits.total:g} s")
+        return reply
+
+    def _scratch_is_full(self):
+        """Whether too much lies in the folder; the sandbox allows files in it, but no folders."""
+        size = 0
+        for number, entry in enumerate(os.scandir(self._folder.name)):
+            with contextlib.suppress(OSError):
+                size += entry.stat(follow_symlinks=False).st_size
+            if size > self.limits.disk or number >= self.limits.files:
+                return True
+        return False
+
+    def _give_up(self, kind, text):
+        """End the process, and answer no further call."""
+        self._unusable = self._die(kind, text)
+        return self._unusable
 
     def _die(self, kind, text):
         self._stop()
@@ -169,6 +207,7 @@ class Student:
         process, self._process = self._process, None
         if process is None:
             return
+        self._wanted.put(STOP)
         with contextlib.suppress(OSError):
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -203,15 +242,37 @@ class Stopwatch:
             return None
 
 
-def _listen(process, replies):
-    """Put each message of the child into the queue; None when there will be no more."""
-    while True:
+READ, STOP = object(), object()
+
+
+def _talk(process, wanted, replies):
+    """Send each request that is `wanted`, and read a reply for each READ, but none before.
+
+    (In a thread: a child that does not read its requests makes it wait, and not the judge.) Puts
+    (message, bytes) into `replies`; the message is None if there will be no more.
+    """
+    for request in iter(wanted.get, STOP):
+        if request is not READ:
+            with contextlib.suppress(OSError):  # a process that is gone is found by the next READ
+                child.send(process.stdin, request)
+            continue
+        stream = Counted(process.stdout)
         try:
-            reply = child.receive(process.stdout)
+            replies.put((child.receive(stream, trusted=False), stream.bytes))
         except Exception:  # the end, or bytes that are no message
-            replies.put(None)
-            return
-        replies.put(reply if isinstance(reply, dict) else None)
+            replies.put((None, stream.bytes))
+
+
+class Counted:
+    """A stream that counts the bytes that were read."""
+
+    def __init__(self, stream):
+        self.stream, self.bytes = stream, 0
+
+    def read(self, count):
+        data = self.stream.read(count)
+        self.bytes += len(data)
+        return data
 
 
 def _fits(reply, key, inputs, gradients):
@@ -224,7 +285,7 @@ def _fits(reply, key, inputs, gradients):
 
 def _trouble(error):
     if isinstance(error, dict):
-        return Trouble(str(error.get("kind")), str(error.get("text"))[: 2 * child.PRINTED])
+        return Trouble(str(error.get("kind")), str(error.get("text")))
     return Trouble("died", "the process sent something else")
 
 
