@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minivit.appendices import cli
-from minivit.appendices.grading import classroom, judge
+from minivit.appendices.grading import classroom, handed_in, judge
 from minivit.appendices.grading.exercise import SubmissionError, registry
 
 EXERCISES = Path(__file__).parents[1] / "exercises"
@@ -124,8 +124,9 @@ def test_the_bundle_holds_no_solution(tmp_path):
 def test_bad_folders_are_refused(tmp_path, capsys):
     for call in (
         lambda: classroom.release(tmp_path, tmp_path / "b"),
-        lambda: classroom.submissions(tmp_path / "nowhere", tmp_path),
-        lambda: classroom.submissions(tmp_path, tmp_path),
+        lambda: handed_in.submissions(tmp_path / "nowhere", tmp_path, {STEM}),
+        lambda: handed_in.submissions(tmp_path, tmp_path, {STEM}),
+        lambda: classroom.grade(tmp_path, tmp_path / "results"),
     ):
         with pytest.raises(SubmissionError, match=str(tmp_path)):
             call()
@@ -133,7 +134,7 @@ def test_bad_folders_are_refused(tmp_path, capsys):
     with zipfile.ZipFile(tmp_path / "ada.zip", "w"):
         pass
     with pytest.raises(SubmissionError, match="two submissions are called 'ada'"):
-        classroom.submissions(tmp_path, tmp_path / "scratch")
+        handed_in.submissions(tmp_path, tmp_path / "scratch", {STEM})
     assert cli.main(["grade", str(tmp_path / "no"), "--out", str(tmp_path / "o")]) == 2
     assert "there is no folder" in capsys.readouterr().err
 

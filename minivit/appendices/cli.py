@@ -37,6 +37,7 @@ def main(arguments=None):
     grade.add_argument("folder", help="a folder or a zip file a student in it")
     grade.add_argument("--out", required=True, help="where the results go")
     grade.add_argument("--processes", type=int, default=None, help="default: one a core")
+    grade.add_argument("--seed", type=int, help="makes the inputs; the default is public")
     grade.set_defaults(run=run_grade)
     options = parser.parse_args(arguments)
     try:
@@ -94,9 +95,11 @@ def run_release(options):
 
 
 def run_grade(options):
-    from minivit.appendices.grading import classroom
+    from minivit.appendices.grading import classroom, protection
 
-    points = classroom.grade(options.folder, options.out, options.processes)
+    seed = classroom.GRADING_SEED if options.seed is None else options.seed
+    print(protection.line(*protection.find()))
+    points = classroom.grade(options.folder, options.out, options.processes, seed)
     print(f"{len(points)} submissions: points.csv, overview.html and students/ in {options.out}")
     return 0
 
