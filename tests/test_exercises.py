@@ -76,7 +76,6 @@ def test_a_correct_answer_has_all_points_and_no_mistake(name):
     assert not any(o.mistake for o in verdict.outcomes)
 
 
-
 def test_every_mistake_is_planted():
     known = {(m.output, m.title) for m in LAYER_NORM.mistakes}
     assert known == {(output, title) for output, named in PLANTED.items() for title in named}
