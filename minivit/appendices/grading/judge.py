@@ -22,6 +22,7 @@ from minivit.appendices.grading.runner import Limits, Student, Trouble
 SHRINKING = 100  # inputs tried after the first failing one (a quarter, once one was found), and
 LARGEST_SHOWN = 200  # numbers of an array in a report
 MOST_CALLS = 2000  # calls of the student's function in that time
+DRAWN = {}  # seed, strategy, examples -> its cases: the same for every submission
 PATIENCE = 5.0  # seconds for the calls of a property; one of about 60 takes 0.4 ms
 
 
@@ -147,7 +148,7 @@ class Judge:
 
     def __init__(self, exercise, student, seed):
         self.exercise, self.student, self.seed = exercise, student, seed
-        self.drawn = {}  # strategy, examples -> its cases
+        self.shrunk = 0  # searches for a smallest case
         self.crashes = {}  # strategy, steps answered -> smallest case where the function raises
         self.seconds = 0.0  # that the student's function took in this property
 
@@ -162,10 +163,10 @@ class Judge:
             outcome.status = "todo" if final.trouble.kind == "todo" else "fail"
             outcome.sentence = final.trouble.text
             return outcome
-        if found is None:
         except Exception as error:  # a check met a value that it did not reckon with
             outcome.sentence = f"what came cannot be judged: {type(error).__name__}: {error}"[:300]
             return outcome
+        if found is None:
             outcome.points, outcome.status = prop.points, "pass"
             return outcome
         case, failure = found
@@ -200,12 +201,16 @@ class Judge:
 
     def cases(self, prop):
         """The inputs of a property; properties with one strategy see the same."""
-        key = (prop.cases, prop.examples)
-        if key not in self.drawn:
-            self.drawn[key] = cases = []
+        key = (self.seed, prop.cases, prop.examples)
+        if key not in DRAWN:
+            DRAWN[key] = cases = []
             with contextlib.suppress(hypothesis.errors.NoSuchExample):
                 self.search(prop, lambda case: cases.append(case))
-        return self.drawn[key]
+            for case in cases:  # no check may change what the next submission is asked
+                for array in [*case.inputs.values(), case.g]:
+                    if isinstance(array, np.ndarray):
+                        array.flags.writeable = False
+        return DRAWN[key]
 
     def search(self, prop, condition):
         settings = hypothesis.settings(
@@ -220,7 +225,8 @@ class Judge:
     def shrink(self, prop, examine, kind):
         """The smallest case found whose failure is of this kind; None if there was none."""
         smallest = None
-        left = SHRINKING
+        left = SHRINKING // 4 if self.shrunk else SHRINKING
+        self.shrunk += 1
         asked = self.student.asked
 
         def fails(case):
