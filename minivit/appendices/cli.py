@@ -4,6 +4,7 @@ minivit check 1             check your answer to exercise 1, in exercises/
 minivit check 1 FILE        the answer in this .py file or notebook
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
+        --nbgrader DIR      or a course folder for nbgrader
 minivit grade DIR --out DIR points and reports of a folder of submissions
 """
 
@@ -29,8 +30,12 @@ def main(arguments=None):
     check.set_defaults(run=run_check)
     progress = commands.add_parser("progress", help="points so far, over all exercises")
     progress.set_defaults(run=run_progress)
-    bundle = commands.add_parser("release", help="write the students' bundle")
-    bundle.add_argument("--out", required=True, help="a new folder")
+    bundle = commands.add_parser("release", help="write what a class needs")
+    kind = bundle.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--out", metavar="DIR", help="the students' bundle, a new folder")
+    kind.add_argument(
+        "--nbgrader", metavar="DIR", help="a course folder for nbgrader, a new folder"
+    )
     bundle.add_argument("--exercises", default=None, help="the folder of the exercises")
     bundle.set_defaults(run=run_release)
     grade = commands.add_parser("grade", help="grade a folder of submissions")
@@ -87,8 +92,12 @@ def run_progress(options):
 
 
 def run_release(options):
-    from minivit.appendices.grading import classroom
+    from minivit.appendices.grading import classroom, nbgrader
 
+    if options.nbgrader:
+        names = nbgrader.course(options.exercises or home(), options.nbgrader)
+        print(f"{len(names)} assignments and nbgrader_config.py in {options.nbgrader}")
+        return 0
     names = classroom.release(options.exercises or home(), options.out)
     print(f"{len(names)} files in {options.out}")
     return 0
