@@ -66,9 +66,9 @@ def attempts(outside, own, port, memory):
 
 
 WORDS = {
-    "read": "reading other files", "write": "changing other files", "connect": "the network",
-    "start": "starting processes", "signal": "signals to other processes",
-    "allocate": "memory without end",
+    "read": "read other files", "write": "change other files", "connect": "use the network",
+    "start": "start processes", "signal": "signal other processes",
+    "allocate": "take memory without end",
 }  # fmt: skip
 
 
@@ -94,8 +94,8 @@ def find(limits=None):
 
 def line(stopped, possible):
     """One sentence, or two, for the terminal."""
-    text = f"Submissions are kept from {', '.join(stopped)}, and have a limit on time."
+    text = f"A submission here cannot {', '.join([*stopped, 'run without end'])}."
     if possible:
-        text += f" NOT kept from: {', '.join(possible)}. See 'What a submission can do' in "
-        text += "exercises/GRADING.md: grade code that you do not trust in a container."
+        text += f" It CAN {', '.join(possible)}: grade code that you do not trust in a container"
+        text += " (exercises/GRADING.md)."
     return text
