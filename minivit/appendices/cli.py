@@ -5,6 +5,7 @@ minivit check 1 FILE        the answer in this .py file or notebook
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
         --nbgrader DIR      or a course folder for nbgrader
+        --gradescope ZIP    or an autograder for Gradescope; --only 4: of one exercise
 minivit grade DIR --out DIR points and reports of a folder of submissions
 """
 
@@ -36,6 +37,11 @@ def main(arguments=None):
     kind.add_argument(
         "--nbgrader", metavar="DIR", help="a course folder for nbgrader, a new folder"
     )
+    kind.add_argument(
+        "--gradescope", metavar="ZIP", help="an autograder for Gradescope, a new file"
+    )
+    bundle.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
+    bundle.add_argument("--seed", type=int, help="of grading, for --nbgrader and --gradescope")
     bundle.add_argument("--exercises", default=None, help="the folder of the exercises")
     bundle.set_defaults(run=run_release)
     grade = commands.add_parser("grade", help="grade a folder of submissions")
@@ -92,10 +98,14 @@ def run_progress(options):
 
 
 def run_release(options):
-    from minivit.appendices.grading import classroom, nbgrader
+    from minivit.appendices.grading import classroom, gradescope, nbgrader
 
+    if options.gradescope:
+        count = gradescope.bundle(options.gradescope, options.only, options.seed)
+        print(f"{options.gradescope}: an autograder for {count} exercise{'s' * (count > 1)}")
+        return 0
     if options.nbgrader:
-        names = nbgrader.course(options.exercises or home(), options.nbgrader)
+        names = nbgrader.course(options.exercises or home(), options.nbgrader, options.seed)
         print(f"{len(names)} assignments and nbgrader_config.py in {options.nbgrader}")
         return 0
     names = classroom.release(options.exercises or home(), options.out)

@@ -26,10 +26,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from minivit.appendices.grading import child, handed_in, judge, report, submission
+from minivit.appendices.grading import child, gradescope, handed_in, judge, report, submission
 from minivit.appendices.grading.exercise import SubmissionError, find, registry
-
-GRADING_SEED = 20_260
+from minivit.appendices.grading.judge import GRADING_SEED
 
 
 # -- release ---------------------------------------------------------------------------------------
@@ -80,7 +79,7 @@ def grade(folder, out, processes=None, seed=GRADING_SEED, progress=True):
         _write(out / "students" / student / "report.html", page)
         _write(
             out / "students" / student / "results.json",
-            json.dumps(gradescope(exercises, verdicts), indent=1) + "\n",
+            json.dumps(gradescope.content(exercises, verdicts, there.notes), indent=1) + "\n",
         )
     _write_csv(out / "points.csv", exercises, results)
     _write(out / "overview.html", _overview(exercises, results))
@@ -158,21 +157,6 @@ def judge_one(exercise, path, results, seed):
 
 
 # -- what is written -------------------------------------------------------------------------------
-def gradescope(exercises, verdicts):
-    """The content of Gradescope's results.json: a test a property."""
-    tests = []
-    for e in exercises:
-        verdict = verdicts.get(e.number) or judge.new_verdict(e, "")
-        for o in verdict.outcomes:
-            why = o.mistake or o.sentence or verdict.trouble
-            tests.append({
-                "name": f"{e.number}. {e.title}: {o.title}", "score": o.points,
-                "max_score": o.max_points, "status": "passed" if o.status == "pass" else "failed",
-                "output": why if e.number in verdicts else "not handed in",
-            })  # fmt: skip
-    return {"tests": tests, "visibility": "visible"}
-
-
 def _page(student, exercises, verdicts, notes=()):
     total = sum(v.points for v in verdicts.values())
     parts = [f"<p>{total:g} of {sum(e.points for e in exercises):g} points</p>"]

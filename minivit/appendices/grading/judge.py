@@ -19,6 +19,7 @@ from hypothesis import Phase
 from minivit.appendices.grading.exercise import Case, Failure, same
 from minivit.appendices.grading.runner import Limits, Student, Trouble
 
+GRADING_SEED = 20_260  # of the inputs of grading; those of `minivit check` have the seed 0
 SHRINKING = 100  # inputs tried after the first failing one (a quarter, once one was found), and
 LARGEST_SHOWN = 200  # numbers of an array in a report
 MOST_CALLS = 2000  # calls of the student's function in that time
@@ -82,14 +83,17 @@ def new_verdict(exercise, where):
 
 
 def judge(exercise, submission, *, seed=0, limits=None, results=None):
-    """The Verdict on the cells of `submission`. `results` is a path: written at once, then often.
+    """The Verdict on the cells of `submission`. `results`, a path or a function of the verdict, is
+    written (called) at once and then after each property.
 
     Another `seed` makes other inputs: public checks use 0, grading its own.
     """
     verdict = new_verdict(exercise, submission.where)
 
     def save():
-        if results is not None:
+        if callable(results):
+            results(verdict)
+        elif results is not None:
             verdict.write(results)
 
     save()

@@ -20,8 +20,8 @@ import tempfile
 from pathlib import Path
 
 from minivit.appendices.grading import judge, report, starter, submission
-from minivit.appendices.grading.classroom import GRADING_SEED
 from minivit.appendices.grading.exercise import SubmissionError, find, registry
+from minivit.appendices.grading.judge import GRADING_SEED
 
 CONFIG = '''"""nbgrader in this folder: minivit's judge grades, no cell of a student is run."""
 
@@ -29,13 +29,13 @@ from minivit.appendices.grading.nbgrader import configure
 
 c = get_config()
 c.CourseDirectory.course_id = "minivit"
-configure(c)
+configure(c, seed={seed})
 '''
 STUB = 'raise TodoError("This place is still to be written: its page says what.")'
 CHECK = re.compile(r'check\("(\w+)", globals\(\)\)')
 
 
-def course(exercises, out):
+def course(exercises, out, seed=None):
     """Write the course folder `out` from the folder `exercises`: one assignment an exercise, with
     the solution in source/, which nbgrader keeps from the students; their names."""
     exercises, out = Path(exercises), Path(out)
@@ -54,11 +54,13 @@ def course(exercises, out):
         text = starter.nbgrader_source(source)
         (folder / f"{stem}.ipynb").write_text(text, encoding="utf-8")
         shutil.copyfile(exercises / f"{stem}.md", folder / f"{stem}.md")
-    (out / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    (out / "nbgrader_config.py").write_text(
+        CONFIG.format(seed=GRADING_SEED if seed is None else seed), encoding="utf-8"
+    )
     return stems
 
 
-def configure(config):
+def configure(config, seed=GRADING_SEED):
     """What `nbgrader_config.py` sets: stubs that the judge knows, and the judge for the kernel."""
     from nbgrader.converters import Autograde
 
@@ -69,12 +71,12 @@ def configure(config):
     config.ClearSolutions.code_stub = {"python": STUB}
     config.ClearSolutions.text_stub = "*Your answer.*"
     config.Autograde.autograde_preprocessors = [
-        preprocessor() if step.__name__ == "Execute" else step for step in steps
+        preprocessor(seed) if step.__name__ == "Execute" else step for step in steps
     ]
 
 
-def preprocessor():
-    """The class Judge. (Made here, so that this file can be read without nbgrader.)"""
+def preprocessor(seed):
+    """The class Judge, made here so that this file can be read without nbgrader."""
     from nbgrader.preprocessors import NbGraderPreprocessor
     from nbgrader.utils import is_grade
 
@@ -84,13 +86,13 @@ def preprocessor():
         def preprocess(self, nb, resources):
             for cell in nb.cells:
                 if cell.cell_type == "code":
-                    cell.outputs = outputs(nb, cell.source) if is_grade(cell) else []
+                    cell.outputs = outputs(nb, cell.source, seed) if is_grade(cell) else []
             return nb, resources
 
     return Judge
 
 
-def outputs(notebook, source):
+def outputs(notebook, source, seed):
     """The outputs of a grading cell: report and points, or an error, which is worth 0 points."""
     import nbformat
     from nbformat.v4 import new_output
@@ -100,17 +102,17 @@ def outputs(notebook, source):
         why = "This cell is no check(...): minivit's judge runs no other cells. Grade it by hand."
         logging.getLogger("traitlets").error(why)
         return [new_output("error", ename="SubmissionError", evalue=why, traceback=[why])]
-    verdict = verdict_on(nbformat.writes(notebook, version=4), called[1])
+    verdict = verdict_on(nbformat.writes(notebook, version=4), called[1], seed)
     return [
         new_output("stream", name="stdout", text=report.report(verdict, public=False)),
         new_output("execute_result", {"text/plain": f"{verdict.points:g}"}, execution_count=1),
     ]
 
 
-def verdict_on(text, exercise):
+def verdict_on(text, exercise, seed=GRADING_SEED):
     """The Verdict of grading on the code of a notebook, given as its JSON."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
         path = Path(folder, "notebook.ipynb")
         path.write_text(text, encoding="utf-8", errors="surrogatepass")
-        return judge.judge(find(exercise), submission.read(path), seed=GRADING_SEED)
+        return judge.judge(find(exercise), submission.read(path), seed=seed)
