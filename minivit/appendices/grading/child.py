@@ -254,6 +254,8 @@ class Submission:
         if where and where[0] in self.lines:
             line = self.lines[where[0]].get(where[1], "").strip()
             text += f"\n  {where[0]}, line {where[1]}: {line}"
+            if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
+                text += "\n  A merge left its marks here: keep one of the two versions."
         return {"kind": "exception", "text": text}
 
     def run(self, request, reply):

@@ -98,12 +98,16 @@ class Student:
         key = repr([(a.dtype.str, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a
                     for a in [*inputs, g]])  # fmt: skip
         if key not in self._answers:
+            start = time.monotonic()
             self._answers[key] = self._ask(list(inputs), g, gradients)
+            self._waited += time.monotonic() - start
         return self._answers[key]
 
     def _ask(self, inputs, g, gradients):
         answer = Answer()
         self.asked += 1
+        if self._waited > self.limits.total:
+            self._give_up("time", f"all calls together took over {self.limits.total:g} s")
         if self._process is None and self._unusable is None:
             self._start()
         if self._unusable is not None:
@@ -170,9 +174,7 @@ class Student:
                     break
                 if clock.busy() >= seconds or clock.waited() >= 2 * seconds:
                     self._hung = True
-                    self._waited += clock.waited()
                     return self._die("time", f"{who} did not end in time: an endless loop?")
-        self._waited += clock.waited()
         if self._scratch_is_full():
             return self._give_up("died", f"{who} wrote too much into files")
         if not isinstance(reply, dict):
@@ -180,8 +182,6 @@ class Student:
         self._received += size
         if self._received > self.limits.answers:
             return self._give_up("died", f"the answers of {who} are too large to keep")
-        if self._waited > self.limits.total:
-            return self._give_up("time", f"all calls together took over {self.limits.total:g} s")
         return reply
 
     def _scratch_is_full(self):
