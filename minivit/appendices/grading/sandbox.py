@@ -125,9 +125,10 @@ def landlock(trees, scratch):
         finally:
             os.close(file)
 
+    hidden = {HIDDEN} | {path for path in map(os.path.realpath, other_packages())}
     for tree in trees:
-        for path in _without(tree, HIDDEN):
-            allow(path, READ_FILE | READ_DIR)
+        for path, whole in _without(tree, hidden):
+            allow(path, READ_FILE | READ_DIR if whole else READ_DIR)
     read_write = READ_FILE | WRITE_FILE | TRUNCATE
     allow(scratch, read_write | READ_DIR | REMOVE_FILE | MAKE_REG)
     allow(os.devnull, read_write)
@@ -135,16 +136,26 @@ def landlock(trees, scratch):
     os.close(rules)
 
 
+def other_packages():
+    """Where packages lie among Python's own files; of them only NumPy is there to be read."""
+    names = ("site-packages", "dist-packages")
+    library = os.path.dirname(os.__file__)
+    there = [os.path.join(library, name) for name in names]
+    there += ["/usr/lib/python3/dist-packages"]
+    return there + [path for path in sys.path if path.endswith(names)]
+
+
 def _without(tree, hidden):
-    """The paths that make up `tree` except `hidden`: a rule holds for all that is below its path"""
-    if tree == hidden or not _inside(hidden, tree):
-        return [] if _inside(tree, hidden) else [tree]
-    return [
-        path
-        for entry in os.scandir(tree)
-        if not entry.is_symlink()
-        for path in _without(entry.path, hidden)
-    ]
+    """(path, whole) of what makes up `tree` without what is `hidden`: a rule holds for all that is
+    below its path. Of a folder that is not whole, only the names may be read."""
+    if tree in hidden:
+        return
+    whole = not any(_inside(path, tree) for path in hidden)
+    yield tree, whole
+    if not whole:
+        for entry in os.scandir(tree):
+            if not entry.is_symlink():
+                yield from _without(entry.path, hidden)
 
 
 def _inside(path, tree):
