@@ -85,7 +85,7 @@ def receive(stream, trusted=True):
         if isinstance(value, list):
             return [decode(v, depth + 1) for v in value]
         if isinstance(value, str) and not trusted:
-            return printable(value)
+            return printable(value[: 2 * PRINTED])
         if not isinstance(value, dict):
             return value
         if "dict" in value:
@@ -109,7 +109,7 @@ def printable(text):
     """Without what a terminal would obey: control characters, directions, halves of characters."""
     return "".join(
         c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode()
-        for c in text[: 2 * PRINTED]
+        for c in text
     )
 
 

@@ -148,8 +148,9 @@ class Student:
             start_new_session=True,  # so that what it starts can be killed with it
         )
         self._wanted, self._replies = queue.Queue(), queue.Queue()
-        queues = self._wanted, self._replies
-        threading.Thread(target=_talk, args=(self._process, *queues), daemon=True).start()
+        talk = (self._process, self._wanted, self._replies)
+        self._talking = threading.Thread(target=_talk, args=talk, daemon=True)
+        self._talking.start()
         self._send({"cells": self.cells, "name": self.name,
                     "memory": self.limits.memory, "seconds": self.limits.cpu})  # fmt: skip
         reply = self._reply(self.limits.load, "your file, run from its first line,")
@@ -214,8 +215,11 @@ class Student:
             else:
                 process.kill()
         process.wait()
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+        self._talking.join(1)
+        if not self._talking.is_alive():  # else what the child started still holds the pipes
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    stream.close()
 
 
 class Stopwatch:
