@@ -12,21 +12,18 @@ A student's code runs locked in a process of its own (`sandbox.py`) and is judge
 crossed a pipe (`runner.py`).
 """
 
-import csv
 import hashlib
-import html
 import json
 import os
 import shutil
 import tempfile
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from minivit.appendices.grading import child, gradescope, handed_in, judge, report, submission
+from minivit.appendices.grading import gradescope, handed_in, judge, pages, submission
 from minivit.appendices.grading.exercise import SubmissionError, find, registry
 from minivit.appendices.grading.judge import GRADING_SEED
 
@@ -75,14 +72,15 @@ def grade(folder, out, processes=None, seed=GRADING_SEED, progress=True):
             if e.stem in there.files
         }
         results[student] = verdicts
-        page = _page(student, exercises, verdicts, there.notes)
+        page = pages.student(student, exercises, verdicts, there.notes)
         _write(out / "students" / student / "report.html", page)
         _write(
             out / "students" / student / "results.json",
             json.dumps(gradescope.content(exercises, verdicts, there.notes), indent=1) + "\n",
         )
-    _write_csv(out / "points.csv", exercises, results)
-    _write(out / "overview.html", _overview(exercises, results))
+    pages.write_csv(out / "points.csv", exercises, results)
+    notes = {student: there.notes for student, there in found.items()}
+    _write(out / "overview.html", pages.overview(exercises, results, notes))
     return {s: {n: v.points for n, v in verdicts.items()} for s, verdicts in results.items()}
 
 
@@ -154,67 +152,6 @@ def judge_one(exercise, path, results, seed):
         _failed(exercise, results, f"{type(error).__name__}: {error}")
         return
     _write(mark, key)
-
-
-# -- what is written -------------------------------------------------------------------------------
-def _page(student, exercises, verdicts, notes=()):
-    total = sum(v.points for v in verdicts.values())
-    parts = [f"<p>{total:g} of {sum(e.points for e in exercises):g} points</p>"]
-    parts += [f"<p>{html.escape(child.printable(note))}</p>" for note in notes]
-    for e in exercises:
-        verdict = verdicts.get(e.number)
-        text = report.report(verdict, public=False) if verdict else (
-            f"Exercise {e.number}, {e.title}: nothing was handed in\n"
-        )  # fmt: skip
-        parts.append(f"<pre>{html.escape(text)}</pre>")
-    return _html(student, parts)
-
-
-def _overview(exercises, results):
-    """How many points, and which property failed most."""
-    totals = [sum(v.points for v in verdicts.values()) for verdicts in results.values()]
-    most, failed, named = sum(e.points for e in exercises), Counter(), Counter()
-    for verdicts in results.values():
-        for v in verdicts.values():
-            for o in v.outcomes:
-                if o.status != "pass":
-                    failed[f"{v.exercise}. {v.title}: {o.title}"] += 1
-                if o.mistake:
-                    named[f"{v.exercise}. {o.mistake}"] += 1
-    steps = [Counter(min(9, int(10 * t / most)) for t in totals)[i] for i in range(10)]
-    rows = [
-        f"{most * i / 10:6.1f} to {most * (i + 1) / 10:6.1f}  {n:4}  {'#' * n}"
-        for i, n in enumerate(steps)
-    ]
-    parts = [f"<p>{len(results)} submissions</p>", f"<pre>{chr(10).join(rows)}</pre>"]
-    for title, counts in (("What failed most", failed), ("Mistakes by name", named)):
-        lines = [f"{n:4}  {html.escape(what)}" for what, n in counts.most_common(20)]
-        parts.append(f"<h2>{title}</h2><pre>{chr(10).join(lines)}</pre>")
-    return _html("Overview", parts)
-
-
-def _html(title, parts):
-    title = child.printable(title)
-    return (
-        f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<h1>{html.escape(title)}</h1>{''.join(parts)}\n"
-    )
-
-
-def _write_csv(path, exercises, results):
-    part = path.with_name(path.name + ".part")
-    with open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        rows = csv.writer(file)
-        rows.writerow(["student", *(e.stem for e in exercises), "total"])
-        for student, verdicts in results.items():
-            points = [verdicts[e.number].points if e.number in verdicts else 0 for e in exercises]
-            rows.writerow([_plain(student), *points, sum(points)])
-    os.replace(part, path)
-
-
-def _plain(name):
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" else name
 
 
 def _write(path, text):
