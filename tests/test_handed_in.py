@@ -381,6 +381,22 @@ def f(x):
     assert answer.trouble is None and abs(answer.value - 14) < 1e-9
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no rlimits")
+def test_the_limits_of_a_submission():
+    text = """
+import resource
+def f(name):
+    return list(resource.getrlimit(getattr(resource, name)))
+"""
+    with runner.Student([("a", 1, text)], "f", runner.Limits(cpu=7)) as student:
+        limits = {
+            n: student.call([f"RLIMIT_{n}"]).value for n in ("CORE", "FSIZE", "NOFILE", "CPU")
+        }
+    assert limits == {
+        "CORE": [0, 0], "FSIZE": [1 << 20, 1 << 20], "NOFILE": [64, 64], "CPU": [7, 7],
+    }  # fmt: skip
+
+
 # -- the wire --------------------------------------------------------------------------------------
 @given(st.binary(max_size=300))
 def test_no_bytes_end_the_reader(junk):
@@ -403,7 +419,7 @@ def test_a_call_that_waits_and_one_that_answers_too_much_have_an_end():
     slow = "import time\ndef f(x):\n    time.sleep(0.2)\n    return x\n"
     large = "import numpy as np\ndef f(x):\n    return np.zeros(1 << 17)\n"
     for text, limits, reason in (
-        (slow, {"total": 0.5}, "all calls together took over 0.5 s"),
+        (slow, {"total": 0.1}, "all calls together took over 0.1 s"),
         (large, {"answers": 3 << 20}, "the answers of f are too large to keep"),
     ):
         with runner.Student([("a", 1, text)], "f", runner.Limits(**limits)) as student:

@@ -108,8 +108,7 @@ def receive(stream, trusted=True):
 def printable(text):
     """Without what a terminal would obey: control characters, directions, halves of characters."""
     return "".join(
-        c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode()
-        for c in text
+        c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
 
 

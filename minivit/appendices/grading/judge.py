@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import random
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,7 +23,7 @@ SHRINKING = 100  # inputs tried after the first failing one (a quarter, once one
 LARGEST_SHOWN = 200  # numbers of an array in a report
 MOST_CALLS = 2000  # calls of the student's function in that time
 DRAWN = {}  # seed, strategy, examples -> its cases: the same for every submission
-PATIENCE = 5.0  # seconds for the calls of a property; one of about 60 takes 0.4 ms
+PATIENCE = 5.0  # seconds for the calls of a property, as in Limits; one of about 60 takes 0.4 ms
 
 
 @dataclass
@@ -154,12 +153,12 @@ class Judge:
         self.exercise, self.student, self.seed = exercise, student, seed
         self.shrunk = 0  # searches for a smallest case
         self.crashes = {}  # strategy, steps answered -> smallest case where the function raises
-        self.seconds = 0.0  # that the student's function took in this property
+        self.since = (0.0, 0.0)  # what the student's function had used before this property
 
     def outcome(self, prop):
         """The Outcome of one property."""
         outcome = Outcome(prop.title, 0, prop.points, "fail")
-        self.seconds = 0.0
+        self.since = self.student.used()
         try:
             with np.errstate(all="ignore"):
                 found = self.smallest_failure(prop)
@@ -189,7 +188,7 @@ class Judge:
             failure, steps = self.examine(prop, case)
             if failure:
                 break
-            if self.seconds > PATIENCE:
+            if self.student.slow(PATIENCE, self.since):
                 raise Final(Trouble("time", f"too slow: the calls took over {PATIENCE:g} s"))
         else:
             return None
@@ -239,7 +238,7 @@ class Judge:
             if smallest is not None:
                 left -= 1
                 many = self.student.asked - asked > MOST_CALLS
-                if left < 0 or many or self.seconds > PATIENCE:
+                if left < 0 or many or self.student.slow(PATIENCE, self.since):
                     raise Enough
             if failure and steps == kind:
                 smallest = case
@@ -260,11 +259,8 @@ class Judge:
             return Failure(unanswered.trouble.text), unanswered.steps
 
     def call(self, case):
-        start, asked = time.monotonic(), self.student.asked
         gradients = len(self.exercise.outputs) - 1
         answer = self.student.call(list(case.inputs.values()), case.g, gradients)
-        if self.student.asked > asked:
-            self.seconds += time.monotonic() - start
         return Asked(self.exercise, answer)
 
     def named_mistake(self, prop, smallest):

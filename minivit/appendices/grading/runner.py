@@ -29,12 +29,13 @@ POLL = 0.1  # seconds between two looks at the clock and the scratch folder
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are the processor's, or twice as many of waiting."""
+    """What one submission may use. Seconds are the processor's, or four times as many of waiting,
+    so that a full machine changes no points."""
 
     call: float = 1.5  # seconds for one forward or one backward pass; a quarter after a hang
     load: float = 5.0  # seconds for running the file, once per process
     cpu: int = 60  # seconds of processor time of one process
-    total: float = 40.0  # seconds of waiting for all calls together; a right answer takes about 2
+    total: float = 20.0  # seconds for all calls together; a right answer takes about 1
     memory: int = 1 << 30  # bytes of address space, beyond what Python and NumPy take
     disk: int = 16 << 20  # bytes in its scratch folder, and
     files: int = 100
@@ -79,7 +80,8 @@ class Student:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._hung = False
         self._received = 0  # bytes
-        self._waited = 0.0  # seconds
+        self._waited = 0.0  # seconds, and
+        self._spent = 0.0  # seconds of processor time, of processes that have ended
         self.asked = 0  # calls that were not answered from memory
         self.printed = ""  # by the file itself, or in the first call that printed
 
@@ -103,10 +105,23 @@ class Student:
             self._waited += time.monotonic() - start
         return self._answers[key]
 
+    def slow(self, seconds, since=(0.0, 0.0)):
+        """Whether all calls, or those `since` a `used()`, took longer than `seconds`."""
+        return self._waited - since[0] > seconds and (
+            self._waited - since[0] > 4 * seconds or self.used()[1] - since[1] > seconds
+        )
+
+    def used(self):
+        """(seconds of waiting, seconds of processor time) so far; without /proc, twice the first"""
+        if self._process is None:
+            return self._waited, self._spent
+        busy = processor_seconds(self._process.pid)
+        return self._waited, self._waited if busy is None else self._spent + busy
+
     def _ask(self, inputs, g, gradients):
         answer = Answer()
         self.asked += 1
-        if self._waited > self.limits.total:
+        if self.slow(self.limits.total):
             self._give_up("time", f"all calls together took over {self.limits.total:g} s")
         if self._process is None and self._unusable is None:
             self._start()
@@ -173,7 +188,7 @@ class Student:
             except queue.Empty:
                 if self._scratch_is_full():
                     break
-                if clock.busy() >= seconds or clock.waited() >= 2 * seconds:
+                if clock.busy() >= seconds or clock.waited() >= 4 * seconds:
                     self._hung = True
                     return self._die("time", f"{who} did not end in time: an endless loop?")
         if self._scratch_is_full():
@@ -209,6 +224,7 @@ class Student:
         if process is None:
             return
         self._wanted.put(STOP)
+        self._spent += processor_seconds(process.pid) or 0.0
         with contextlib.suppress(OSError):
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -226,24 +242,25 @@ class Stopwatch:
     """How long a process has been busy: on a full machine, less than we have waited for it."""
 
     def __init__(self, pid):
-        self.stat = f"/proc/{pid}/stat"
-        self.start, self.used = time.monotonic(), self._used()
+        self.pid, self.start, self.used = pid, time.monotonic(), processor_seconds(pid)
 
     def waited(self):
         return time.monotonic() - self.start
 
     def busy(self):
         """Seconds of processor time; without /proc, seconds."""
-        used = self._used()
+        used = processor_seconds(self.pid)
         return self.waited() if used is None or self.used is None else used - self.used
 
-    def _used(self):
-        try:
-            with open(self.stat) as file:
-                fields = file.read().rsplit(")", 1)[1].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        except (OSError, IndexError, ValueError, AttributeError):
-            return None
+
+def processor_seconds(pid):
+    """That a process has used since it began; None where there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError, AttributeError):
+        return None
 
 
 READ, STOP = object(), object()
@@ -289,7 +306,7 @@ def _fits(reply, key, inputs, gradients):
 
 def _trouble(error):
     if isinstance(error, dict):
-        return Trouble(str(error.get("kind")), str(error.get("text")))
+        return Trouble(str(error.get("kind")), str(error.get("text"))[: 2 * child.PRINTED])
     return Trouble("died", "the process sent something else")
 
 
