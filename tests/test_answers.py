@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minivit.appendices.grading import classroom, judge, submission
+from minivit.appendices.grading import classroom, judge, report, submission
 from minivit.appendices.grading.exercise import registry
 from tests import answers
 
@@ -57,3 +57,14 @@ def test_every_planted_answer_has_its_points_and_each_mistake_its_name():
     assert [p for p in points if p[1] != p[2]] == []
     missed = [a.name for a, v in zip(wrong, verdicts) for _, named in v if a.mistake not in named]
     assert len(missed) == 0
+
+
+def test_a_mistake_is_shown_once_with_an_input_and_then_referred_to():
+    exercise = next(e for e in EXERCISES if e.function == "attention")
+    answer = next(a for a in answers.of(exercise) if a.mistake and a.points == 2)
+    cells = submission.Submission("answer.py", [("answer.py", 1, answer.text)])
+    verdict = judge.judge(exercise, cells)
+    assert [bool(o.inputs) for o in verdict.outcomes] == [True, False, False, False, False]
+    assert [o.mistake for o in verdict.outcomes[:3]] == [answer.mistake[1]] * 3
+    shown = report.report(verdict)
+    assert shown.count("the same mistake as in 1") == 2 and shown.count("known mistake") == 1

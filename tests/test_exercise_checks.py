@@ -31,6 +31,12 @@ class Mistaken:
     def __init__(self, exercise, mistake):
         self.exercise, self.mistake = exercise, mistake
 
+    def used(self):
+        return 0.0, 0.0
+
+    def slow(self, seconds, since):
+        return False
+
     def call(self, inputs, g=None, gradients=0):
         names = self.names
         case = type(self.case)(dict(zip(names, inputs)), g)

@@ -19,7 +19,7 @@ from minivit.appendices.grading.exercise import Case, Failure, same
 from minivit.appendices.grading.runner import Limits, Student, Trouble
 
 GRADING_SEED = 20_260  # of the inputs of grading; those of `minivit check` have the seed 0
-SHRINKING = 100  # inputs tried after the first failing one (a quarter, once one was found), and
+SHRINKING = 100  # inputs tried after the first failing one, and
 LARGEST_SHOWN = 200  # numbers of an array in a report
 MOST_CALLS = 2000  # calls of the student's function in that time
 DRAWN = {}  # seed, strategy, examples -> its cases: the same for every submission
@@ -151,7 +151,7 @@ class Judge:
 
     def __init__(self, exercise, student, seed):
         self.exercise, self.student, self.seed = exercise, student, seed
-        self.shrunk = 0  # searches for a smallest case
+        self.named = set()  # (output, mistake) of the properties so far
         self.crashes = {}  # strategy, steps answered -> smallest case where the function raises
         self.since = (0.0, 0.0)  # what the student's function had used before this property
 
@@ -172,18 +172,22 @@ class Judge:
         if found is None:
             outcome.points, outcome.status = prop.points, "pass"
             return outcome
-        case, failure = found
+        case, failure, outcome.mistake = found
+        outcome.sentence = failure.sentence
+        if (prop.output, outcome.mistake) in self.named:
+            return outcome  # an earlier property shows it with an input
         values = case.inputs if case.g is None else case.inputs | {"g": case.g}
         outcome.inputs = {name: show(value) for name, value in values.items()}
-        outcome.sentence = failure.sentence
         if failure.expected is not None:
             outcome.name = failure.name
             outcome.expected, outcome.got = show_both(failure.expected, failure.got)
-            outcome.mistake = self.named_mistake(prop, case)
+        if outcome.mistake:
+            self.named.add((prop.output, outcome.mistake))
         return outcome
 
     def smallest_failure(self, prop):
-        """(case, Failure) for the smallest case found on which the property fails, or None."""
+        """(case, Failure, known mistake or "") for the smallest case found on which the property
+        fails, or None. A mistake that an earlier property showed is not made small again."""
         for case in self.cases(prop):
             failure, steps = self.examine(prop, case)
             if failure:
@@ -193,6 +197,9 @@ class Judge:
         else:
             return None
         if steps is None:  # a wrong value: stay with wrong values
+            again = self.named_mistake(prop, case) if self.named else ""
+            if (prop.output, again) in self.named:
+                return case, failure, again
             smallest = self.shrink(prop, lambda case: self.examine(prop, case), None)
         else:  # no value: the same input for each property that meets it
             key = (prop.cases, steps)
@@ -200,7 +207,10 @@ class Judge:
                 self.crashes[key] = self.shrink(prop, lambda case: self.examine(prop, case), steps)
             smallest = self.crashes[key]
         smaller = self.examine(prop, smallest)[0] if smallest else None
-        return (smallest, smaller) if smaller else (case, failure)
+        if smaller:
+            case, failure = smallest, smaller
+        known = self.named_mistake(prop, case) if failure.expected is not None else ""
+        return case, failure, known
 
     def cases(self, prop):
         """The inputs of a property; properties with one strategy see the same."""
@@ -228,8 +238,7 @@ class Judge:
     def shrink(self, prop, examine, kind):
         """The smallest case found whose failure is of this kind; None if there was none."""
         smallest = None
-        left = SHRINKING // 4 if self.shrunk else SHRINKING
-        self.shrunk += 1
+        left = SHRINKING
         asked = self.student.asked
 
         def fails(case):
