@@ -191,6 +191,19 @@ BROKEN = {  # name: (file name, content, what the report says, points)
     "slow coding": ("py", "# coding: punycode\n" + RIGHT, "is no text in UTF-8", 0),
     "junk": ("py", bytes(range(256)) * 9, "is no text in UTF-8", 0),
     "zeros": ("py", bytes(5000), "null bytes", 0),
+    "looks the same": (
+        "py",
+        RIGHT.replace("def chain_rule", "def \u0441hain_rule"),
+        "no function chain_rule is defined",
+        0,
+    ),
+    "is the same": ("py", RIGHT.replace("def chain_rule", "def \uff43hain_rule"), "", 10),
+    "backwards": (
+        "py",
+        "def chain_rule(p, s):\n    raise KeyError  # \u202e ssap\n",
+        "raise KeyError # \\u202e ssap",
+        0,
+    ),
     "tabs and spaces": ("py", "def chain_rule(p, s):\n\tg = 0\n        return g\n", "TabError", 0),
     "many cells": ("py", "# %%\n" * 5_000 + RIGHT, "", 10),
     "deep": ("py", "x = " + "(" * 5000 + "\n" + "# %%\n" + RIGHT, "", 10),
@@ -284,7 +297,8 @@ def test_a_grading_that_was_killed_goes_on_and_gives_the_same(tmp_path):
     time.sleep(1)
     assert done() == kept
     for out in ("killed", "whole"):
-        subprocess.run(command(out), env=environment, check=True, capture_output=True)
+        run = subprocess.run(command(out), env=environment, check=True, capture_output=True)
+        assert run.stdout.startswith(b"A submission here cannot ")
     assert kept.items() <= done().items()  # what was judged was not judged again
     for path in (tmp_path / "whole").rglob("*"):
         if path.is_file():
