@@ -270,6 +270,17 @@ def test_a_grading_that_fails_costs_nobody_else_a_point(tmp_path, monkeypatch):
     assert [sum(p.values()) for p in points.values()] == [10, 10, 10, 10]
 
 
+def test_a_verdict_that_cannot_be_read_is_made_anew(tmp_path):
+    (tmp_path / "a.py").write_text(STUB, encoding="utf-8")
+    job = (STEM, tmp_path / "a.py", tmp_path / "a.json", 1)
+    classroom.judge_one(*job)
+    right = (tmp_path / "a.json").read_bytes()
+    for wrong in (b"", b"{}", b"[1]", right[:50]):
+        (tmp_path / "a.json").write_bytes(wrong)
+        classroom.judge_one(*job)
+        assert (tmp_path / "a.json").read_bytes() == right
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_grading_that_was_killed_goes_on_and_gives_the_same(tmp_path):
     wrong = RIGHT.replace("g[parent] += g[node]", "g[parent] = g[node]")

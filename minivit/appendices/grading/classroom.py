@@ -12,6 +12,7 @@ A student's code runs locked in a process of its own (`sandbox.py`) and is judge
 crossed a pipe (`runner.py`).
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -133,15 +134,16 @@ def _failed(exercise, results, why):
 
 
 def judge_one(exercise, path, results, seed):
-    """Judge one file, unless `results` holds a complete verdict on the same bytes and seed."""
+    """Judge one file, unless `results` holds a complete verdict on the same file, by the same
+    checks and with the same seed."""
+    checks = Path(__file__).with_name("checks") / f"{find(exercise).function}.py"
     try:
-        with open(path, "rb") as file:
-            key = f"{hashlib.file_digest(file, 'sha256').hexdigest()} {seed}"
+        key = f"{_digest(path)} {_digest(checks)} {seed}"
     except OSError:  # the report will say why
         key = ""
     results, mark = Path(results), Path(results).with_suffix(".key")
-    if results.exists() and mark.exists() and mark.read_text() == key:
-        if judge.Verdict.read(results).complete:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or no verdict
+        if mark.read_text() == key and judge.Verdict.read(results).complete:
             return
     mark.unlink(missing_ok=True)
     try:
@@ -152,6 +154,11 @@ def judge_one(exercise, path, results, seed):
         _failed(exercise, results, f"{type(error).__name__}: {error}")
         return
     _write(mark, key)
+
+
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(path, text):
