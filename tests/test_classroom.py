@@ -2,13 +2,14 @@
 
 import csv
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from minivit.appendices import cli
-from minivit.appendices.grading import classroom, judge
+from minivit.appendices.grading import classroom, handed_in, judge, pages
 from minivit.appendices.grading.exercise import SubmissionError, registry
 
 EXERCISES = Path(__file__).parents[1] / "exercises"
@@ -69,12 +70,12 @@ def test_everyone_gets_the_points_deserved(graded):
 
 def test_every_student_has_a_report_that_says_what_was_wrong(graded):
     out, _ = graded
-    pages = {s: (out / "students" / s / "report.html").read_text("utf-8") for s in EXPECTED}
-    assert "is replaced, not added to" in pages["ben"]
-    assert "SyntaxError" in pages["dan"] and "SyntaxError" in pages["gus"]
-    assert "ended the Python process" in pages["eve"]
-    assert "Exercise 12, The backward pass: nothing was handed in" in pages["hal"]
-    assert "Public checks" not in "".join(pages.values())
+    shown = {s: (out / "students" / s / "report.html").read_text("utf-8") for s in EXPECTED}
+    assert "is replaced, not added to" in shown["ben"]
+    assert "SyntaxError" in shown["dan"] and "SyntaxError" in shown["gus"]
+    assert "ended the Python process" in shown["eve"]
+    assert "Nothing was handed in for: 1 LayerNorm and its gradient, 2 " in shown["hal"]
+    assert "Public checks" not in "".join(shown.values())
     overview = (out / "overview.html").read_text("utf-8")
     assert f"{len(EXPECTED)} submissions" in overview and "What failed most" in overview
 
@@ -124,8 +125,9 @@ def test_the_bundle_holds_no_solution(tmp_path):
 def test_bad_folders_are_refused(tmp_path, capsys):
     for call in (
         lambda: classroom.release(tmp_path, tmp_path / "b"),
-        lambda: classroom.submissions(tmp_path / "nowhere", tmp_path),
-        lambda: classroom.submissions(tmp_path, tmp_path),
+        lambda: handed_in.submissions(tmp_path / "nowhere", tmp_path, {STEM}),
+        lambda: handed_in.submissions(tmp_path, tmp_path, {STEM}),
+        lambda: classroom.grade(tmp_path, tmp_path / "results"),
     ):
         with pytest.raises(SubmissionError, match=str(tmp_path)):
             call()
@@ -133,10 +135,43 @@ def test_bad_folders_are_refused(tmp_path, capsys):
     with zipfile.ZipFile(tmp_path / "ada.zip", "w"):
         pass
     with pytest.raises(SubmissionError, match="two submissions are called 'ada'"):
-        classroom.submissions(tmp_path, tmp_path / "scratch")
+        handed_in.submissions(tmp_path, tmp_path / "scratch", {STEM})
     assert cli.main(["grade", str(tmp_path / "no"), "--out", str(tmp_path / "o")]) == 2
     assert "there is no folder" in capsys.readouterr().err
 
 
 def test_names_that_a_spreadsheet_would_run_are_quoted():
-    assert classroom._plain("=1+1") == "'=1+1" and classroom._plain("ada") == "ada"
+    assert pages.plain("=1+1") == "'=1+1" and pages.plain("ada") == "ada"
+
+
+def test_the_overview_says_what_a_teacher_asks(graded):
+    out, points = graded
+    overview = (out / "overview.html").read_text("utf-8")
+    parts = dict(re.findall(r"<h2>(.*?)</h2>(.*?)(?=<h2>|</html>)", overview, re.S))
+    rows = {n: int(count) for n, count in re.findall(
+        r'<td class="n">(\d+)</td><td><div.*?</td><td class="n">(\d+)</td>', parts["Points"]
+    )}  # fmt: skip
+    totals, handed_in = list(EXPECTED.values()), [p for p in points.values() if p]
+    assert rows == {str(i): totals.count(i) for i in range(11)}  # a histogram
+    assert f"{len(handed_in) - 2} of {len(handed_in)}" in parts["What failed most"]  # all but two
+    assert "is replaced, not added to" in parts["Mistakes by name"]
+    assert "nothing was handed in" in parts["To look at"] and "bad.zip" in parts["To look at"]
+    students = re.findall(r'href="students/(\w+)/report.html"', parts["Students"])
+    assert students == sorted(EXPECTED)
+    assert all((out / "students" / s / "report.html").exists() for s in students)
+    assert "<script" not in overview and "http" not in overview
+
+
+def test_names_and_texts_of_students_become_no_part_of_a_page():
+    verdict = judge.new_verdict(next(iter(registry().values())), "<b>.py")
+    verdict.trouble = "<script>alert(1)</script> &amp; \u202e"
+    exercises = list(registry().values())
+    for page in (
+        pages.student("<i>ada", exercises, {1: verdict}, ["<u>left out"]),
+        pages.overview(exercises, {"<i>ada": {1: verdict}, "'\"": {}}, {"<i>ada": ["<u>x"]}),
+    ):
+        assert not {"<b>", "<i>", "<u>", "<script>", "\u202e"} & {
+            *re.findall("<[a-z]+>|\u202e", page)
+        }
+    nobody = pages.overview(exercises, {"ada": {}}, {})
+    assert "1 submission, 0 exercises of 12" in nobody

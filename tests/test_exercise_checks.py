@@ -1,5 +1,6 @@
 """Every exercise: the solution has all points, the starter none, each known mistake its name."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,12 @@ class Mistaken:
 
     def __init__(self, exercise, mistake):
         self.exercise, self.mistake = exercise, mistake
+
+    def used(self):
+        return 0.0, 0.0
+
+    def slow(self, seconds, since):
+        return False
 
     def call(self, inputs, g=None, gradients=0):
         names = self.names
@@ -111,3 +118,30 @@ def test_an_answer_of_zeros_earns_next_to_nothing(exercise):
     found.student.call = zeros
     points = sum(found.outcome(p).points for p in exercise.properties)
     assert points == 0
+
+
+@pytest.mark.parametrize("exercise", registry().values(), ids=by_name)
+def test_the_page_says_what_a_student_needs(exercise):
+    page = (FOLDER / f"{exercise.stem}.md").read_text("utf-8")
+    source = (FOLDER / "source" / f"{exercise.stem}.py").read_text("utf-8")
+    flat = " ".join(page.split())
+    assert page.startswith(f"# Exercise {exercise.number}: {exercise.title}\n")
+    for part in ("**Goal.**", "**Where.** Lecture", "**Start.**", "## The equations", "## Hints"):
+        assert part in page, part
+    assert f'Lecture "{exercise.lecture}"' in flat and f'section "{exercise.section}"' in flat
+    assert f"`minivit check {exercise.number}`" in flat
+    minutes = re.search(r"About (\d+) minutes; 10 points, and 2 for the explanation", flat)[1]
+    assert 20 <= int(minutes) <= 60
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    row = f"| {exercise.number} | [{exercise.title}]({exercise.stem}.md) | {exercise.lecture} | "
+    assert f"{row}{minutes} min |" in readme
+    assert f"(About {minutes} minutes.)" in " ".join(source.replace("\n#", "\n").split())
+    checked = page.split("## What is checked")[1].split("## ")[0]
+    rows = re.findall(r"^\| (.+) \| ([\d.]+) \|$", checked, re.M)
+    assert [(t, float(n)) for t, n in rows] == [(p.title, p.points) for p in exercise.properties]
+    assert exercise.points == 10
+    hints = page.split("## Hints")[1]  # folded away
+    assert hints.count("<details><summary>") == hints.count("</details>") >= 3
+    assert not re.sub(r"<details>.*?</details>", "", hints, flags=re.S).strip()
+    question = source.split("# ## Explain")[1].split("# %%")[0]
+    assert "a person reads" in " ".join(question.replace("#", "").split())

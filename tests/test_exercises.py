@@ -16,6 +16,7 @@ from minivit.appendices import cli
 from minivit.appendices.grading import child, judge, report, runner, starter, submission
 from minivit.appendices.grading.checks import layer_norm as checks
 from minivit.appendices.grading.exercise import Case, SubmissionError, TodoError, find, registry
+from tests.answers.layer_norm import PLANTED, RIGHT, answer
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "exercises"
@@ -64,84 +65,7 @@ def seconds():
 
 
 # -- answers ---------------------------------------------------------------------------------------
-ANSWER = """
-import numpy as np
-
-def layer_norm(x, gamma, beta, eps=1e-5):
-    mean = x.mean(-1, keepdims=True)
-    var = x.var(-1, keepdims=True)
-    c, D = x - mean, x.shape[-1]
-    s = 1 / np.sqrt(var + eps)
-    n = c * s
-    y = Y
-    def vjp(g):
-        h, rest = g * gamma, tuple(range(x.ndim - 1))
-        M = lambda a, axis=-1: a.mean(axis, keepdims=True)
-        gx = GX
-        ggamma = GGAMMA
-        gbeta = GBETA
-        return gx, ggamma, gbeta
-    return y, vjp
-"""
-RIGHT = {
-    "y": "n * gamma + beta",
-    "gx": "s * (h - M(h) - n * M(h * n))",
-    "ggamma": "(g * n).sum(rest)",
-    "gbeta": "g.sum(rest)",
-}
-
-
-def answer(**wrong):
-    """The right answer with some expressions replaced."""
-    text = ANSWER
-    for name, expression in (RIGHT | wrong).items():
-        text = text.replace(f"    {name} = {name.upper()}\n", f"    {name} = {expression}\n")
-    return text
-
-
-CORRECT = {
-    "solution": SOURCE,
-    "short": answer(),
-    "stages": """
-import numpy as np
-def layer_norm(x, gamma, beta, eps=1e-5):
-    D = x.shape[-1]
-    mu = np.sum(x, axis=-1, keepdims=True) / D
-    var = np.sum((x - mu) ** 2, axis=-1, keepdims=True) / D
-    std = np.sqrt(var + eps)
-    y = (x - mu) / std * gamma + beta
-    def vjp(g):
-        dn = g * gamma
-        dvar = np.sum(dn * (x - mu), axis=-1, keepdims=True) * -0.5 / std ** 3
-        dmu = -np.sum(dn / std, axis=-1, keepdims=True)
-        dx = dn / std + dvar * 2 * (x - mu) / D + dmu / D
-        flat = g.reshape(-1, D)
-        return dx, (flat * ((x - mu) / std).reshape(-1, D)).sum(0), flat.sum(0)
-    return y, vjp
-""",
-    "one pass, loops": """
-from numpy import sqrt, zeros_like, einsum, asarray
-EPSILON_IS_INSIDE = True
-def layer_norm(x, gamma, beta, eps=1e-5):
-    var = (x * x).mean(-1, keepdims=True) - x.mean(-1, keepdims=True) ** 2
-    n = (x - x.mean(-1, keepdims=True)) / sqrt(var + eps)
-    D = x.shape[-1]
-    def vjp(g):
-        gx, ggamma, gbeta = zeros_like(x), zeros_like(gamma), zeros_like(beta)
-        rows = zip(g.reshape(-1, D), n.reshape(-1, D), asarray(var).reshape(-1),
-                   gx.reshape(-1, D))
-        for gr, nr, v, out in rows:
-            J = (D * _eye(D) - 1 - nr[:, None] * nr[None, :]) / D / sqrt(v + eps)
-            out[:] = (J * (gr * gamma)[:, None]).sum(0)
-            ggamma += gr * nr
-            gbeta += gr
-        return [gx, ggamma, gbeta]
-    return n * gamma + beta, vjp
-def _eye(n):
-    import numpy
-    return numpy.eye(n)
-""",
-}
+CORRECT = {"solution": SOURCE, **RIGHT}
 
 
 @pytest.mark.parametrize("name", CORRECT)
@@ -150,98 +74,6 @@ def test_a_correct_answer_has_all_points_and_no_mistake(name):
     assert statuses(verdict) == ["pass"] * 8, report.report(verdict)
     assert verdict.points == verdict.max_points == LAYER_NORM.points == 10
     assert not any(o.mistake for o in verdict.outcomes)
-
-
-# Written anew, as a student would, and not by the functions that are to recognise them.
-PLANTED = {
-    "y": {
-        "eps stands outside of the square root": "c / (np.sqrt(var) + eps) * gamma + beta",
-        "the variance is divided by D - 1, not by D":
-            "c / np.sqrt(x.var(-1, ddof=1, keepdims=True) + eps) * gamma + beta",
-        "eps is forgotten": "c / x.std(-1, keepdims=True) * gamma + beta",
-        "gamma is forgotten": "n + beta",
-        "beta is forgotten": "gamma * n",
-        "gamma and beta have changed places": "beta * n + gamma",
-        "divided by the variance, not by its square root": "c / (var + eps) * gamma + beta",
-        "the mean is not subtracted": "x / np.sqrt(var + eps) * gamma + beta",
-        "mean and variance are taken over the first axis, not the last":
-            "(x - x.mean(0)) / np.sqrt(x.var(0) + eps) * gamma + beta",
-        "mean and variance are taken over the tokens, not over the width":
-            "(x - x.mean(-2, keepdims=True)) / np.sqrt(x.var(-2, keepdims=True) + eps)"
-            " * gamma + beta",
-        "mean and variance are taken over the whole array":
-            "(x - x.mean()) / np.sqrt(x.var() + eps) * gamma + beta",
-    },
-    "gx": {
-        "the statistics are treated as constants: the mean and the variance depend on x as well":
-            "g * gamma / np.sqrt(var + eps)",
-        "the variance is treated as a constant: it depends on x as well":
-            "s * h - (s * h).mean(-1, keepdims=True)",
-        "the mean is treated as a constant: it depends on x as well":
-            "h / np.sqrt(var + eps) - c * (h * c).sum(-1, keepdims=True) / D / (var + eps) ** 1.5",
-        "gamma is forgotten: n is multiplied by it on its way to y":
-            "s * (g - M(g) - n * M(g * n))",
-        "gamma is multiplied in after the means: it belongs inside of them":
-            "gamma * s * (g - M(g) - n * M(g * n))",
-        "eps stands outside of the square root":
-            "(h - M(h) - c * M(h * c) / (np.sqrt(var) + eps) ** 2) / (np.sqrt(var) + eps)",
-        "eps stands outside of the square root, as in such a forward pass":
-            "(h - M(h)) / (np.sqrt(var) + eps)"
-            " - c * M(h * c) / (np.sqrt(var) + eps) ** 2 / np.sqrt(var)",
-        "eps is forgotten": "(h - M(h) - c * M(h * c) / var) / np.sqrt(var)",
-        "the variance is divided by D - 1, not by D":
-            "(lambda v: (h - M(h) - c * M(h * c) / v) / np.sqrt(v))"
-            "(x.var(-1, ddof=1, keepdims=True) + eps)",
-        "the variance is divided by D - 1, not by D, as in such a forward pass":
-            "(lambda v: (h - M(h) - c * (h * c).sum(-1, keepdims=True) / (D - 1) / v) / np.sqrt(v))"
-            "(x.var(-1, ddof=1, keepdims=True) + eps)",
-        "the sums over the width are divided by D - 1, not by D":
-            "s * (h - (h.sum(-1, keepdims=True) + n * (h * n).sum(-1, keepdims=True)) / (D - 1))",
-        "there are sums where means belong: 1/D is missing":
-            "s * (h - h.sum(-1, keepdims=True) - n * (h * n).sum(-1, keepdims=True))",
-        "the term of the variance has the wrong sign": "s * (h - M(h) + n * M(h * n))",
-        "the factor 1/sqrt(var + eps) is missing": "h - M(h) - n * M(h * n)",
-        "divided by the variance, not by its square root":
-            "(h - M(h) - n * M(h * n)) / (var + eps)",
-        "multiplied by sqrt(var + eps), not divided by it":
-            "(h - M(h) - n * M(h * n)) * np.sqrt(var + eps)",
-        "the means are taken over the tokens, not over the width":
-            "s * (h - M(h, -2) - n * M(h * n, -2))",
-        "x - mean stands where the normalised x belongs": "s * (h - M(h) - c * M(h * c))",
-        "it is negated": "s * (M(h) + n * M(h * n) - h)",
-    },
-    "ggamma": {
-        "the sum over the tokens is missing": "n * g",
-        "the sum runs over the width, not over the tokens": "(n * g).sum(axis=x.ndim - 1)",
-        "only the first axis is summed: all but the last belong in the sum": "(g * n).sum(axis=0)",
-        "everything is summed: the last axis stays": "np.sum(g * n)",
-        "it is a mean where a sum belongs": "np.mean(g * n, axis=rest)",
-        "the summed axes are kept: keepdims": "np.sum(g * n, axis=rest, keepdims=True)",
-        "x stands where the normalised x belongs": "(x * g).sum(rest)",
-        "y stands where the normalised x belongs": "(y * g).sum(rest)",
-        "x - mean stands where the normalised x belongs": "(g * (x - mean)).sum(rest)",
-        "it is multiplied by gamma: y is linear in gamma": "gamma * (g * n).sum(rest)",
-        "the normalised x is forgotten: this is the gradient of beta": "g.sum(rest)",
-        "eps is forgotten": "(g * c / np.sqrt(var)).sum(rest)",
-        "eps stands outside of the square root": "(g * c / (np.sqrt(var) + eps)).sum(rest)",
-        "the variance is divided by D - 1, not by D":
-            "(g * c / np.sqrt(x.var(-1, ddof=1, keepdims=True) + eps)).sum(rest)",
-        "it is negated": "-(g * n).sum(rest)",
-    },
-    "gbeta": {
-        "the sum over the tokens is missing": "g",
-        "the sum runs over the width, not over the tokens": "g.sum(axis=-1)",
-        "only the first axis is summed: all but the last belong in the sum": "np.sum(g, 0)",
-        "everything is summed: the last axis stays": "g.sum()",
-        "it is a mean where a sum belongs": "g.mean(rest)",
-        "the summed axes are kept: keepdims": "g.sum(rest, keepdims=True)",
-        "it is multiplied by gamma: beta is added after that": "(gamma * g).sum(rest)",
-        "it is multiplied by beta: y is linear in beta": "beta * g.sum(rest)",
-        "this is the gradient of gamma": "(g * n).sum(rest)",
-        "it is negated": "-g.sum(rest)",
-    },
-}  # fmt: skip
-DRAWN = {}  # the same inputs for all the mistakes
 
 
 def test_every_mistake_is_planted():
@@ -258,7 +90,6 @@ def test_a_planted_mistake_fails_and_is_named(output, title):
     cells = [("answer.py", 1, answer(**{output: PLANTED[output][title]}))]
     with runner.Student(cells, "layer_norm") as student:
         judging = judge.Judge(LAYER_NORM, student, seed=0)
-        judging.drawn = DRAWN
         outcome = judging.outcome(prop)
     assert outcome.status == "fail" and outcome.points == 0
     assert outcome.mistake == title
@@ -546,7 +377,8 @@ def test_what_a_submission_starts_is_killed_with_it(tmp_path):
         "import subprocess, sys\n"
         f"code = {code!r}\n"
         "def layer_norm(*a):\n"
-        "    subprocess.Popen([sys.executable, '-c', code])\n"
+        "    try: subprocess.Popen([sys.executable, '-c', code])\n"
+        "    except OSError: pass  # the sandbox\n"
         "    while True: pass\n"
     )
     if not hasattr(os, "killpg"):

@@ -4,8 +4,9 @@ import numpy as np
 
 import minivit as mv
 from benchmarks import works
-from minivit import optim
+from minivit import nn, optim
 from minivit.appendices.parallel import DataParallel
+from minivit.appendices.pretrained.tables import adopt
 from minivit.appendices.train import classify
 from minivit.models.clip import CLIP, TextTransformer, VisionTransformer
 from minivit.models.gpt import GPT
@@ -17,18 +18,18 @@ VERSION = f"minivit {mv.__version__}, NumPy {np.__version__}"
 def build(work):
     """The model of a work, with the work's weights."""
     m = work.model
-    if isinstance(m, works.ViT):
-        s = m.stack
-        model = ViT(m.image, m.patch, m.channels, m.classes, s.width, s.layers, s.heads)
-    elif isinstance(m, works.GPT):
-        model = GPT(m.vocabulary, m.tokens, m.stack.width, m.stack.layers, m.stack.heads)
-    else:
-        v, t = m.vision, m.text
-        vision = VisionTransformer(m.image, m.patch, v.width, v.layers, v.heads)
-        text = TextTransformer(m.vocabulary, m.context, t.width, t.layers, t.heads)
-        model = CLIP(vision, text, v.width, t.width, m.shared)
-    model.load_state_dict(works.weights(work))
-    return model
+    with nn.empty():
+        if isinstance(m, works.ViT):
+            s = m.stack
+            model = ViT(m.image, m.patch, m.channels, m.classes, s.width, s.layers, s.heads)
+        elif isinstance(m, works.GPT):
+            model = GPT(m.vocabulary, m.tokens, m.stack.width, m.stack.layers, m.stack.heads)
+        else:
+            v, t = m.vision, m.text
+            vision = VisionTransformer(m.image, m.patch, v.width, v.layers, v.heads)
+            text = TextTransformer(m.vocabulary, m.context, t.width, t.layers, t.heads)
+            model = CLIP(vision, text, v.width, t.width, m.shared)
+    return adopt(model, works.weights(work))
 
 
 def make(work, threads):

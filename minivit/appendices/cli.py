@@ -4,6 +4,8 @@ minivit check 1             check your answer to exercise 1, in exercises/
 minivit check 1 FILE        the answer in this .py file or notebook
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
+        --nbgrader DIR      or a course folder for nbgrader
+        --gradescope ZIP    or an autograder for Gradescope; --only 4: of one exercise
 minivit grade DIR --out DIR points and reports of a folder of submissions
 
 minivit classify PHOTO      what is in a photo, by labels of your own
@@ -41,14 +43,24 @@ def main(arguments=None):
     check.set_defaults(run=run_check)
     progress = commands.add_parser("progress", help="points so far, over all exercises")
     progress.set_defaults(run=run_progress)
-    bundle = commands.add_parser("release", help="write the students' bundle")
-    bundle.add_argument("--out", required=True, help="a new folder")
+    bundle = commands.add_parser("release", help="write what a class needs")
+    kind = bundle.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--out", metavar="DIR", help="the students' bundle, a new folder")
+    kind.add_argument(
+        "--nbgrader", metavar="DIR", help="a course folder for nbgrader, a new folder"
+    )
+    kind.add_argument(
+        "--gradescope", metavar="ZIP", help="an autograder for Gradescope, a new file"
+    )
+    bundle.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
+    bundle.add_argument("--seed", type=int, help="of grading, for --nbgrader and --gradescope")
     bundle.add_argument("--exercises", default=None, help="the folder of the exercises")
     bundle.set_defaults(run=run_release)
     grade = commands.add_parser("grade", help="grade a folder of submissions")
     grade.add_argument("folder", help="a folder or a zip file a student in it")
     grade.add_argument("--out", required=True, help="where the results go")
     grade.add_argument("--processes", type=int, default=None, help="default: one a core")
+    grade.add_argument("--seed", type=int, help="makes the inputs; the default is public")
     grade.set_defaults(run=run_grade)
     for command in COMMANDS:
         command.add_to(commands)
@@ -118,8 +130,16 @@ def run_progress(options):
 
 @graded
 def run_release(options):
-    from minivit.appendices.grading import classroom
+    from minivit.appendices.grading import classroom, gradescope, nbgrader
 
+    if options.gradescope:
+        count = gradescope.bundle(options.gradescope, options.only, options.seed)
+        print(f"{options.gradescope}: an autograder for {count} exercise{'s' * (count > 1)}")
+        return 0
+    if options.nbgrader:
+        names = nbgrader.course(options.exercises or home(), options.nbgrader, options.seed)
+        print(f"{len(names)} assignments and nbgrader_config.py in {options.nbgrader}")
+        return 0
     names = classroom.release(options.exercises or home(), options.out)
     print(f"{len(names)} files in {options.out}")
     return 0
@@ -127,9 +147,11 @@ def run_release(options):
 
 @graded
 def run_grade(options):
-    from minivit.appendices.grading import classroom
+    from minivit.appendices.grading import classroom, protection
 
-    points = classroom.grade(options.folder, options.out, options.processes)
+    seed = classroom.GRADING_SEED if options.seed is None else options.seed
+    print(protection.line(*protection.find()))
+    points = classroom.grade(options.folder, options.out, options.processes, seed)
     print(f"{len(points)} submissions: points.csv, overview.html and students/ in {options.out}")
     return 0
 

@@ -61,6 +61,8 @@ def photos(found, paths):
 
     from minivit import no_grad
 
+    if found.preprocess is None:
+        raise DataError("embed: the model is not shown pictures of three colours")
     rows = []
     for path in tqdm(paths, "photos", disable=len(paths) < 2, leave=False):
         with no_grad():

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import re
+import runpy
 import struct
 import symtable
 import sys
@@ -23,7 +24,9 @@ import types
 
 import numpy as np
 
-LARGEST_MESSAGE = 1 << 26  # bytes
+LARGEST_MESSAGE = 1 << 24  # bytes
+LARGEST_HEADER = 1 << 16  # bytes, of a reply: a student's code may have written it
+DEEPEST = 8  # lists in lists
 PRINTED = 2000  # characters of a student's output that are kept per call
 BLOCKED = {"minivit", "torch", "jax", "tensorflow", "autograd", "mlx", "tinygrad"}
 STARTER_IMPORTS = "minivit.appendices.grading"  # exists here too, with names that do nothing
@@ -61,34 +64,52 @@ class Other(str):
     """A value that cannot cross: its description."""
 
 
-def receive(stream):
-    """Read one message; EOFError when the other side is gone, ValueError when it is no message."""
+def receive(stream, trusted=True):
+    """Read one message; EOFError when the other side is gone, ValueError when it is no message.
+
+    One that is not `trusted` is small, and its text has nothing in it that does not print.
+    """
     length = struct.unpack(">Q", _exactly(stream, 8))[0]
     if not 4 <= length <= LARGEST_MESSAGE:
         raise ValueError(f"a message of {length} bytes")
     body = _exactly(stream, length)
     start = 4 + struct.unpack(">I", body[:4])[0]
+    if not trusted and start - 4 > LARGEST_HEADER:
+        raise ValueError(f"a header of {start - 4} bytes")
     header = json.loads(body[4:start])
 
-    def decode(value):
+    def decode(value, depth=0):
         nonlocal start
+        if depth > DEEPEST:
+            raise ValueError("too many lists in lists")
         if isinstance(value, list):
-            return [decode(v) for v in value]
+            return [decode(v, depth + 1) for v in value]
+        if isinstance(value, str) and not trusted:
+            return printable(value[: 2 * PRINTED])
         if not isinstance(value, dict):
             return value
         if "dict" in value:
-            return {k: decode(v) for k, v in value["dict"].items()}
+            return {k: decode(v, depth + 1) for k, v in value["dict"].items()}
         if "other" in value:
-            return Other(value["other"])
-        dtype = np.dtype(value["dtype"])
-        count = math.prod(value["shape"])
-        if dtype.kind not in "biufc" or count < 0:
-            raise ValueError(f"an array of dtype {dtype}, shape {value['shape']}")
-        array = np.frombuffer(body, dtype, count, start).reshape(value["shape"]).copy()
+            return Other(decode(value["other"], depth + 1))
+        kind, shape = value["dtype"], value["shape"]
+        if not (isinstance(kind, str) and re.fullmatch("[<>|][biufc][0-9]{1,2}", kind)):
+            raise ValueError("an array of something else than numbers")
+        if not all(type(n) is int and 0 <= n < 1 << 31 for n in shape):
+            raise ValueError("an array whose shape is none")
+        dtype, count = np.dtype(kind), math.prod(shape)
+        array = np.frombuffer(body, dtype, count, start).reshape(shape).copy()
         start += array.nbytes
         return array
 
     return decode(header)
+
+
+def printable(text):
+    """Without what a terminal would obey: control characters, directions, halves of characters."""
+    return "".join(
+        c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _exactly(stream, count):
@@ -232,6 +253,8 @@ class Submission:
         if where and where[0] in self.lines:
             line = self.lines[where[0]].get(where[1], "").strip()
             text += f"\n  {where[0]}, line {where[1]}: {line}"
+            if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
+                text += "\n  A merge left its marks here: keep one of the two versions."
         return {"kind": "exception", "text": text}
 
     def run(self, request, reply):
@@ -271,22 +294,6 @@ def describe(value):
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def limit(memory, seconds):
-    """Lower what this process may use: address space, CPU seconds, file size, no core dumps."""
-    try:
-        import resource
-    except ImportError:  # Windows: the watchdog's clock is the only limit
-        return
-    wanted = {"RLIMIT_AS": memory, "RLIMIT_CPU": seconds, "RLIMIT_FSIZE": 1 << 20, "RLIMIT_CORE": 0}
-    for name, value in wanted.items():
-        try:
-            hard = resource.getrlimit(getattr(resource, name))[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(getattr(resource, name), (value, value))
-        except (AttributeError, ValueError, OSError):  # macOS has no working RLIMIT_AS
-            pass
-
-
 def stand_in():
     """Make `from minivit.appendices.grading import TodoError, check` work, and no other minivit."""
     names = STARTER_IMPORTS.split(".")
@@ -302,6 +309,13 @@ def stand_in():
         if not STARTER_IMPORTS.startswith(name) and sys.modules[name] is not module:
             del sys.modules[name]
     sys.meta_path.insert(0, Blocked())
+    sys.path[:] = [p for p in sys.path if not p.endswith(("site-packages", "dist-packages"))]
+
+
+def packages():
+    """The folders of NumPy and of the libraries that its wheel brings."""
+    folder = os.path.dirname(np.__file__)
+    return [folder, folder + ".libs"]
 
 
 def main():
@@ -313,7 +327,8 @@ def main():
     printed = sys.stdout = sys.stderr = Printed()
     stand_in()
     first = receive(requests)
-    limit(first["memory"], first["seconds"])
+    sandbox = runpy.run_path(os.path.join(os.path.dirname(__file__), "sandbox.py"))
+    sandbox["enter"](os.getcwd(), packages(), first["memory"], first["seconds"])
     submission = Submission(first["cells"], first["name"])
     send(replies, {"error": submission.loaded(), "printed": printed.take()})
     while True:

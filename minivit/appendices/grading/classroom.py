@@ -4,31 +4,29 @@
     minivit grade submissions --out results
 
 A submission is a folder or a zip file with any of the exercises' files (`01_layer_norm.py` or
-`.ipynb`). Each exercise of each student is judged by itself and kept as JSON at once, so a run that
-was interrupted goes on where it stopped. Grading has inputs of its own: another seed.
+`.ipynb`; `handed_in.py`). Each exercise of each student is judged by itself and kept as JSON at
+once, so a run that was interrupted goes on where it stopped. Grading has inputs of its own: another
+seed.
 
-A student's code runs in a process of its own with limits on time and memory, and is judged on
-arrays that crossed a pipe (`runner.py`). It can still read and write files and use the network:
-grade code that you do not trust in a container.
+A student's code runs locked in a process of its own (`sandbox.py`) and is judged on arrays that
+crossed a pipe (`runner.py`).
 """
 
-import csv
+import contextlib
 import hashlib
-import html
 import json
 import os
 import shutil
 import tempfile
-import zipfile
-from collections import Counter
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path, PurePosixPath
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
-from minivit.appendices.grading import judge, report, submission
+from minivit.appendices.grading import gradescope, handed_in, judge, pages, submission
 from minivit.appendices.grading.exercise import SubmissionError, find, registry
-
-GRADING_SEED = 20_260
-LARGEST_FILE = 5_000_000  # bytes of one file in a zip
+from minivit.appendices.grading.judge import GRADING_SEED
 
 
 # -- release ---------------------------------------------------------------------------------------
@@ -53,178 +51,114 @@ def grade(folder, out, processes=None, seed=GRADING_SEED, progress=True):
 
     Returns {student: {exercise number: points}}.
     """
-    from tqdm import tqdm
-
     out, exercises = Path(out), list(registry().values())
+    if Path(folder).resolve() in (out.resolve(), *out.resolve().parents):
+        raise SubmissionError(f"the results would lie among the submissions: {out}")
     with tempfile.TemporaryDirectory() as scratch:
-        found = submissions(folder, Path(scratch))
+        found, others = handed_in.submissions(folder, Path(scratch), {e.stem for e in exercises})
+        if others and progress:
+            print(f"left out, neither folders nor zip files: {', '.join(others)}")
         jobs = [
-            (e.stem, str(files[e.stem]), str(out / "students" / student / f"{e.stem}.json"), seed)
-            for student, files in found.items()
+            (e.stem, str(there.files[e.stem]), str(_verdict_path(out, student, e)), seed)
+            for student, there in found.items()
             for e in exercises
-            if e.stem in files
+            if e.stem in there.files
         ]
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
-            running = [pool.submit(judge_one, *job) for job in jobs]
-            for done in tqdm(as_completed(running), total=len(jobs), disable=not progress):
-                done.result()
+        judge_all(jobs, processes or os.cpu_count(), progress)
     results = {}
-    for student, files in found.items():
+    for student, there in found.items():
         verdicts = {
-            e.number: judge.Verdict.read(out / "students" / student / f"{e.stem}.json")
+            e.number: judge.Verdict.read(_verdict_path(out, student, e))
             for e in exercises
-            if e.stem in files
+            if e.stem in there.files
         }
         results[student] = verdicts
-        _write(out / "students" / student / "report.html", _page(student, exercises, verdicts))
+        page = pages.student(student, exercises, verdicts, there.notes)
+        _write(out / "students" / student / "report.html", page)
         _write(
             out / "students" / student / "results.json",
-            json.dumps(gradescope(exercises, verdicts), indent=1, ensure_ascii=False) + "\n",
+            json.dumps(gradescope.content(exercises, verdicts, there.notes), indent=1) + "\n",
         )
-    _write_csv(out / "points.csv", exercises, results)
-    _write(out / "overview.html", _overview(exercises, results))
+    pages.write_csv(out / "points.csv", exercises, results)
+    notes = {student: there.notes for student, there in found.items()}
+    _write(out / "overview.html", pages.overview(exercises, results, notes))
     return {s: {n: v.points for n, v in verdicts.items()} for s, verdicts in results.items()}
 
 
-def submissions(folder, scratch):
-    """{student: {stem: path}} of the folders and zip files in `folder`; zips go to `scratch`."""
-    folder, found = Path(folder), {}
-    if not folder.is_dir():
-        raise SubmissionError(f"there is no folder {folder}")
-    stems = {e.stem for e in registry().values()}
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink() or path.name.startswith("."):
-            continue
-        student = path.stem if path.suffix == ".zip" else path.name
-        if student in found:
-            raise SubmissionError(f"two submissions are called {student!r} in {folder}")
-        if path.suffix == ".zip":
-            found[student] = _newest(_unpacked(path, scratch / student), stems)
-        elif path.is_dir():
-            found[student] = _newest(path, stems)
-    if not found:
-        raise SubmissionError(f"{folder} holds no folders and no zip files, one a student")
-    return found
+def _verdict_path(out, student, exercise):
+    return out / "students" / student / f"{exercise.stem}.json"
 
 
-def _newest(folder, stems):
-    """{stem: file}: of a .py and a notebook the one without a stub left, or else the later one."""
-    chosen = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not path.is_file() or path.suffix not in (".py", ".ipynb"):
-            continue
-        if path.stem in stems:
-            chosen.setdefault(path.stem, []).append(path)
-    return {
-        stem: max(
-            paths, key=lambda p: (b"raise TodoError(" not in p.read_bytes(), p.stat().st_mtime)
-        )
-        for stem, paths in chosen.items()
-    }
+def judge_all(jobs, processes, progress):
+    """`judge_one` for every job, on so many processes. One that takes its process down (a student's
+    code may, where the sandbox has holes) is found by itself, and costs no other."""
+    from tqdm import tqdm
+
+    left = []
+    with ProcessPoolExecutor(processes, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+        running = {pool.submit(judge_one, *job): job for job in jobs}
+        for done in tqdm(as_completed(running), total=len(jobs), disable=not progress):
+            if isinstance(done.exception(), BrokenProcessPool):
+                left.append(running[done])
+            else:
+                done.result()
+    for job in sorted(left):
+        try:
+            with ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+                pool.submit(judge_one, *job).result()
+        except BrokenProcessPool:
+            _failed(job[0], job[2], "the process that judged it was ended")
 
 
-def _unpacked(path, folder):
-    """The .py files and notebooks of a zip, by their bare names: a path cannot lead elsewhere."""
-    folder.mkdir(parents=True)
+def _end_with(parent):
+    """End this process when its parent is gone: a grading that was killed leaves none behind."""
+
+    def wait():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _failed(exercise, results, why):
+    """Keep the points so far, and say that a person has to look."""
+    exercise = find(exercise)
     try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                name = PurePosixPath(entry.filename.replace("\\", "/")).name
-                if not name.endswith((".py", ".ipynb")) or entry.file_size > LARGEST_FILE:
-                    continue
-                with archive.open(entry) as file:
-                    (folder / name).write_bytes(file.read(LARGEST_FILE))
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
-        pass  # a file that is no zip holds no answers: no points, and the report says so
-    return folder
+        verdict = judge.Verdict.read(results)
+    except (OSError, ValueError, KeyError, TypeError):
+        verdict = judge.new_verdict(exercise, exercise.stem)
+    verdict.trouble = f"The grading itself failed: {why}. Your teacher has to look at this."
+    verdict.complete = True
+    verdict.write(results)
 
 
 def judge_one(exercise, path, results, seed):
-    """Judge one file, unless `results` holds a complete verdict on the same bytes and seed."""
-    key = hashlib.sha256(Path(path).read_bytes() + str(seed).encode()).hexdigest()
+    """Judge one file, unless `results` holds a complete verdict on the same file, by the same
+    checks and with the same seed."""
+    checks = Path(__file__).with_name("checks") / f"{find(exercise).function}.py"
+    try:
+        key = f"{_digest(path)} {_digest(checks)} {seed}"
+    except OSError:  # the report will say why
+        key = ""
     results, mark = Path(results), Path(results).with_suffix(".key")
-    if results.exists() and mark.exists() and mark.read_text() == key:
-        if judge.Verdict.read(results).complete:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or no verdict
+        if mark.read_text() == key and judge.Verdict.read(results).complete:
             return
     mark.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
-        judge.judge(find(exercise), submission.read(path), seed=seed, results=results)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
+            judge.judge(find(exercise), submission.read(path), seed=seed, results=results)
+    except Exception as error:  # none is known; it must not cost the others their points
+        _failed(exercise, results, f"{type(error).__name__}: {error}")
+        return
     _write(mark, key)
 
 
-# -- what is written -------------------------------------------------------------------------------
-def gradescope(exercises, verdicts):
-    """The content of Gradescope's results.json: a test a property."""
-    tests = []
-    for e in exercises:
-        verdict = verdicts.get(e.number) or judge.new_verdict(e, "")
-        for o in verdict.outcomes:
-            missing = e.number not in verdicts
-            tests.append({
-                "name": f"{e.number}. {e.title}: {o.title}", "score": o.points,
-                "max_score": o.max_points, "status": "passed" if o.status == "pass" else "failed",
-                "output": "not handed in" if missing else o.mistake or o.sentence,
-            })  # fmt: skip
-    return {"tests": tests, "visibility": "visible"}
-
-
-def _page(student, exercises, verdicts):
-    total = sum(v.points for v in verdicts.values())
-    parts = [f"<p>{total:g} of {sum(e.points for e in exercises):g} points</p>"]
-    for e in exercises:
-        verdict = verdicts.get(e.number)
-        text = report.report(verdict, public=False) if verdict else (
-            f"Exercise {e.number}, {e.title}: nothing was handed in\n"
-        )  # fmt: skip
-        parts.append(f"<pre>{html.escape(text)}</pre>")
-    return _html(student, parts)
-
-
-def _overview(exercises, results):
-    """How many points, and which property failed most."""
-    totals = [sum(v.points for v in verdicts.values()) for verdicts in results.values()]
-    most, failed, named = sum(e.points for e in exercises), Counter(), Counter()
-    for verdicts in results.values():
-        for v in verdicts.values():
-            for o in v.outcomes:
-                if o.status != "pass":
-                    failed[f"{v.exercise}. {v.title}: {o.title}"] += 1
-                if o.mistake:
-                    named[f"{v.exercise}. {o.mistake}"] += 1
-    steps = [Counter(min(9, int(10 * t / most)) for t in totals)[i] for i in range(10)]
-    rows = [
-        f"{most * i / 10:6.1f} to {most * (i + 1) / 10:6.1f}  {n:4}  {'#' * n}"
-        for i, n in enumerate(steps)
-    ]
-    parts = [f"<p>{len(results)} submissions</p>", f"<pre>{chr(10).join(rows)}</pre>"]
-    for title, counts in (("What failed most", failed), ("Mistakes by name", named)):
-        lines = [f"{n:4}  {html.escape(what)}" for what, n in counts.most_common(20)]
-        parts.append(f"<h2>{title}</h2><pre>{chr(10).join(lines)}</pre>")
-    return _html("Overview", parts)
-
-
-def _html(title, parts):
-    return (
-        f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<h1>{html.escape(title)}</h1>{''.join(parts)}\n"
-    )
-
-
-def _write_csv(path, exercises, results):
-    part = path.with_name(path.name + ".part")
-    with open(part, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["student", *(e.stem for e in exercises), "total"])
-        for student, verdicts in results.items():
-            points = [verdicts[e.number].points if e.number in verdicts else 0 for e in exercises]
-            rows.writerow([_plain(student), *points, sum(points)])
-    os.replace(part, path)
-
-
-def _plain(name):
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" else name
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(path, text):

@@ -137,7 +137,7 @@ def compare(name, expected, got, tolerance=1e-7):
     if same(expected, got, tolerance):
         return None
     if not isinstance(got, np.ndarray):
-        what = "None" if got is None else str(got)
+        what = "None" if got is None else str(got)[:200]
         return Failure(f"{name} is {what}, expected an array of shape {expected.shape}")
     if got.dtype.kind not in ("iu" if expected.dtype.kind in "iu" else "f"):
         sentence = f"{name} has dtype {got.dtype}, expected {expected.dtype}"

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import random
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,9 +18,12 @@ from hypothesis import Phase
 from minivit.appendices.grading.exercise import Case, Failure, same
 from minivit.appendices.grading.runner import Limits, Student, Trouble
 
+GRADING_SEED = 20_260  # of the inputs of grading; those of `minivit check` have the seed 0
 SHRINKING = 100  # inputs tried after the first failing one, and
+LARGEST_SHOWN = 200  # numbers of an array in a report
 MOST_CALLS = 2000  # calls of the student's function in that time
-PATIENCE = 5.0  # seconds for the calls of a property; one of about 60 takes 0.4 ms
+DRAWN = {}  # seed, strategy, examples -> its cases: the same for every submission
+PATIENCE = 5.0  # seconds for the calls of a property, as in Limits; one of about 60 takes 0.4 ms
 
 
 @dataclass
@@ -80,14 +82,17 @@ def new_verdict(exercise, where):
 
 
 def judge(exercise, submission, *, seed=0, limits=None, results=None):
-    """The Verdict on the cells of `submission`. `results` is a path: written at once, then often.
+    """The Verdict on the cells of `submission`. `results`, a path or a function of the verdict, is
+    written (called) at once and then after each property.
 
     Another `seed` makes other inputs: public checks use 0, grading its own.
     """
     verdict = new_verdict(exercise, submission.where)
 
     def save():
-        if results is not None:
+        if callable(results):
+            results(verdict)
+        elif results is not None:
             verdict.write(results)
 
     save()
@@ -146,44 +151,55 @@ class Judge:
 
     def __init__(self, exercise, student, seed):
         self.exercise, self.student, self.seed = exercise, student, seed
-        self.drawn = {}  # strategy, examples -> its cases
+        self.named = set()  # (output, mistake) of the properties so far
         self.crashes = {}  # strategy, steps answered -> smallest case where the function raises
-        self.seconds = 0.0  # that the student's function took in this property
+        self.since = (0.0, 0.0)  # what the student's function had used before this property
 
     def outcome(self, prop):
         """The Outcome of one property."""
         outcome = Outcome(prop.title, 0, prop.points, "fail")
-        self.seconds = 0.0
+        self.since = self.student.used()
         try:
-            found = self.smallest_failure(prop)
+            with np.errstate(all="ignore"):
+                found = self.smallest_failure(prop)
         except Final as final:
             outcome.status = "todo" if final.trouble.kind == "todo" else "fail"
             outcome.sentence = final.trouble.text
             return outcome
+        except Exception as error:  # a check met a value that it did not reckon with
+            outcome.sentence = f"what came cannot be judged: {type(error).__name__}: {error}"[:300]
+            return outcome
         if found is None:
             outcome.points, outcome.status = prop.points, "pass"
             return outcome
-        case, failure = found
+        case, failure, outcome.mistake = found
+        outcome.sentence = failure.sentence
+        if (prop.output, outcome.mistake) in self.named:
+            return outcome  # an earlier property shows it with an input
         values = case.inputs if case.g is None else case.inputs | {"g": case.g}
         outcome.inputs = {name: show(value) for name, value in values.items()}
-        outcome.sentence = failure.sentence
         if failure.expected is not None:
             outcome.name = failure.name
             outcome.expected, outcome.got = show_both(failure.expected, failure.got)
-            outcome.mistake = self.named_mistake(prop, case)
+        if outcome.mistake:
+            self.named.add((prop.output, outcome.mistake))
         return outcome
 
     def smallest_failure(self, prop):
-        """(case, Failure) for the smallest case found on which the property fails, or None."""
+        """(case, Failure, known mistake or "") for the smallest case found on which the property
+        fails, or None. A mistake that an earlier property showed is not made small again."""
         for case in self.cases(prop):
             failure, steps = self.examine(prop, case)
             if failure:
                 break
-            if self.seconds > PATIENCE:
+            if self.student.slow(PATIENCE, self.since):
                 raise Final(Trouble("time", f"too slow: the calls took over {PATIENCE:g} s"))
         else:
             return None
         if steps is None:  # a wrong value: stay with wrong values
+            again = self.named_mistake(prop, case) if self.named else ""
+            if (prop.output, again) in self.named:
+                return case, failure, again
             smallest = self.shrink(prop, lambda case: self.examine(prop, case), None)
         else:  # no value: the same input for each property that meets it
             key = (prop.cases, steps)
@@ -191,16 +207,23 @@ class Judge:
                 self.crashes[key] = self.shrink(prop, lambda case: self.examine(prop, case), steps)
             smallest = self.crashes[key]
         smaller = self.examine(prop, smallest)[0] if smallest else None
-        return (smallest, smaller) if smaller else (case, failure)
+        if smaller:
+            case, failure = smallest, smaller
+        known = self.named_mistake(prop, case) if failure.expected is not None else ""
+        return case, failure, known
 
     def cases(self, prop):
         """The inputs of a property; properties with one strategy see the same."""
-        key = (prop.cases, prop.examples)
-        if key not in self.drawn:
-            self.drawn[key] = cases = []
+        key = (self.seed, prop.cases, prop.examples)
+        if key not in DRAWN:
+            DRAWN[key] = cases = []
             with contextlib.suppress(hypothesis.errors.NoSuchExample):
                 self.search(prop, lambda case: cases.append(case))
-        return self.drawn[key]
+            for case in cases:  # no check may change what the next submission is asked
+                for array in [*case.inputs.values(), case.g]:
+                    if isinstance(array, np.ndarray):
+                        array.flags.writeable = False
+        return DRAWN[key]
 
     def search(self, prop, condition):
         settings = hypothesis.settings(
@@ -223,7 +246,8 @@ class Judge:
             failure, steps = examine(case)
             if smallest is not None:
                 left -= 1
-                if left < 0 or self.student.asked - asked > MOST_CALLS:
+                many = self.student.asked - asked > MOST_CALLS
+                if left < 0 or many or self.student.slow(PATIENCE, self.since):
                     raise Enough
             if failure and steps == kind:
                 smallest = case
@@ -244,11 +268,8 @@ class Judge:
             return Failure(unanswered.trouble.text), unanswered.steps
 
     def call(self, case):
-        start, asked = time.monotonic(), self.student.asked
         gradients = len(self.exercise.outputs) - 1
         answer = self.student.call(list(case.inputs.values()), case.g, gradients)
-        if self.student.asked > asked:
-            self.seconds += time.monotonic() - start
         return Asked(self.exercise, answer)
 
     def named_mistake(self, prop, smallest):
@@ -270,7 +291,9 @@ class Judge:
 def show(value, precision=6):
     """A value that can be pasted into Python."""
     if not isinstance(value, np.ndarray):
-        return repr(value)
+        return repr(value)[:200]
+    if value.size > LARGEST_SHOWN:
+        return f"an array of shape {value.shape}, dtype {value.dtype}"
     text = np.array2string(
         value, separator=", ", precision=precision, floatmode="maxprec", prefix="np.array("
     )

@@ -18,7 +18,7 @@ def report(verdict, public=True):
     lines = [f"Exercise {verdict.exercise}, {verdict.title}: {verdict.where}", ""]
     if verdict.trouble:
         lines += [*_wrap(verdict.trouble, ""), ""]
-    said = {}  # text -> number of the first property that failed with it
+    said = {}  # text or mistake -> number of the first property that failed with it
     for number, o in enumerate(verdict.outcomes, 1):
         points = f"{o.points:g}/{o.max_points:g}"
         lines.append(f"{MARKS[o.status]:5}{number}  {o.title}  ({points})")
@@ -27,7 +27,11 @@ def report(verdict, public=True):
         if o.sentence in said:
             lines += [f"        the same as in {said[o.sentence]}"]
             continue
+        if o.mistake and not o.inputs:
+            lines += [f"        the same mistake as in {said[o.mistake]}"]
+            continue
         said[o.sentence] = number
+        said.setdefault(o.mistake, number)
         lines += _details(o)
     todo = {o.sentence for o in verdict.outcomes if o.status == "todo"}
     lines += [""] + [line for text in sorted(todo) for line in [*_wrap(text, ""), ""]]

@@ -3,6 +3,9 @@
 A call is answered in two steps, the value and then the gradients, so that an endless loop in a
 backward pass leaves the forward pass its points. The same call is asked once: its answer is kept,
 which makes a verdict the same twice however the function behaves, and a hang cost its time once.
+
+That process is locked (`sandbox.py`), and still belongs to the student's code: it can write replies
+of its own. They are values like others, which the judge compares with values that never leave it.
 """
 
 import contextlib
@@ -21,15 +24,22 @@ import numpy as np
 
 from minivit.appendices.grading import child
 
+POLL = 0.1  # seconds between two looks at the clock and the scratch folder
+
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are the processor's, or twice as many of waiting."""
+    """What one submission may use. Seconds are the processor's, or four times as many of waiting,
+    so that a full machine changes no points."""
 
     call: float = 1.5  # seconds for one forward or one backward pass; a quarter after a hang
     load: float = 5.0  # seconds for running the file, once per process
     cpu: int = 60  # seconds of processor time of one process
-    memory: int = 4 << 30  # bytes of address space (NumPy's libraries take about 1 GiB of it)
+    total: float = 20.0  # seconds for all calls together; a right answer takes about 1
+    memory: int = 1 << 30  # bytes of address space, beyond what Python and NumPy take
+    disk: int = 16 << 20  # bytes in its scratch folder, and
+    files: int = 100
+    answers: int = 1 << 25  # bytes of all answers together, which are kept
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,9 @@ class Student:
         self._unusable = None  # the Trouble that makes every further call pointless
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._hung = False
+        self._received = 0  # bytes
+        self._waited = 0.0  # seconds, and
+        self._spent = 0.0  # seconds of processor time, of processes that have ended
         self.asked = 0  # calls that were not answered from memory
         self.printed = ""  # by the file itself, or in the first call that printed
 
@@ -87,12 +100,29 @@ class Student:
         key = repr([(a.dtype.str, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a
                     for a in [*inputs, g]])  # fmt: skip
         if key not in self._answers:
+            start = time.monotonic()
             self._answers[key] = self._ask(list(inputs), g, gradients)
+            self._waited += time.monotonic() - start
         return self._answers[key]
+
+    def slow(self, seconds, since=(0.0, 0.0)):
+        """Whether all calls, or those `since` a `used()`, took longer than `seconds`."""
+        return self._waited - since[0] > seconds and (
+            self._waited - since[0] > 4 * seconds or self.used()[1] - since[1] > seconds
+        )
+
+    def used(self):
+        """(seconds of waiting, seconds of processor time) so far; without /proc, twice the first"""
+        if self._process is None:
+            return self._waited, self._spent
+        busy = processor_seconds(self._process.pid)
+        return self._waited, self._waited if busy is None else self._spent + busy
 
     def _ask(self, inputs, g, gradients):
         answer = Answer()
         self.asked += 1
+        if self.slow(self.limits.total):
+            self._give_up("time", f"all calls together took over {self.limits.total:g} s")
         if self._process is None and self._unusable is None:
             self._start()
         if self._unusable is not None:
@@ -132,8 +162,10 @@ class Student:
             env=_environment(),
             start_new_session=True,  # so that what it starts can be killed with it
         )
-        self._replies = queue.Queue()
-        threading.Thread(target=_listen, args=(self._process, self._replies), daemon=True).start()
+        self._wanted, self._replies = queue.Queue(), queue.Queue()
+        talk = (self._process, self._wanted, self._replies)
+        self._talking = threading.Thread(target=_talk, args=talk, daemon=True)
+        self._talking.start()
         self._send({"cells": self.cells, "name": self.name,
                     "memory": self.limits.memory, "seconds": self.limits.cpu})  # fmt: skip
         reply = self._reply(self.limits.load, "your file, run from its first line,")
@@ -143,23 +175,45 @@ class Student:
         self._unusable = reply
 
     def _send(self, message):
-        with contextlib.suppress(OSError):  # a process that is gone is found when it is waited for
-            child.send(self._process.stdin, message)
+        self._wanted.put(message)
 
     def _reply(self, seconds, who):
         """The next message, or the Trouble that came instead."""
         clock = Stopwatch(self._process.pid)
+        self._wanted.put(READ)
         while True:
             try:
-                reply = self._replies.get(timeout=seconds)
+                reply, size = self._replies.get(timeout=POLL)
                 break
             except queue.Empty:
-                if clock.busy() >= seconds or clock.waited() >= 2 * seconds:
+                if self._scratch_is_full():
+                    break
+                if clock.busy() >= seconds or clock.waited() >= 4 * seconds:
                     self._hung = True
                     return self._die("time", f"{who} did not end in time: an endless loop?")
-        if isinstance(reply, dict):
-            return reply
-        return self._die("died", f"{who} ended the Python process")
+        if self._scratch_is_full():
+            return self._give_up("died", f"{who} wrote too much into files")
+        if not isinstance(reply, dict):
+            return self._die("died", f"{who} ended the Python process")
+        self._received += size
+        if self._received > self.limits.answers:
+            return self._give_up("died", f"the answers of {who} are too large to keep")
+        return reply
+
+    def _scratch_is_full(self):
+        """Whether too much lies in the folder; the sandbox allows files in it, but no folders."""
+        size = 0
+        for number, entry in enumerate(os.scandir(self._folder.name)):
+            with contextlib.suppress(OSError):
+                size += entry.stat(follow_symlinks=False).st_size
+            if size > self.limits.disk or number >= self.limits.files:
+                return True
+        return False
+
+    def _give_up(self, kind, text):
+        """End the process, and answer no further call."""
+        self._unusable = self._die(kind, text)
+        return self._unusable
 
     def _die(self, kind, text):
         self._stop()
@@ -169,49 +223,77 @@ class Student:
         process, self._process = self._process, None
         if process is None:
             return
+        self._wanted.put(STOP)
+        self._spent += processor_seconds(process.pid) or 0.0
         with contextlib.suppress(OSError):
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)
             else:
                 process.kill()
         process.wait()
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+        self._talking.join(1)
+        if not self._talking.is_alive():  # else what the child started still holds the pipes
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    stream.close()
 
 
 class Stopwatch:
     """How long a process has been busy: on a full machine, less than we have waited for it."""
 
     def __init__(self, pid):
-        self.stat = f"/proc/{pid}/stat"
-        self.start, self.used = time.monotonic(), self._used()
+        self.pid, self.start, self.used = pid, time.monotonic(), processor_seconds(pid)
 
     def waited(self):
         return time.monotonic() - self.start
 
     def busy(self):
         """Seconds of processor time; without /proc, seconds."""
-        used = self._used()
+        used = processor_seconds(self.pid)
         return self.waited() if used is None or self.used is None else used - self.used
 
-    def _used(self):
-        try:
-            with open(self.stat) as file:
-                fields = file.read().rsplit(")", 1)[1].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        except (OSError, IndexError, ValueError, AttributeError):
-            return None
+
+def processor_seconds(pid):
+    """That a process has used since it began; None where there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError, AttributeError):
+        return None
 
 
-def _listen(process, replies):
-    """Put each message of the child into the queue; None when there will be no more."""
-    while True:
+READ, STOP = object(), object()
+
+
+def _talk(process, wanted, replies):
+    """Send each request that is `wanted`, and read a reply for each READ, but none before.
+
+    (In a thread: a child that does not read its requests makes it wait, and not the judge.) Puts
+    (message, bytes) into `replies`; the message is None if there will be no more.
+    """
+    for request in iter(wanted.get, STOP):
+        if request is not READ:
+            with contextlib.suppress(OSError):  # a process that is gone is found by the next READ
+                child.send(process.stdin, request)
+            continue
+        stream = Counted(process.stdout)
         try:
-            reply = child.receive(process.stdout)
+            replies.put((child.receive(stream, trusted=False), stream.bytes))
         except Exception:  # the end, or bytes that are no message
-            replies.put(None)
-            return
-        replies.put(reply if isinstance(reply, dict) else None)
+            replies.put((None, stream.bytes))
+
+
+class Counted:
+    """A stream that counts the bytes that were read."""
+
+    def __init__(self, stream):
+        self.stream, self.bytes = stream, 0
+
+    def read(self, count):
+        data = self.stream.read(count)
+        self.bytes += len(data)
+        return data
 
 
 def _fits(reply, key, inputs, gradients):

@@ -4,6 +4,7 @@ Each cell is read by itself, so a broken one does not take down the function def
 and of all cells only what the function needs is run (`child.choose`).
 """
 
+import io
 import json
 import os
 import subprocess
@@ -14,6 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minivit.appendices.grading.exercise import SubmissionError
+
+LARGEST_FILE = 20 << 20  # bytes
+LARGEST_CODE = 1 << 20  # characters: a notebook's outputs may be large, its code is not
 
 
 @dataclass
@@ -29,37 +33,54 @@ def read(path):
     """The Submission in a .py file (percent format or plain) or an .ipynb notebook."""
     path = Path(path)
     try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise SubmissionError(
+                f"{path.name} is larger than {LARGEST_FILE >> 20} MB: clear its outputs and save it"
+            )
         if path.suffix == ".ipynb":
-            return Submission(path.name, _notebook_cells(path))
-        with tokenize.open(path) as file:  # honours a coding line
-            return Submission(path.name, _percent_cells(path.name, file.read()))
+            cells = _notebook_cells(path.name, content)
+        else:
+            cells = _percent_cells(path.name, _text(content))
+        if sum(len(text) for _, _, text in cells) > LARGEST_CODE:
+            raise SubmissionError(f"{path.name} holds more than {LARGEST_CODE >> 20} MB of code")
     except FileNotFoundError:
         return Submission(path.name, [], f"there is no file {path.name}")
     except OSError as error:
         return Submission(path.name, [], f"{path.name} cannot be read: {error.strerror}")
-    except (SyntaxError, UnicodeDecodeError):
+    except (SyntaxError, UnicodeError):
         return Submission(path.name, [], f"{path.name} is no text in UTF-8: save it as that")
     except SubmissionError as error:
         return Submission(path.name, [], str(error))
+    return Submission(path.name, cells)
+
+
+def _text(content):
+    """The text of a .py file, by its coding line where that names a plain table of characters."""
+    encoding = tokenize.detect_encoding(io.BytesIO(content).readline)[0]
+    if not encoding.startswith(("utf-8", "iso-8859", "latin", "cp125", "ascii", "us-ascii")):
+        raise SyntaxError(encoding)
+    return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _percent_cells(label, text):
-    cells, first = [], 1
-    for number, line in enumerate([*text.split("\n"), "# %%"], 1):
-        if line.startswith("# %%") and number > first:
-            cells.append((label, first, "\n".join(text.split("\n")[first - 1 : number - 1])))
-            first = number
-    return cells
+    lines = text.split("\n")
+    starts = [i for i, line in enumerate(lines) if i == 0 or line.startswith("# %%")]
+    ends = [*starts[1:], len(lines)]
+    return [(label, i + 1, "\n".join(lines[i:end])) for i, end in zip(starts, ends)]
 
 
-def _notebook_cells(path):
+def _notebook_cells(name, content):
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = json.loads(content.decode("utf-8-sig"))
+        if notebook.get("nbformat", 4) != 4:
+            raise KeyError
         found = [c for c in notebook["cells"] if c["cell_type"] == "code"]
         texts = ["".join(c["source"]) for c in found]
-    except (json.JSONDecodeError, KeyError, TypeError, RecursionError):
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError, RecursionError):
         raise SubmissionError(
-            f"{path.name} is no notebook of format 4: open it in Jupyter and save it"
+            f"{name} is no notebook of format 4: open it in Jupyter and save it"
         ) from None
     return [(f"code cell {i}", 1, _python(text)) for i, text in enumerate(texts, 1)]
 

@@ -53,6 +53,13 @@ def _overlapping(case):
     return np.where(begins, new, ids)[begins | ~ends]
 
 
+def _second_dropped(case):
+    """As above, but the second id is dropped even where a pair begins with it."""
+    ids, left, right, new = case.inputs.values()
+    begins = np.append((ids[:-1] == left) & (ids[1:] == right), False)
+    return np.where(begins, new, ids)[~np.insert(begins[:-1], 0, False)]
+
+
 def _swapped(case):
     left, right = case.inputs["right"], case.inputs["left"]
     return merged(Case({**case.inputs, "left": left, "right": right}))
@@ -81,6 +88,7 @@ MISTAKES = {
     "each left id becomes new, whatever follows it": _every_left,
     "it is merged from right to left": lambda c: merged(c, order=-1),
     "pairs overlap: an id that was merged is gone": _overlapping,
+    "the second id of each pair is dropped, even where a pair begins with it": _second_dropped,
     "nothing is merged": lambda c: c.inputs["ids"],
 }
 

@@ -1,0 +1,69 @@
+"""Answers to exercise 12."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def chain_rule(parents, slopes):
+    n = len(parents)
+    children = [[] for _ in range(n)]
+    for i in range(n):
+        for p, s in zip(parents[i], slopes[i]):
+            children[p].append((i, s))
+    grad = [0.0] * n
+    grad[n - 1] = 1.0
+    for i in range(n - 2, -1, -1):
+        grad[i] = sum(grad[c] * s for c, s in children[i])
+    return np.array(grad, dtype=float)
+""",
+    "B": """
+import numpy as np
+
+def chain_rule(parents, slopes):
+    # J[i, p]: the derivative of i with respect to p; paths of any length are summed by a solve
+    n = len(parents)
+    J = np.zeros((n, n))
+    for i in range(n):
+        for p, s in zip(parents[i], slopes[i]):
+            J[i, p] += s
+    start = np.zeros(n)
+    start[-1] = 1
+    return np.linalg.solve((np.eye(n) - J).T, start)
+""",
+    "C": """
+import numpy as np
+
+def chain_rule(parents, slopes):
+    g = np.zeros(len(parents))
+    g[len(g) - 1] += 1.0
+    node = len(parents) - 1
+    while node >= 0:
+        here = g[node]
+        for k in range(len(parents[node])):
+            g[parents[node][k]] += here * slopes[node][k]
+        node -= 1
+    return g
+""",
+}
+# 10 points: a chain 2, several children 5, the same parent twice 2, unused 1
+WRONG = {
+    ("g", "the gradient of a parent is replaced, not added to: it may have several children"): (
+        2, "C: [k]] += => [k]] ="),
+    ("g", "the nodes are visited from the first to the last"): (
+        0, "C: node = len(parents) - 1 => node = 0\nwhile node >= 0: => while node < len(g):\n"
+        "node -= 1 => node += 1"),
+    ("g", "the gradient of the node itself is left out: the slopes of a path are multiplied"): (
+        0, "C: here = g[node] => here = 1.0"),
+    ("g", "slopes are added along a path; they are multiplied"): (
+        0, "C: here * slopes => here + slopes", "A: grad[c] * s for => grad[c] + s for"),
+    ("g", "the last node begins with 0; its gradient is 1"): (
+        0, "C: += 1.0 => += 0.0", "A: grad[n - 1] = 1.0 => pass", "B: start[-1] = 1 => pass"),
+    ("g", "only nodes without parents keep their gradient"): (
+        0, "C: here = g[node] => here = g[node]; g[node] = 0.0 if parents[node] else here",
+        "A: np.array(grad, => np.array([0 if p else x for p, x in zip(parents, grad)],",
+        "B: return np.linalg.solve((np.eye(n) - J).T, start) => "
+        "return np.linalg.solve((np.eye(n) - J).T, start) * [not p for p in parents]"),
+    ("g", "a parent that is used twice by one node sends one slope only"): (
+        2, "B: J[i, p] += s => J[i, p] = s", "C: for k in range(len(parents[node])): => "
+        "for k in {p: i for i, p in enumerate(parents[node])}.values():"),
+}  # fmt: skip

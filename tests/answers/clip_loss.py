@@ -1,0 +1,80 @@
+"""Answers to exercise 6."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def clip_loss(I_f, T_f, W_i, W_t, t):
+    I_e = normalize(I_f @ W_i)
+    T_e = normalize(T_f @ W_t)
+    logits = I_e @ T_e.T * np.exp(t)
+    n = len(logits)
+    texts = ask(logits.T, n)
+    images = ask(logits, n)
+    return 0.5 * (images + texts)
+
+def normalize(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+def ask(z, n):
+    z = z - z.max(axis=1, keepdims=True)
+    right = z[range(n), range(n)]
+    return np.mean(np.log(np.exp(z).sum(axis=1)) - right)
+""",
+    "B": """
+import numpy as np
+from math import exp, sqrt, log
+
+def clip_loss(I_f, T_f, W_i, W_t, t):
+    n, total, a = len(I_f), 0.0, exp(t)
+    u = [length_one(np.dot(row, W_i)) for row in I_f]
+    v = [length_one(np.dot(row, W_t)) for row in T_f]
+    for k in range(n):
+        along = [a * np.dot(u[k], v[j]) for j in range(n)]
+        down = [a * np.dot(u[i], v[k]) for i in range(n)]
+        total += loss(along, k) + loss(down, k)
+    return I_f.dtype.type(total / (2 * n))
+
+def length_one(x):
+    return x / sqrt(sum(float(i) ** 2 for i in x))
+
+def loss(row, k):
+    top = max(row)
+    return top + log(sum(exp(z - top) for z in row)) - row[k]
+""",
+}
+# 10 points: t = 0 3, any t 4, exp(t) = 100 1, dtype 2
+WRONG = {
+    ("loss", "the rows are not scaled to length 1"): (
+        2, "A: return x / np.linalg.norm(x, axis=1, keepdims=True) => return x",
+        "B: return x / sqrt(sum(float(i) ** 2 for i in x)) => return x"),
+    ("loss", "the features are scaled to length 1 before the projection, not after it"): (
+        2, "A: normalize(I_f @ W_i) => normalize(I_f) @ W_i\n"
+        "normalize(T_f @ W_t) => normalize(T_f) @ W_t",
+        "B: length_one(np.dot(row, W_i)) => np.dot(length_one(row), W_i)\n"
+        "length_one(np.dot(row, W_t)) => np.dot(length_one(row), W_t)"),
+    ("loss", "the square root is missing: divided by the squared length"): (
+        2, "A: np.linalg.norm(x, axis=1, keepdims=True) => (x * x).sum(1, keepdims=True)",
+        "B: sqrt(sum( => (sum("),
+    ("loss", "the cosines are multiplied by t, not by exp(t)"): (
+        2, "A: * np.exp(t) => * t", "B: 0.0, exp(t) => 0.0, float(t)"),
+    ("loss", "the cosines are divided by exp(t): it is one over the temperature"): (
+        5, "A: * np.exp(t) => / np.exp(t)", "B: 0.0, exp(t) => 0.0, exp(-t)"),
+    ("loss", "exp(t) is missing"): (
+        5, "A: * np.exp(t) => * 1", "B: 0.0, exp(t) => 0.0, 1"),
+    ("loss", "exp(t) multiplies the loss: it belongs into the logits"): (
+        5, "A: * np.exp(t) => * 1\n0.5 * (images + texts) => np.exp(t) * 0.5 * (images + texts)",
+        "B: 0.0, exp(t) => 0.0, 1\ntotal / (2 * n) => exp(t) * total / (2 * n)"),
+    ("loss", "only the images ask (axis=1): the texts ask as well"): (
+        2, "A: 0.5 * (images + texts) => images",
+        "B: loss(along, k) + loss(down, k) => 2 * loss(along, k)"),
+    ("loss", "only the texts ask (axis=0): the images ask as well"): (
+        2, "A: 0.5 * (images + texts) => texts",
+        "B: loss(along, k) + loss(down, k) => 2 * loss(down, k)"),
+    ("loss", "the two halves are added: their mean belongs there"): (
+        2, "A: 0.5 * (images + texts) => images + texts", "B: / (2 * n) => / n"),
+    ("loss", "the sign is missing"): (
+        2, "A: 0.5 * ( => -0.5 * (", "B: total / => -total /"),
+    ("loss", "it is the sum over the pairs, not their mean"): (
+        2, "A: np.mean( => np.sum(", "B: / (2 * n) => / 2"),
+}  # fmt: skip

@@ -1,0 +1,62 @@
+"""Answers to exercise 11."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def merge_pair(ids, left, right, new):
+    waiting = list(ids)[::-1]
+    out = []
+    merges = 0
+    while waiting:
+        a = waiting.pop()
+        b = waiting[-1] if waiting else None
+        if a == left and b == right:
+            waiting.pop()
+            a = new
+            merges += 1
+        out.append(a)
+    return np.array(out, dtype=np.int64)
+""",
+    "B": """
+import numpy as np
+
+def merge_pair(ids, left, right, new):
+    pair = (ids[:-1] == left) & (ids[1:] == right)
+    ids = ids.copy()
+    keep = np.ones(len(ids), bool)
+    last = -2
+    for i in np.flatnonzero(pair):
+        if i > last + 1:
+            ids[i] = new
+            keep[i + 1] = False
+            last = i
+    return ids[keep]
+""",
+}
+# 10 points: every place 5, equal ids 4, without the pair 1
+WRONG = {
+    ("merged", "only the first place is merged"): (
+        1, "A: if a == left => if not merges and a == left",
+        "B: in np.flatnonzero(pair): => in np.flatnonzero(pair)[:1]:"),
+    ("merged", "the pair is read backwards: left stands before right"): (
+        5, "A: a == left and b == right => a == right and b == left",
+        "B: (ids[:-1] == left) & (ids[1:] == right) => (ids[:-1] == right) & (ids[1:] == left)"),
+    ("merged", "the right id is still there"): (
+        1, "A: out.append(a) => out += [a, right] if a == new else [a]",
+        "B: keep[i + 1] = False => pass"),
+    ("merged", "the pair counts in either order"): (
+        5, "A: a == left and b == right => {a, b} == {left, right}"),
+    ("merged", "each left id becomes new, whatever follows it"): (
+        0, "B: return ids[keep] => return np.where(ids == left, new, ids)"),
+    ("merged", "it is merged from right to left"): (
+        6, "B: np.flatnonzero(pair) => np.flatnonzero(pair)[::-1]\n"
+        "if i > last + 1: => if last < 0 or i < last - 1:"),
+    ("merged", "pairs overlap: an id that was merged is gone"): (
+        6, "B: if i > last + 1: => if True:\n"
+        "keep[i + 1] = False => keep[i + 1] = pair[i + 1 :][:1].any()"),
+    ("merged", "the second id of each pair is dropped, even where a pair begins with it"): (
+        6, "B: if i > last + 1: => if True:"),
+    ("merged", "nothing is merged"): (
+        1, "A: if a == left and b == right: => if False:", "B: if i > last + 1: => if False:"),
+}  # fmt: skip

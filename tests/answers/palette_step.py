@@ -1,0 +1,65 @@
+"""Answers to exercise 10."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def palette_step(image, centres):
+    H, W, C = image.shape
+    groups = [[] for _ in centres]
+    new = centres.astype(image.dtype)
+    for row in image:
+        for pixel in row:
+            d = [distance(pixel, m) for m in centres]
+            groups[d.index(min(d))].append(pixel)
+    for j, group in enumerate(groups):
+        if group:
+            new[j] = sum(group) / len(group)
+    return new
+
+def distance(a, b):
+    return sum((float(x) - float(y)) ** 2 for x, y in zip(a, b))
+""",
+    "B": """
+import numpy as np
+
+def palette_step(image, centres):
+    x = image.reshape(-1, image.shape[2])
+    k = len(centres)
+    gap = x[:, :, None] - centres.T
+    d = np.einsum("nck,nck->nk", gap, gap)
+    one_hot = np.eye(k, dtype=x.dtype)[np.argmin(d, 1)]
+    counts = one_hot.sum(0)[:, None]
+    sums = one_hot.T @ x
+    moved = sums / np.maximum(counts, 1)
+    return np.where(counts > 0, moved, centres).astype(image.dtype)
+""",
+}
+MEAN = "sum(group) / len(group)"
+# 10 points: each centre 6, one without pixels 2, one centre 1, dtype 1
+WRONG = {
+    ("centres", "distances are not squared before they are summed: signs cancel"): (
+        2, "A: sum((float(x) - float(y)) ** 2 for x, y in zip(a, b)) => "
+        "abs(sum(float(x) - float(y) for x, y in zip(a, b)))",
+        'B: np.einsum("nck,nck->nk", gap, gap) => np.abs(gap.sum(1))'),
+    ("centres", "only the first channel is compared"): (
+        2, "A: zip(a, b)) => zip(a[:1], b[:1]))",
+        'B: np.einsum("nck,nck->nk", gap, gap) => gap[:, 0] ** 2'),
+    ("centres", "each pixel goes to the farthest centre"): (
+        2, "A: d.index(min(d)) => d.index(max(d))", "B: np.argmin => np.argmax"),
+    ("centres", "the centre is the median of its pixels, not their mean"): (
+        1, f"A: {MEAN} => np.median(np.array(group), axis=0)"),
+    ("centres", "the centre is the sum of its pixels, not their mean"): (
+        1, f"A: {MEAN} => sum(group)", "B: sums / np.maximum(counts, 1) => sums"),
+    ("centres", "the mean is divided by all pixels, not by those of the centre"): (
+        2, f"A: {MEAN} => sum(group) / (H * W)", "B: np.maximum(counts, 1) => len(x)"),
+    ("centres", "the mean runs over the channels too"): (
+        1, f"A: {MEAN} => np.mean(group)",
+        "B: sums / np.maximum(counts, 1) => sums.mean(1)[:, None] / np.maximum(counts, 1)"),
+    ("centres", "the centre becomes the first of its pixels"): (
+        1, f"A: {MEAN} => group[0]"),
+    ("centres", "a centre moves before all pixels have been assigned"): (
+        4, "A: for row in image: => for row in []:\n"
+        "if group: => if group := [p for p in image.reshape(-1, C) "
+        "if min(range(len(new)), key=lambda i: distance(p, new[i])) == j]:"),
+}  # fmt: skip

@@ -1,0 +1,73 @@
+"""Answers to exercise 9."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def resize_positions(position, old, new):
+    (h, w), (h2, w2) = old, new
+    token, table = position[:1], position[1:]
+    grid = table.reshape(h, w, -1)
+    out = np.empty((h2, w2, grid.shape[-1]), position.dtype)
+    for i in range(h2):
+        for j in range(w2):
+            y = place(i, h, h2)
+            x = place(j, w, w2)
+            a, b = min(int(y), h - 2), min(int(x), w - 2)
+            y, x = y - a, x - b
+            top = grid[a, b] * (1 - x) + grid[a, b + 1] * x
+            bottom = grid[a + 1, b] * (1 - x) + grid[a + 1, b + 1] * x
+            out[i, j] = top * (1 - y) + bottom * y
+    out = out.reshape(h2 * w2, -1)
+    return np.vstack([token, out])
+
+def place(i, n, m):
+    return i * (n - 1) / (m - 1)
+""",
+    "B": """
+import numpy as np
+
+def stretch(a, m, axis):
+    n = a.shape[axis]
+    at = np.linspace(0, n - 1, m)
+    line = lambda v: np.interp(at, np.arange(n), v)
+    return np.apply_along_axis(line, axis, a)
+
+def resize_positions(position, old, new):
+    grid = np.reshape(position[1:], (*old, -1))
+    grid = stretch(grid, new[0], 0)
+    grid = stretch(grid, new[1], 1)
+    rest = grid.reshape(-1, position.shape[1])
+    return np.concatenate([position[0:1], rest], axis=0).astype(position.dtype)
+""",
+}
+# 10 points: a larger grid 7, the same grid 2, dtype 1
+WRONG = {
+    ("positions", "the middles of pixels are laid on each other, not the corners"): (
+        3, "A: i * (n - 1) / (m - 1) => min(max((i + 0.5) * n / m - 0.5, 0), n - 1)",
+        "B: np.linspace(0, n - 1, m) => (np.arange(m) + 0.5) * n / m - 0.5"),
+    ("positions", "the nearest old position is taken: interpolate between them"): (
+        3, "A: i * (n - 1) / (m - 1) => int(i * (n - 1) / (m - 1) + 0.5)",
+        "B: at = np.linspace(0, n - 1, m) => at = np.floor(np.linspace(0, n - 1, m) + 0.5)"),
+    ("positions", "new place i reads old place i h/h', so that the last one never reads "
+     "the last"): (
+        3, "A: i * (n - 1) / (m - 1) => min(i * n / m, n - 1)",
+        "B: np.linspace(0, n - 1, m) => np.arange(m) * n / m"),
+    ("positions", "the table is read column by column: places are in raster order"): (
+        1, "A: table.reshape(h, w, -1) => table.reshape(w, h, -1).swapaxes(0, 1)",
+        "B: np.reshape(position[1:], (*old, -1)) => "
+        "np.reshape(position[1:], (old[1], old[0], -1)).swapaxes(0, 1)"),
+    ("positions", "the new places are written column by column: they are in raster order"): (
+        1, "A: out.reshape(h2 * w2, -1) => out.swapaxes(0, 1).reshape(h2 * w2, -1)",
+        "B: rest = grid.reshape => rest = grid.swapaxes(0, 1).reshape"),
+    ("positions", "the class token's position is taken for the first place of the grid"): (
+        1, "A: position[:1], position[1:] => position[:1], position[:-1]",
+        "B: np.reshape(position[1:], => np.reshape(position[:-1],"),
+    ("positions", "the class token's position is missing"): (
+        0, "A: np.vstack([token, out]) => out",
+        "B: np.concatenate([position[0:1], rest], axis=0) => rest"),
+    ("positions", "the places are stretched as one line: rows and columns are two axes"): (
+        3, "B: grid = np.reshape(position[1:], (*old, -1)) => grid = position[1:]\n"
+        "grid = stretch(grid, new[0], 0) => grid = stretch(grid, new[0] * new[1], 0)\n"
+        "grid = stretch(grid, new[1], 1) => pass"),
+}  # fmt: skip

@@ -1,0 +1,83 @@
+"""Answers to exercise 8."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def ridge_probe(train, labels, test, classes, strength):
+    n, D = train.shape
+    base = train
+    mean = base.mean(0)
+    std = base.std(0) + 1e-5
+    X = np.full((n, D + 1), 100.0)
+    X[:, :D] = (train - mean) / std
+    Z = np.full((len(test), D + 1), 100.0)
+    Z[:, :D] = (test - mean) / std
+    Y = -np.ones((n, classes))
+    Y[np.arange(n), labels] = 1
+    penalty = strength * np.identity(D + 1)
+    W = np.linalg.inv(X.T @ X + penalty) @ X.T @ Y
+    return (Z @ W).astype(train.dtype)
+""",
+    "B": """
+import numpy as np
+
+def ridge_probe(train, labels, test, classes, strength):
+    # least squares on a longer system: sqrt(strength) on the diagonal, zeros as its targets
+    one = 100
+    X, Z = standardise(train, test)
+    X = np.hstack([X, one * np.ones((len(X), 1))])
+    Z = np.hstack([Z, one * np.ones((len(Z), 1))])
+    k = X.shape[1]
+    root = np.sqrt(strength) * np.eye(k)
+    scores = np.zeros((len(test), classes), train.dtype)
+    for c in range(classes):
+        y = 2.0 * (labels == c) - 1.0
+        w = np.linalg.lstsq(np.vstack([X, root]), np.append(y, np.zeros(k)), rcond=None)[0]
+        scores[:, c] = Z @ w
+    return scores
+
+def standardise(a, b):
+    m = np.sum(a, 0) / len(a)
+    s = np.sqrt(np.sum((a - m) ** 2, 0) / len(a))
+    return (a - m) / (s + 1e-5), (b - m) / (s + 1e-5)
+""",
+}
+# 10 points: the scores 8, a strong penalty 1, dtype 1
+WRONG = {
+    ("scores", "the features are not standardised"): (
+        1, "A: (train - mean) / std => train\n(test - mean) / std => test",
+        "B: standardise(train, test) => train, test"),
+    ("scores", "the mean is not subtracted"): (
+        1, "A: (train - mean) => train\n(test - mean) => test",
+        "B: return (a - m) / (s + 1e-5), (b - m) => return a / (s + 1e-5), b"),
+    ("scores", "divided by the variance, not by the standard deviation"): (
+        1, "A: base.std(0) => base.var(0)", "B: s = np.sqrt( => s = ("),
+    ("scores", "mean and deviation are those of the test rows: nothing may be learnt from them"): (
+        1, "A: base = train => base = test"),
+    ("scores", "mean and deviation are those of all rows: nothing may be learnt from the test "
+     "rows"): (
+        1, "A: base = train => base = np.vstack([train, test])",
+        "B: m = np.sum(a, 0) / len(a) => c = np.vstack([a, b]); m = c.mean(0)\n"
+        "np.sqrt(np.sum((a - m) ** 2, 0) / len(a)) => c.std(0)"),
+    ("scores", "the constant is 1, not 100"): (
+        1, "A: np.full((n, D + 1), 100.0) => np.ones((n, D + 1))\n"
+        "np.full((len(test), D + 1), 100.0) => np.ones((len(test), D + 1))",
+        "B: one = 100 => one = 1"),
+    ("scores", "the constant is missing: there is no bias"): (
+        1, "A: np.full((n, D + 1), 100.0) => np.zeros((n, D + 1))\n"
+        "np.full((len(test), D + 1), 100.0) => np.zeros((len(test), D + 1))",
+        "B: X = np.hstack([X, one * np.ones((len(X), 1))]) => pass\n"
+        "Z = np.hstack([Z, one * np.ones((len(Z), 1))]) => pass"),
+    ("scores", "the targets are 0 and 1; they are -1 and +1"): (
+        1, "A: -np.ones((n, classes)) => np.zeros((n, classes))",
+        "B: 2.0 * (labels == c) - 1.0 => 1.0 * (labels == c)"),
+    ("scores", "the penalty is missing"): (
+        1, "A: + penalty) => + 0 * penalty)",
+        "B: np.sqrt(strength) * np.eye(k) => np.zeros((k, k))"),
+    ("scores", "the penalty is multiplied by the number of training rows"): (
+        1, "A: strength * np.identity => n * strength * np.identity",
+        "B: np.sqrt(strength) => np.sqrt(len(train) * strength)"),
+    ("scores", "the penalty is added to every number, not to the diagonal"): (
+        1, "A: strength * np.identity(D + 1) => strength"),
+}  # fmt: skip

@@ -1,0 +1,45 @@
+"""Answers to exercise 3."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def unbroadcast(g, shape):
+    while g.ndim > len(shape):
+        g = g.sum(axis=0)
+    for axis, length in enumerate(shape):
+        if length == 1:
+            g = g.sum(axis=axis, keepdims=True)
+    return g
+""",
+    "B": """
+import numpy as np
+
+def unbroadcast(g, shape):
+    old = (1,) * (g.ndim - len(shape)) + tuple(shape)
+    out = np.zeros(old, g.dtype)
+    for index in np.ndindex(*g.shape):
+        place = tuple(i if n > 1 else 0 for i, n in zip(index, old))
+        out[place] += g[index]
+    return out.reshape(shape)
+""",
+}
+LOOP = "while g.ndim > len(shape):"
+WRONG = {
+    ("summed", "only the axes in front are summed: those of length 1 were repeated too"): (
+        4, "A: if length == 1: => if False:"),
+    ("summed", "only the axes of length 1 are summed: those in front were added"): (
+        4, f"A: {LOOP} => while False:\nsum(axis=axis, => sum(axis=axis + g.ndim - len(shape),"),
+    ("summed", "it is the mean over the copies: each of them has a gradient of its own"): (
+        2, "A: g.sum(axis=0) => g.mean(axis=0)\ng.sum(axis=axis, => g.mean(axis=axis,",
+        "B: return out.reshape(shape) => return (out * (out.size / g.size)).reshape(shape)"),
+    ("summed", "the first copy is taken: the others have a gradient too"): (
+        1, "A: g.sum(axis=0) => g[0]\ng.sum(axis=axis, keepdims=True) => g.take([0], axis)"),
+    ("summed", "the summed axes are gone: those of length 1 belong into the shape"): (
+        4, "A: return g => return np.squeeze(g, tuple(i for i, n in enumerate(shape) if n == 1))"),
+    ("summed", "everything is summed"): (
+        1, "A: return g => return np.full(shape, g.sum(), g.dtype)",
+        "B: return out.reshape(shape) => return np.full(shape, out.sum(), g.dtype)"),
+    ("summed", "g is returned as it came"): (
+        1, f"A: {LOOP} => while False:\nif length == 1: => if False:"),
+}  # fmt: skip
