@@ -33,13 +33,22 @@ LINUX = sys.platform == "linux"
 
 
 def kernel_protects():
-    return LINUX and not protection.find()[1]
+    """Whether the kernel has what the sandbox asks of it. (The sandbox itself is not asked.)"""
+    if not LINUX or os.uname().machine not in ("x86_64", "aarch64"):
+        return False
+    libc = ctypes.CDLL(None)
+    return libc.syscall(444, None, ctypes.c_size_t(0), 1) > 0 and libc.prctl(21, 0, 0, 0, 0) == 0
 
 
 pytestmark = pytest.mark.skipif(
     not kernel_protects(), reason="needs Linux with Landlock and seccomp; here a submission "
     "is not kept from everything (exercises/GRADING.md)",
 )  # fmt: skip
+
+
+def test_where_the_kernel_has_it_every_protection_holds():
+    stopped, possible = protection.find()
+    assert possible == [] and len(stopped) == len(protection.WORDS)
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ def test_gradescope_gets_a_test_a_property(graded):
     for student, points in EXPECTED.items():
         found = json.loads((out / "students" / student / "results.json").read_text("utf-8"))
         assert sum(t["score"] for t in found["tests"]) == points
-        assert sum(t["max_score"] for t in found["tests"]) == 120
+        assert sum(t["max_score"] for t in found["tests"]) == 10 * len(registry())
         assert {t["status"] for t in found["tests"]} <= {"passed", "failed"}
 
 
@@ -174,4 +174,4 @@ def test_names_and_texts_of_students_become_no_part_of_a_page():
             *re.findall("<[a-z]+>|\u202e", page)
         }
     nobody = pages.overview(exercises, {"ada": {}}, {})
-    assert "1 submission, 0 exercises of 12" in nobody
+    assert f"1 submission, 0 exercises of {len(exercises)}" in nobody

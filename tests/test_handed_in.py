@@ -277,6 +277,7 @@ def test_a_verdict_that_cannot_be_read_is_made_anew(tmp_path):
     right = (tmp_path / "a.json").read_bytes()
     for wrong in (b"", b"{}", b"[1]", right[:50]):
         (tmp_path / "a.json").write_bytes(wrong)
+        assert "cannot be read" in classroom._verdict(find(STEM), tmp_path / "a.json").trouble
         classroom.judge_one(*job)
         assert (tmp_path / "a.json").read_bytes() == right
 

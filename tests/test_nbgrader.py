@@ -47,7 +47,7 @@ CLASS = {  # student: (the cell of the solution, points of 10); None: as it was 
 def test_a_course_folder_holds_every_exercise(tmp_path, capsys):
     pytest.importorskip("jupytext")
     release = ["release", "--exercises", str(EXERCISES), "--nbgrader", str(tmp_path / "c")]
-    assert cli.main(release) == 0 and "12 assignments" in capsys.readouterr().out
+    assert cli.main(release) == 0 and f"{len(registry())} assignments" in capsys.readouterr().out
     for exercise in registry().values():
         folder = tmp_path / "c" / "source" / exercise.stem
         book = json.loads((folder / f"{exercise.stem}.ipynb").read_text("utf-8"))

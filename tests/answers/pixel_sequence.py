@@ -1,0 +1,72 @@
+"""Answers to exercise 13."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def pixel_sequence(image, palette, begin):
+    H, W, C = image.shape
+    out = np.zeros((2, H * W), dtype=int)
+    place = 0
+    before = begin
+    for y in range(H):
+        for x in range(W):
+            best = 0
+            for j in range(1, len(palette)):
+                if far(image[y, x], palette[j]) < far(image[y, x], palette[best]):
+                    best = j
+            out[0, place] = before
+            out[1, place] = before = best
+            place += 1
+    return out
+
+def far(a, b):
+    return sum((a[i] - b[i]) ** 2 for i in range(len(a)))
+""",
+    "B": """
+import numpy as np
+
+def pixel_sequence(image, palette, begin):
+    x = image.reshape(-1, image.shape[-1]).astype(float)
+    d = x[:, None, :] - palette[None]
+    d = np.einsum("nkc,nkc->nk", d, d)
+    ids = [int(np.argmin(row)) for row in d]
+    read = [begin] + ids[:-1]
+    return np.array([read, ids])
+""",
+}
+PIXELS = "x = image.reshape"
+# 10 points: one row 3, raster order 3, the shift 3, equal distances 1
+WRONG = {
+    ("ids", "the pixels are read column by column: raster order is row by row"): (
+        6, f"B: {PIXELS} => x = image.swapaxes(0, 1).reshape",
+        "A: y in range(H) => FIRST\nx in range(W) => y in range(H)\nFIRST => x in range(W)"),
+    ("ids", "every second row is read from right to left: raster order starts each row on the "
+     "left"): (
+        6, f"B: {PIXELS} => image = image.copy(); image[1::2] = image[1::2, ::-1]; {PIXELS}",
+        "A: for x in range(W): => for x in range(W)[:: -1 if y % 2 else 1]:"),
+    ("ids", "the rows are read from the bottom to the top"): (
+        6, f"B: {PIXELS} => x = image[::-1].reshape", "A: in range(H) => in range(H)[::-1]"),
+    ("ids", "distances are not squared before they are summed: signs cancel"): (
+        3, "A: sum((a[i] - b[i]) ** 2 for => abs(sum(a[i] - b[i] for\n"
+        "in range(len(a))) => in range(len(a))))",
+        'B: np.einsum("nkc,nkc->nk", d, d) => abs(d.sum(2))'),
+    ("ids", "only the first channel is compared"): (
+        3, "A: range(len(a)) => range(1)", 'B: np.einsum("nkc,nkc->nk", d, d) => d[..., 0] ** 2'),
+    ("ids", "each pixel gets the farthest colour"): (
+        3, "A: palette[j]) < far => palette[j]) > far", "B: np.argmin => np.argmax"),
+    ("ids", "of two colours at the same distance the last is taken"): (
+        9, "A: palette[j]) < far => palette[j]) <= far",
+        "B: np.argmin(row) => len(row) - 1 - np.argmin(row[::-1])"),
+    ("ids", "both rows are the same: the model would read what it has to predict"): (
+        7, "A: out[0, place] = before => pass\n"
+        "out[1, place] = before = best => out[0, place] = out[1, place] = best",
+        "B: [begin] + ids[:-1] => ids"),
+    ("ids", "it is shifted the other way: the model would read what comes after"): (
+        7, "B: [begin] + ids[:-1] => ids[1:] + [begin]"),
+    ("ids", "the ids go round: the last one stands in front, where `begin` belongs"): (
+        7, "B: [begin] + ids[:-1] => ids[-1:] + ids[:-1]",
+        "A: return out => out[0, 0] = out[1, -1]; return out"),
+    ("ids", "the two rows have changed places"): (
+        0, "A: return out => return out[::-1]", "B: [read, ids] => [ids, read]"),
+}  # fmt: skip
