@@ -72,3 +72,14 @@ def test_a_mistake_is_shown_once_with_an_input_and_then_referred_to():
     assert [o.mistake for o in verdict.outcomes[:3]] == [answer.mistake[1]] * 3
     shown = report.report(verdict)
     assert shown.count("the same mistake as in 1") == 2 and shown.count("known mistake") == 1
+
+
+def test_the_class_of_the_benchmark_has_every_kind():
+    from benchmarks import classroom as benchmark
+
+    students = benchmark.a_class(300, "")
+    kinds = {k: sum(s.kind == k for s in students) for k in ("right", "wrong", "hostile", "broken")}
+    assert len(students) >= 300 and min(kinds.values()) >= 12 and kinds["hostile"] >= 30
+    planted = {(s.exercise.number, s.mistake) for s in students if s.mistake}
+    assert len(planted) == sum(len(e.mistakes) for e in EXERCISES)
+    assert all(0 <= s.points <= s.exercise.points for s in students)
