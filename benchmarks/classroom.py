@@ -1,4 +1,4 @@
-"""A class of 300 handed in, right, wrong, hostile and broken: graded, and every point compared.
+"""A class of 300 or more, right, wrong, hostile and broken: graded, and every point compared.
 
     python -m benchmarks.classroom               # with nbgrader installed, that too in the same run
 
@@ -42,7 +42,7 @@ class Student:
 
 # -- the class -------------------------------------------------------------------------------------
 def a_class(size, constants):
-    """So many Students; the wrong ones are as many as the others leave, each mistake once first."""
+    """So many Students, or more where each mistake would not have its turn otherwise."""
     others = [*right(), *stubs(), *hostile(constants), *broken()]
     planted, first, again = wrong(), {}, []
     for student in planted:
@@ -244,7 +244,7 @@ def run(*arguments, cwd):
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.classroom",
                                      description=__doc__.split("\n")[0])  # fmt: skip
-    parser.add_argument("--students", type=int, default=300)
+    parser.add_argument("--students", type=int, default=300, help="at least")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--keep", metavar="DIR", help="keep submissions and results there")
     options = parser.parse_args()

@@ -23,7 +23,9 @@ def judged(answer, seed=0):
     return verdict.points, {(p.output, o.mistake) for p, o in pairs if o.mistake}
 
 
-def with_both_seeds(answer):
+def with_both_seeds(number):
+    """Of the answer with this number: an Answer itself cannot go to another process."""
+    answer = answers.everything()[number]
     return [judged(answer, seed) for seed in (0, classroom.GRADING_SEED)]
 
 
@@ -48,15 +50,17 @@ def test_a_right_answer_has_all_points_and_no_mistake(answer):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # six minutes on two cores
 def test_every_planted_answer_has_its_points_and_each_mistake_its_name():
     """With the inputs of grading; with those of the students, the names."""
-    wrong = [a for a in answers.everything() if a.mistake]
+    numbers = [i for i, a in enumerate(answers.everything()) if a.mistake]
+    wrong = [answers.everything()[i] for i in numbers]
     with ProcessPoolExecutor(2) as pool:
-        verdicts = list(pool.map(with_both_seeds, wrong))
+        verdicts = list(pool.map(with_both_seeds, numbers))
     points = [(a.name, a.points, v[1][0]) for a, v in zip(wrong, verdicts)]
     assert [p for p in points if p[1] != p[2]] == []
     missed = [a.name for a, v in zip(wrong, verdicts) for _, named in v if a.mistake not in named]
-    assert len(missed) == 0
+    assert missed == []
 
 
 def test_a_mistake_is_shown_once_with_an_input_and_then_referred_to():
@@ -68,3 +72,14 @@ def test_a_mistake_is_shown_once_with_an_input_and_then_referred_to():
     assert [o.mistake for o in verdict.outcomes[:3]] == [answer.mistake[1]] * 3
     shown = report.report(verdict)
     assert shown.count("the same mistake as in 1") == 2 and shown.count("known mistake") == 1
+
+
+def test_the_class_of_the_benchmark_has_every_kind():
+    from benchmarks import classroom as benchmark
+
+    students = benchmark.a_class(300, "")
+    kinds = {k: sum(s.kind == k for s in students) for k in ("right", "wrong", "hostile", "broken")}
+    assert len(students) >= 300 and min(kinds.values()) >= 12 and kinds["hostile"] >= 30
+    planted = {(s.exercise.number, s.mistake) for s in students if s.mistake}
+    assert len(planted) == sum(len(e.mistakes) for e in EXERCISES)
+    assert all(0 <= s.points <= s.exercise.points for s in students)

@@ -72,6 +72,14 @@ def test_a_verdict_on_a_notebooks_text():
         nbgrader.verdict_on(starter.nbgrader_source(source), "no_such")
 
 
+@pytest.mark.parametrize("source", ["assert True", 'check("merge_pair", globals()); 10', "10.0"])
+def test_another_grading_cell_is_an_error_and_not_all_the_points(source):
+    """nbgrader gives all points to a grading cell without outputs."""
+    nbformat = pytest.importorskip("nbformat")
+    (output,) = nbgrader.outputs(nbformat.v4.new_notebook(), source, 0)
+    assert output.output_type == "error" and "Grade it by hand" in output.evalue
+
+
 def run(*arguments, cwd):
     """`nbgrader ...`; its own programs are found beside this Python, as in an activated venv."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -9,6 +9,8 @@ judge       looks for the smallest input that fails, and names the mistake
 report      what the student reads
 starter     makes the student's files from the source with the solution
 handed_in   finds the files of each student of a class, which classroom has judged
+pages       what the teacher reads: overview, a page a student, points.csv
+nbgrader    a course folder for it; gradescope: an autograder for it
 """
 
 from minivit.appendices.grading.exercise import TodoError

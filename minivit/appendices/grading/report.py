@@ -92,7 +92,7 @@ def progress(exercises, verdicts):
             total += verdict.points
             points = f"{verdict.points:g}"
             checks = f"{verdict.passed}/{len(verdict.outcomes)}"
-        name = f"{exercise.number}  {exercise.title}"
+        name = f"{exercise.number:>2}  {exercise.title}"
         lines.append(f"{name:44}{points + '/' + format(exercise.points, 'g'):>10}{checks:>16}")
     full = f"{total:g}/{sum(e.points for e in exercises):g}"
     lines.append(f"{'all':44}{full:>10}")
