@@ -178,6 +178,7 @@ def plot(report, path):
         y += 0.7
     axes.axvline(1, color="k", linestyle=":", linewidth=1)
     axes.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.set_xlabel("time of minivit / time of the peer (left of 1: minivit is faster; | target)")
     axes.spines[["top", "right"]].set_visible(False)
