@@ -244,6 +244,10 @@ class KVCache:
         self.length += n
         self._k[:, start : self.length] = k
         self._v[:, start : self.length] = v
+        return self.contents()
+
+    def contents(self):
+        """All keys and values so far, (B, length, D) each."""
         return self._k[:, : self.length], self._v[:, : self.length]
 
     def select(self, rows):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from minivit import backend, nn
 from minivit.attention import KVCache
 from minivit.decoding import Decoder
+from minivit.errors import ShapeError
 from minivit.models.gpt import GPT
 from minivit.record import no_grad
 from minivit.tensor import Tensor
@@ -59,3 +60,20 @@ def test_it_runs_where_the_model_is(device, steps):
     start = np.array([[3, 4], [5, 6]])
     wanted = gpt.complete(start, steps, temperature=0)
     assert (gpt.to(device).complete(start, steps, temperature=0) == wanted).all()
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_token_beyond_the_capacity_is_refused(before):
+    layer, x = TransformerLayer(8, 2), np.ones((1, 8), np.float32)
+    cache = KVCache(3)
+    if before:
+        with no_grad():
+            layer(Tensor(np.ones((1, before, 8), np.float32)), causal=True, cache=cache)
+    decode = Decoder([layer], nn.LayerNorm(8), [cache])
+    assert decode.length == before
+    for n in range(before, 3):
+        decode(x)
+        assert decode.length == n + 1
+    with pytest.raises(ShapeError, match="one token more than its capacity of 3"):
+        decode(x)
+    assert decode.length == 3

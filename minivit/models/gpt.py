@@ -95,7 +95,7 @@ class GPT(nn.Module):
             nonlocal ids
             if use_cache and tokens is not None:
                 here = backend.to_device(tokens, E.device)
-                h = decode(E.data[here] + P.data[caches[0].length])  # (B, D)
+                h = decode(E.data[here] + P.data[decode.length])  # (B, D)
                 return backend.to_numpy(project(h, E, None))
             ids = ids if tokens is None else np.concatenate([ids, tokens[:, None]], axis=1)
             return functions.linear(self.hidden(ids, caches)[:, -1], E).numpy()

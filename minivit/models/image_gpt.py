@@ -141,7 +141,7 @@ class ImageGPT(nn.Module):
         def next_logits(drawn):
             if drawn is not None:
                 here = backend.to_device(drawn, E.device)
-                x = E.data[here] + P.data[caches[0].length]  # (B, D)
+                x = E.data[here] + P.data[decode.length]  # (B, D)
                 return backend.to_numpy(project(decode(x), self.head.weight, None))
             # the prompt: position n predicts the first new pixel
             x = self.shifted(np.concatenate([ids, np.zeros((len(ids), 1), ids.dtype)], axis=1))
