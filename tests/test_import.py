@@ -1,5 +1,6 @@
 """What `import minivit` costs, and what it leaves alone."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -9,11 +10,12 @@ import pytest
 HEAVY = "cupy scipy matplotlib PIL hypothesis tqdm safetensors jupytext torch".split()
 
 
-def python(*arguments):
+def python(*arguments, **environment):
     """Run in a fresh interpreter; returns (stdout, stderr)."""
     done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=120
-    )
+        [sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=120,
+        env=os.environ | environment,
+    )  # fmt: skip
     return done.stdout, done.stderr
 
 
@@ -59,10 +61,12 @@ print(middle - start, process_time() - start)
 """
 
 
-def test_import_takes_at_most_half_as_long_again_as_numpys():
-    """NumPy's share and the whole, processor time in the same interpreter: median of nine."""
+def test_import_takes_at_most_half_as_long_again_as_numpys(tmp_path):
+    """NumPy's share and the whole, processor time in the same interpreter: median of nine, after a
+    first one that compiles both, as an installation does."""
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     ratios = []
-    for _ in range(9):
-        numpys, whole = map(float, python("-c", TIMED)[0].split())
+    for _ in range(10):
+        numpys, whole = map(float, python("-c", TIMED, **compiled)[0].split())
         ratios.append(whole / numpys)
-    assert statistics.median(ratios) <= 1.5, sorted(ratios)
+    assert statistics.median(ratios[1:]) <= 1.5, ratios
