@@ -157,7 +157,7 @@ def _exponentials(xp, x):
 
 def _moved(xp, x, axis, to):
     """xp.moveaxis, which takes its time where there is nothing to move."""
-    return x if (axis - to) % x.ndim == 0 else xp.moveaxis(x, axis, to)
+    return x if {axis, to} <= {-1, x.ndim - 1} else xp.moveaxis(x, axis, to)
 
 
 @op

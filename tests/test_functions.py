@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from op_cases import CASES, OPS
 
 import minivit as mv
-from minivit import attention, backend
+from minivit import attention, backend, functions
 from minivit.check import gradcheck
-from minivit.errors import DtypeError, RangeError, ShapeError
+from minivit.errors import DtypeError, MinivitError, RangeError, ShapeError
 
 TWINS = sorted(name for name, op in OPS.items() if hasattr(op, "composed"))
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
@@ -175,3 +175,13 @@ WRONG = [
 def test_bad_input_is_named(call, kind, says):
     with pytest.raises(kind, match=says):
         call()
+
+
+@pytest.mark.parametrize("axis", [2, 3, 5, -3, -5])
+def test_an_axis_that_is_not_there_is_refused(axis):
+    x = mv.Tensor(np.ones((2, 3)))
+    for f in (mv.softmax, functions.log_softmax, functions.logsumexp):
+        with pytest.raises(MinivitError):
+            f(x, axis=axis)
+    with pytest.raises((MinivitError, IndexError)):
+        mv.cross_entropy_loss(x, np.array([0, 1]), axis=axis)
