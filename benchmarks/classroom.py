@@ -3,7 +3,7 @@
     python -m benchmarks.classroom               # with nbgrader installed, that too in the same run
 
 Right and wrong answers are those of tests/answers, with each of the known mistakes at least once;
-the hostile ones are those of tests/attacks.py. What each deserves stands beside it.
+the hostile ones are those of tests/grading/attacks.py. What each deserves stands beside it.
 """
 
 import argparse
@@ -20,8 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import report
-from minivit.appendices.grading import classroom, judge, nbgrader
-from minivit.appendices.grading.exercise import find, registry
+from minivit.grading import judge
+from minivit.grading.exercise import find, registry
+from minivit.grading.teachers import classroom, nbgrader
 from tests import answers, attacks
 
 ROOT = Path(__file__).parents[1]
@@ -222,7 +223,7 @@ def beside_nbgrader(scratch, exercise="chain_rule"):
         (scratch / "same" / f"{i:03d}" / f"{e.stem}.ipynb").write_bytes(
             (course / "submitted" / f"{i:03d}" / e.stem / f"{e.stem}.ipynb").read_bytes()
         )
-    command = [sys.executable, "-m", "minivit.appendices.cli", "grade", scratch / "same",
+    command = [sys.executable, "-m", "minivit.commands.cli", "grade", scratch / "same",
                "--out", scratch / "same results", "--processes", "1"]  # fmt: skip
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)

@@ -14,7 +14,8 @@ from benchmarks import works
 
 def profile(work, threads, steps=None):
     """Run some steps; prints the table and returns {(op, shape): [calls, forward, backward]}."""
-    from minivit import optim, record
+    from minivit import optim
+    from minivit.engine import record
 
     spent = defaultdict(lambda: [0, 0.0, 0.0])
     clock = time.process_time

@@ -31,7 +31,7 @@
 # %%
 import numpy as np
 
-from minivit.appendices.grading import TodoError, check
+from minivit.grading import TodoError, check
 
 
 # %%

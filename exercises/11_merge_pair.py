@@ -27,7 +27,7 @@
 # %%
 import numpy as np
 
-from minivit.appendices.grading import TodoError, check
+from minivit.grading import TodoError, check
 
 
 # %%

@@ -22,7 +22,7 @@ from pathlib import Path
 import nbformat
 import pages
 
-from minivit.appendices import course
+from minivit import course
 
 HERE = Path(__file__).resolve().parent
 METADATA = {

@@ -7,7 +7,7 @@ import sys
 
 import nbformat
 
-from minivit.appendices import course
+from minivit import course
 
 
 def title(notebook, path):

@@ -1,4 +1,4 @@
-"""Chapter 13. Attention: every token looks at the others and takes a mean of what they offer.
+"""Attention: every token looks at the others and takes a mean of what they offer.
 
     A = softmax(Q K^T / sqrt(d) + mask),   output = A V       (Vaswani et al. 2017, section 3.2)
 
@@ -10,10 +10,11 @@ import math
 
 import numpy as np
 
-from minivit import backend, functions, nn, ops
-from minivit.errors import DtypeError, RangeError, ShapeError
-from minivit.ops import where
-from minivit.record import no_grad, op
+from minivit import functions, nn
+from minivit.engine import backend, numerics, ops
+from minivit.engine.errors import DtypeError, RangeError, ShapeError
+from minivit.engine.ops import where
+from minivit.engine.record import no_grad, op
 
 
 def causal_mask(xp, N, M=None):
@@ -114,7 +115,7 @@ def _attend_block(xp, q, k, v, out, mask, scale):
     def vjp(g, dq, dk, dv, add):
         gl = g / l
         ds = gl @ v.swapaxes(-1, -2)  # (B, H, N, M)
-        ds -= backend.row_dot(xp, gl, out)[..., None]
+        ds -= numerics.row_dot(xp, gl, out)[..., None]
         ds *= e
         xp.matmul(ds, k, out=dq)
         dq *= scale

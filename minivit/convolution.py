@@ -1,12 +1,13 @@
-"""Chapter 12. Convolution and pooling, for the networks that Transformers are compared with.
+"""Convolution and pooling, for the networks that Transformers are compared with.
 
 Images are channels-last, (B, H, W, C), as on the slides (`I[n, h, w, c]`) and in Pillow. A
 convolution is patches times a matrix: every window becomes a row, and a Linear does the rest.
 """
 
-from minivit import functions, nn, ops
-from minivit.errors import ShapeError
-from minivit.record import op
+from minivit import functions, nn
+from minivit.engine import ops
+from minivit.engine.errors import ShapeError
+from minivit.engine.record import op
 
 
 def _offsets(shape, size, stride):

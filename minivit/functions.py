@@ -1,4 +1,4 @@
-"""Chapter 9. The functions that networks are made of, derived by hand.
+"""The functions that networks are made of, derived by hand.
 
 Each could be composed of the primitives, and stands here as such a *twin* too: the plain version,
 the oracle of the tests. The one in use is a single op with its derivative worked out on paper:
@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from minivit import backend
-from minivit.backend import column_sum, row_dot
-from minivit.errors import DtypeError, RangeError, ShapeError
-from minivit.ops import erf, exp, log, maximum, tanh
-from minivit.record import op
+from minivit.engine import backend, numerics
+from minivit.engine.errors import DtypeError, RangeError, ShapeError
+from minivit.engine.numerics import column_sum, row_dot
+from minivit.engine.ops import erf, exp, log, maximum, tanh
+from minivit.engine.record import op
 
 # -- activations -----------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ def gelu(xp, x, /, approximate="none"):
 
 
 def _gelu_exact(xp, x):
-    phi = backend.erf(xp, x * math.sqrt(0.5))
+    phi = numerics.erf(xp, x * math.sqrt(0.5))
     phi += 1
     phi *= 0.5
 
@@ -228,7 +228,7 @@ def cross_entropy_loss(
     C = logits.shape[axis]
     z = _moved(xp, logits, axis, -1)
     rest = z.shape[:-1]
-    labels = backend.checked_index(xp, labels, C, "cross_entropy_loss: labels", ignore_index)
+    labels = numerics.checked_index(xp, labels, C, "cross_entropy_loss: labels", ignore_index)
     if labels.shape != rest:
         raise ShapeError(
             f"cross_entropy_loss: labels have shape {labels.shape}, expected {rest}: the logits' "
@@ -401,9 +401,9 @@ def embedding(xp, table, /, ids):
 
     The gradient of a row is the sum of the gradients of every place where it was read.
     """
-    ids = backend.checked_index(xp, ids, table.shape[0], "embedding: ids")
+    ids = numerics.checked_index(xp, ids, table.shape[0], "embedding: ids")
     V, D = table.shape
-    return table[ids], lambda g: backend.scatter_rows(xp, V, ids.reshape(-1), g.reshape(-1, D))
+    return table[ids], lambda g: numerics.scatter_rows(xp, V, ids.reshape(-1), g.reshape(-1, D))
 
 
 @embedding.twin

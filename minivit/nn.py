@@ -1,4 +1,4 @@
-"""Chapter 10. Module: weights with names, and the layers made of one function each.
+"""Module: weights with names, and the layers made of one function each.
 
 Names, arguments and initialisation are PyTorch's (`weight` of a Linear is (out, in)), so that a
 `state_dict` means the same on both sides. Weights are drawn on the host by `manual_seed`'s
@@ -10,9 +10,10 @@ import math
 
 import numpy as np
 
-from minivit import backend, functions
-from minivit.errors import RangeError, ShapeError, StateError
-from minivit.tensor import Tensor
+from minivit import functions
+from minivit.engine import backend
+from minivit.engine.errors import RangeError, ShapeError, StateError
+from minivit.engine.tensor import Tensor
 
 
 class Parameter(Tensor):

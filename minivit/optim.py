@@ -1,4 +1,4 @@
-"""Chapter 11. Optimizers, in order of increasing complexity.
+"""Optimizers, in order of increasing complexity.
 
 Each is a rule for plain arrays: parameters `w`, gradients `g`, the optimizer's memory `s`. The
 parameters of a group lie one after the other in one flat array, of which each `p.data` is a view,
@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from minivit import backend
-from minivit.errors import DtypeError, NonFiniteError, RangeError, StateError
+from minivit.engine import backend
+from minivit.engine.errors import DtypeError, NonFiniteError, RangeError, StateError
 
 CHUNK = 1 << 16  # elements a rule works on at a time: what it touches stays in the cache
 

@@ -1,4 +1,4 @@
-"""Chapter 14. The Transformer layer, in both orders.
+"""The Transformer layer, in both orders.
 
 post-LN, as on the recap slide            pre-LN, as in GPT-2, Image GPT, ViT and CLIP
     X <- X + MhSa[X]                          X <- X + MhSa[LayerNorm[X]]
@@ -11,7 +11,7 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.attention import MultiHeadAttention
-from minivit.errors import RangeError, ShapeError
+from minivit.engine.errors import RangeError, ShapeError
 
 IGNORED = -100  # a label that the loss leaves out, as in cross_entropy_loss
 ACTIVATIONS = {  # name: an op and its options

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 import minivit
-from minivit import backend, record
+from minivit.engine import backend, record
 from tests import strict
+from tests.devices import DEVICES
 
 strict.install()
 
@@ -29,9 +30,6 @@ settings.load_profile(PROFILE)
 
 
 # -- devices ---------------------------------------------------------------------------------------
-DEVICES = ["cpu", "strict", pytest.param("cuda", marks=pytest.mark.gpu)]
-
-
 @pytest.fixture(params=DEVICES)
 def device(request):
     """Each device in turn, chosen as the default one for the length of the test."""

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from conftest import DEVICES
 
 import minivit as mv
-from minivit import attention, backend
+from minivit import attention
 from minivit.attention import MultiHeadAttention, attention_weights, causal_mask, split_heads
-from minivit.check import gradcheck
-from minivit.errors import DtypeError, RangeError, ShapeError
+from minivit.engine import backend
+from minivit.engine.check import gradcheck
+from minivit.engine.errors import DtypeError, RangeError, ShapeError
 from tests import strict
+from tests.devices import DEVICES
 
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
 rng = np.random.default_rng(0)

@@ -15,9 +15,9 @@ from benchmarks import race, report, worker, works
 from benchmarks.peers import _functional, floor
 from benchmarks.peers import minivit as ours
 from minivit import optim
-from minivit.appendices.parallel import DataParallel
-from minivit.appendices.train import classify
-from minivit.errors import ShapeError
+from minivit.engine.errors import ShapeError
+from minivit.training.parallel import DataParallel
+from minivit.training.trainer import classify
 
 STACK, CAUSAL = works.Stack(2, 16, 2), works.Stack(2, 16, 2, eps=1e-5)
 SMALL = {

@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from conftest import DEVICES
 from hypothesis import given
 from hypothesis import strategies as st
 from op_cases import CASES, OPS
 
 import minivit as mv
-from minivit import attention, backend, functions
-from minivit.check import gradcheck
-from minivit.errors import DtypeError, MinivitError, RangeError, ShapeError
+from minivit import attention, functions
+from minivit.engine import backend
+from minivit.engine.check import gradcheck
+from minivit.engine.errors import DtypeError, MinivitError, RangeError, ShapeError
+from tests.devices import DEVICES
 
 TWINS = sorted(name for name, op in OPS.items() if hasattr(op, "composed"))
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)

@@ -26,9 +26,11 @@ def test_import_loads_nothing_heavy_and_is_silent():
     assert err == ""
 
 
-def test_import_loads_no_appendix_though_load_is_one():
+def test_import_loads_no_room_behind_the_models():
     code = "import sys, minivit; minivit.load; print(*sys.modules)"
-    assert not [m for m in python("-c", code)[0].split() if m.startswith("minivit.appendices")]
+    rooms = ("models", "published", "training", "course", "grading", "commands")
+    names = tuple(f"minivit.{room}" for room in rooms)
+    assert not [m for m in python("-c", code)[0].split() if m.startswith(names)]
 
 
 @pytest.mark.parametrize("model", "vit gpt bert seq2seq image_gpt resnet scaling clip".split())
@@ -46,7 +48,7 @@ def test_importing_decides_nothing():
 import numpy as np
 before = np.geterr(), np.random.get_state()[1].tolist()
 import minivit
-from minivit import backend
+from minivit.engine import backend
 assert before == (np.geterr(), np.random.get_state()[1].tolist())
 assert minivit.default_device() == "cpu" and list(backend.MODULES) == ["cpu"]
 """

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import minivit
-from minivit.appendices import course
-from minivit.appendices.train import accuracy
+from minivit import course
+from minivit.training.trainer import accuracy
 
 jupytext = pytest.importorskip("jupytext")
 plt = pytest.importorskip("matplotlib.pyplot")

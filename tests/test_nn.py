@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import DEVICES
 
 import minivit as mv
-from minivit import backend, nn
-from minivit.errors import RangeError, ShapeError, StateError
+from minivit import nn
+from minivit.engine import backend
+from minivit.engine.errors import RangeError, ShapeError, StateError
+from tests.devices import DEVICES
 
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
 

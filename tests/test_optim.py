@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from conftest import DEVICES
 
 import minivit as mv
-from minivit import backend, nn, optim
-from minivit.errors import DtypeError, NonFiniteError, RangeError, StateError
+from minivit import nn, optim
+from minivit.engine import backend
+from minivit.engine.errors import DtypeError, NonFiniteError, RangeError, StateError
 from minivit.models.vit import ViT
 from tests import strict
+from tests.devices import DEVICES
 
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
 

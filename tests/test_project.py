@@ -178,14 +178,6 @@ def test_readme_names_only_commands_and_files_that_exist():
         assert (ROOT / link).exists(), link
 
 
-def test_readme_lists_the_chapters_as_the_table_of_contents_does():
-    import minivit
-
-    chapters = re.findall(r"^\| \[(\w+)\]\(minivit/", README, re.MULTILINE)
-    assert chapters[-2:] == ["models", "appendices"]
-    assert chapters[:-2] == re.findall(r"^[ a-z]* \d+ (\w+) ", minivit.__doc__, re.MULTILINE)
-
-
 def test_readme_example_runs_and_prints_what_it_says(capsys):
     example = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
     exec(example, {})
@@ -230,15 +222,14 @@ def test_a_fresh_clone_makes_its_environment_once_and_a_wheel_holds_the_data(tmp
     assert "Installing" not in run("make", python, "notebooks")[1]
     (clone / "constraints.txt").touch()
     assert run("make", "-n", python, "notebooks")[1].count("pip install") == 1
-    code, said = run(
-        *(".venv/bin/python", "-c", "from minivit.appendices import course, data; data.digits()")
-    )
+    program = "from minivit import course; from minivit.training import data; data.digits()"
+    code, said = run(".venv/bin/python", "-c", program)
     assert code == 0, said
     code, said = run(*(".venv/bin/python", "-m", "pip", "wheel", "-q", "--no-deps", "."))
     assert code == 0, said
     (wheel,) = clone.glob("*.whl")
     held = zipfile.ZipFile(wheel).namelist()
-    for name in ("minivit/appendices/course.toml", "minivit/data/digits.npz"):
+    for name in ("minivit/course/course.toml", "minivit/data/digits.npz"):
         assert name in held
     assert any(name.endswith("licenses/LICENSE") for name in held)
     assert not any(name.startswith(("tests/", "lectures/")) for name in held)

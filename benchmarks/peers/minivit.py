@@ -5,12 +5,12 @@ import numpy as np
 import minivit as mv
 from benchmarks import works
 from minivit import nn, optim
-from minivit.appendices.parallel import DataParallel
-from minivit.appendices.pretrained.tables import adopt
-from minivit.appendices.train import classify
 from minivit.models.clip import CLIP, TextTransformer, VisionTransformer
 from minivit.models.gpt import GPT
 from minivit.models.vit import ViT
+from minivit.published.tables import adopt
+from minivit.training.parallel import DataParallel
+from minivit.training.trainer import classify
 
 VERSION = f"minivit {mv.__version__}, NumPy {np.__version__}"
 

@@ -31,7 +31,7 @@
 # %%
 import numpy as np
 
-from minivit.appendices.grading import TodoError, check
+from minivit.grading import TodoError, check
 
 
 # %% nbgrader={"grade": false, "grade_id": "attention", "locked": false, "schema_version": 3, "solution": true, "task": false}

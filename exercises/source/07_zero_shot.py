@@ -29,7 +29,7 @@
 # %%
 import numpy as np
 
-from minivit.appendices.grading import TodoError, check
+from minivit.grading import TodoError, check
 
 
 # %% nbgrader={"grade": false, "grade_id": "zero_shot", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -19,7 +19,7 @@ if importlib.util.find_spec("minivit") is None:  # Colab: clone the repository, 
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "..[lab]"], check=True)
 
-from minivit.appendices import course
+from minivit import course
 
 course.setup()
 
@@ -49,10 +49,10 @@ import numpy as np
 
 import minivit
 from minivit import Tensor, no_grad
-from minivit.appendices import data
-from minivit.appendices import plots_transformer as plots
-from minivit.appendices.plot import show
+from minivit.course import plots_transformer as plots
+from minivit.course.plot import show
 from minivit.functions import layer_norm
+from minivit.training import data
 from minivit.transformer import TransformerLayer
 
 # %% [markdown]

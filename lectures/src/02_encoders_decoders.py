@@ -19,7 +19,7 @@ if importlib.util.find_spec("minivit") is None:  # Colab: clone the repository, 
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "..[lab]"], check=True)
 
-from minivit.appendices import course
+from minivit import course
 
 course.setup()
 
@@ -48,18 +48,18 @@ from tqdm.auto import tqdm
 
 import minivit
 from minivit import no_grad
-from minivit.appendices import data
-from minivit.appendices import plots_transformer as plots
-from minivit.appendices.plot import show
-from minivit.appendices.train import Trainer
 from minivit.attention import KVCache
+from minivit.course import plots_transformer as plots
+from minivit.course.plot import show
 from minivit.functions import cross_entropy_loss, embedding, log_softmax
-from minivit.generation import draw, next_token_distribution
 from minivit.models.bert import BERT, IGNORED, mask_tokens
 from minivit.models.gpt import GPT
 from minivit.models.seq2seq import Seq2Seq
 from minivit.optim import AdamW, clip_grad_norm, decay_groups, warmup_cosine
-from minivit.tokenizer import BPE, WordPiece, pad
+from minivit.sampling.generation import draw, next_token_distribution
+from minivit.text import BPE, WordPiece, pad
+from minivit.training import data
+from minivit.training.trainer import Trainer
 
 # %% [markdown]
 # ## 1. The encoder (30 min)

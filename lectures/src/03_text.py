@@ -19,7 +19,7 @@ if importlib.util.find_spec("minivit") is None:  # Colab: clone the repository, 
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "..[lab]"], check=True)
 
-from minivit.appendices import course
+from minivit import course
 
 course.setup()
 
@@ -45,10 +45,10 @@ from itertools import pairwise
 import numpy as np
 
 from minivit import Tensor, nn
-from minivit.appendices import data
-from minivit.appendices import plots_transformer as plots
+from minivit.course import plots_transformer as plots
 from minivit.functions import embedding
-from minivit.tokenizer import BPE, CLIPTokenizer, WordPiece, pad
+from minivit.text import BPE, CLIPTokenizer, WordPiece, pad
+from minivit.training import data
 
 # %% [markdown]
 # ## 1. Byte-pair encoding (20 min)
@@ -350,7 +350,7 @@ print("writing instead of adding is wrong by", np.abs(wrong - weight.grad).max()
 # %% [markdown]
 # ## 4. Looking back (10 min)
 #
-# Numbers of others in this section; each comes from a small table, `lectures/published/`, that
+# Numbers of others in this section; each comes from a small table, `data/published/`, that
 # names a source for every row.
 #
 # ### The families

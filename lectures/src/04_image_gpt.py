@@ -19,7 +19,7 @@ if importlib.util.find_spec("minivit") is None:  # Colab: clone the repository, 
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "..[lab]"], check=True)
 
-from minivit.appendices import course
+from minivit import course
 
 course.setup()
 
@@ -40,8 +40,9 @@ course.setup()
 # Six claims of the slides get a verdict, each by a rule that stands before its numbers.
 #
 # **What is measured where.** Cells below train on 8x8 digits while you watch (seed 0). What needs
-# three seeds comes from a longer run of the same code, `python -m minivit.long image_gpt`, whose
-# numbers are kept in `lectures/results/image_gpt.json`; each figure says which of the two it shows.
+# three seeds comes from a longer run of the same code, `python -m minivit.course.runs image_gpt`,
+# whose numbers are kept in `data/results/image_gpt.json`; each figure says which of the two it
+# shows.
 
 # %%
 import csv
@@ -51,13 +52,15 @@ from pathlib import Path
 import numpy as np
 
 from minivit import Tensor, no_grad
-from minivit.appendices import data, images, plot, probe
-from minivit.appendices import plots_image_gpt as plots
 from minivit.attention import causal_mask
-from minivit.generation import draw, next_token_distribution
-from minivit.long import image_gpt as long
+from minivit.course import plot
+from minivit.course import plots_image_gpt as plots
+from minivit.course.runs import image_gpt as long
+from minivit.images import pictures
+from minivit.images.palette import Palette
 from minivit.models import image_gpt
-from minivit.palette import Palette
+from minivit.sampling.generation import draw, next_token_distribution
+from minivit.training import data, probe
 
 kept = long.results()
 SEEDS = long.SEEDS
@@ -91,11 +94,11 @@ for side in (224, 64, 48, 32, 8):
 
 # %%
 photo = data.photo("chelsea")
-small = images.resize(photo, 32, 32)  # each new pixel: the mean of the 7 x 7 that it covers
+small = pictures.resize(photo, 32, 32)  # each new pixel: the mean of the 7 x 7 that it covers
 photo.shape, small.shape
 
 # %% [markdown]
-# Photographs of your own are read by `images.square("cat.jpg", 32)`: upright, on white, whether
+# Photographs of your own are read by `pictures.square("cat.jpg", 32)`: upright, on white, whether
 # grey, with a palette, transparent or 16 bits deep.
 #
 # ### Fewer colours
@@ -116,7 +119,7 @@ photo.shape, small.shape
 
 # %%
 pixels = np.concatenate(
-    [images.resize(data.photo(name), 112, 112).reshape(-1, 3) for name in ("chelsea", "coffee")]
+    [pictures.resize(data.photo(name), 112, 112).reshape(-1, 3) for name in ("chelsea", "coffee")]
 )
 centres = pixels[np.random.default_rng(0).choice(len(pixels), 8, replace=False)]  # k = 8
 sums = []

@@ -19,7 +19,7 @@ if importlib.util.find_spec("minivit") is None:  # Colab: clone the repository, 
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "..[lab]"], check=True)
 
-from minivit.appendices import course
+from minivit import course
 
 course.setup()
 
@@ -44,13 +44,15 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import minivit
-from minivit import Tensor, check, no_grad, op
-from minivit.appendices import data, inspect, plot
-from minivit.appendices.train import Trainer, accuracy, predict
+from minivit import Tensor, no_grad, op
+from minivit.course import plot
+from minivit.engine import check
 from minivit.functions import cross_entropy_loss, gelu, layer_norm, rms_norm
+from minivit.images.patches import patchify, unpatchify
 from minivit.models.vit import ViT
 from minivit.optim import AdamW, clip_grad_norm, decay_groups, warmup_cosine
-from minivit.patches import patchify, unpatchify
+from minivit.training import data, inspect
+from minivit.training.trainer import Trainer, accuracy, predict
 
 # %% [markdown]
 # > **On the slide: "ViT, June 2021".** The paper appeared on arXiv in October 2020; June 2021 is

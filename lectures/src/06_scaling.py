@@ -19,7 +19,7 @@ if importlib.util.find_spec("minivit") is None:  # Colab: clone the repository, 
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "..[lab]"], check=True)
 
-from minivit.appendices import course
+from minivit import course
 
 course.setup()
 
@@ -40,8 +40,8 @@ course.setup()
 # Three claims of the slides get a verdict, each by a rule that stands before its numbers.
 #
 # **What is measured where.** Cells below train on 8x8 digits while you watch. What needs three
-# seeds on larger images comes from a longer run of the same code, `python -m minivit.long scaling`,
-# whose numbers are kept in `lectures/results/scaling.json`; each figure says which of the two it
+# seeds on larger images comes from a longer run, `python -m minivit.course.runs scaling`,
+# whose numbers are kept in `data/results/scaling.json`; each figure says which of the two it
 # shows. ViT's learning rate was chosen there between two, by the test images of MNIST and a seed
 # that is not shown: a small advantage for ViT, and it loses all the same.
 
@@ -52,13 +52,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import minivit
-from minivit.appendices import data, plot
-from minivit.appendices import plots_scaling as plots
-from minivit.appendices.train import Trainer, accuracy
-from minivit.long import scaling as long
+from minivit.course import plot
+from minivit.course import plots_scaling as plots
+from minivit.course.runs import scaling as long
 from minivit.models.scaling import count_parameters, few_shot, fit_power_law
 from minivit.models.vit import ViT, resize_positions
 from minivit.optim import Adafactor, Adam, AdamW, decay_groups, rsqrt_schedule, warmup_cosine
+from minivit.training import data
+from minivit.training.trainer import Trainer, accuracy
 
 kept = long.results()
 SEEDS = long.SEEDS

@@ -19,7 +19,7 @@ if importlib.util.find_spec("minivit") is None:  # Colab: clone the repository, 
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "..[lab]"], check=True)
 
-from minivit.appendices import course
+from minivit import course
 
 course.setup()
 
@@ -55,18 +55,8 @@ from tqdm.auto import tqdm
 
 import minivit
 from minivit import Tensor, cross_entropy_loss, l2_normalize, no_grad, softmax
-from minivit.appendices import data, plots_clip
-from minivit.appendices.pairs import (
-    CONTEXT,
-    GROUP_PROMPTS,
-    NEW_STYLE,
-    TRAINING_STYLES,
-    Pairs,
-    caption_tokenizer,
-    test_set,
-)
-from minivit.appendices.pairs import tokenize as tokenize_with
-from minivit.long import clip as long_run
+from minivit.course import plots_clip
+from minivit.course.runs import clip as long_run
 from minivit.models.clip import (
     CLIP,
     SIZES,
@@ -81,7 +71,18 @@ from minivit.models.clip import (
     zero_shot_weights,
 )
 from minivit.optim import AdamW, decay_groups, warmup_cosine
-from minivit.tokenizer.clip import MERGES
+from minivit.text.clip import MERGES
+from minivit.training import data
+from minivit.training.pairs import (
+    CONTEXT,
+    GROUP_PROMPTS,
+    NEW_STYLE,
+    TRAINING_STYLES,
+    Pairs,
+    caption_tokenizer,
+    test_set,
+)
+from minivit.training.pairs import tokenize as tokenize_with
 
 
 def published(name):
@@ -421,8 +422,8 @@ show("trained just now", retrieval(model, new_images, new_names), 200)
 
 # %% [markdown]
 # The same with more of everything: 0.7 million parameters, batches of 256, 1,200 steps. This is a
-# **long run**; its weights (1.4 MB) ship with the lecture. `python -m minivit.long clip model`
-# makes them again.
+# **long run**; its weights (1.4 MB) ship with the lecture. `python -m minivit.course.runs clip
+# model` makes them again.
 
 # %%
 result = long_run.results()
@@ -621,8 +622,8 @@ course.figure(
 # accuracies exceed chance by more than three standard errors**; chance is 1/n for names, and for
 # groups the share of the largest one.
 #
-# Three seeds are a long run too (`python -m minivit.long clip objectives`), at the size of the
-# model that you just trained.
+# Three seeds are a long run too (`python -m minivit.course.runs clip objectives`), at the size of
+# the model that you just trained.
 
 # %%
 runs = result["objectives"]["runs"]
@@ -802,8 +803,9 @@ course.figure(
 #
 # The paper compares zero-shot CLIP with a linear classifier on the features of a ResNet-50 that was
 # trained with labels. Ours: logistic regression on the features of a small ResNet, trained with the
-# nine group labels on the same drawings (a long run, `python -m minivit.long clip supervised`). The
-# probe sees every training drawing of its data set, with labels; zero-shot sees the class names.
+# nine group labels on the same drawings (a long run, `python -m minivit.course.runs clip
+# supervised`). The probe sees every training drawing of its data set, with labels; zero-shot sees
+# the class names.
 #
 # Data sets: the nine groups; inside of each group, its subgroups; and two sets of handwritten
 # digits, which look like nothing in training. Test drawings: unseen concepts, all styles.
@@ -995,15 +997,15 @@ course.figure(
 )  # fmt: skip
 
 # %% [markdown]
-# A long run: `python -m minivit.long clip objectives`. The slide's factors are 3 and 4. And mind
-# the table under C14: on concepts never seen, contrastive training and the bag of words were about
-# equal, so the factor is one of *this* question.
+# A long run: `python -m minivit.course.runs clip objectives`. The slide's factors are 3 and 4. And
+# mind the table under C14: on concepts never seen, contrastive training and the bag of words were
+# about equal, so the factor is one of *this* question.
 #
 # ### The encoder (F38, claim C15)
 #
 # Left, published: accuracy on ImageNet, zero-shot, against the forward FLOPs of one image. Right,
 # ours: two ViTs and two of CLIP's ResNets, the same 300 batches, three seeds
-# (`python -m minivit.long clip compute`).
+# (`python -m minivit.course.runs clip compute`).
 #
 # **The rule, fixed before the runs.** For each ViT, how much compute would the ResNets need for its
 # accuracy (interpolated between them in log FLOPs; outside of their range, the FLOPs of the largest

@@ -6,8 +6,9 @@ a tied head. `<cls>` ([CLS]) collects the sequence for classification.
 
 import numpy as np
 
-from minivit import functions, nn, ops
-from minivit.errors import ShapeError, StateError
+from minivit import functions, nn
+from minivit.engine import ops
+from minivit.engine.errors import ShapeError, StateError
 from minivit.transformer import IGNORED, TransformerLayer, activate, checked_ids
 
 

@@ -8,13 +8,14 @@ import math
 
 import numpy as np
 
-from minivit import nn, ops
-from minivit.errors import DtypeError, GraphError, RangeError, ShapeError
+from minivit import nn
+from minivit.engine import ops
+from minivit.engine.errors import DtypeError, GraphError, RangeError, ShapeError
+from minivit.engine.record import no_grad
+from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
+from minivit.images.patches import PatchEmbedding
 from minivit.models.resnet import BatchNorm2d, ModifiedResNet
-from minivit.patches import PatchEmbedding
-from minivit.record import no_grad
-from minivit.tensor import Tensor
 from minivit.transformer import TransformerLayer, check_length
 
 

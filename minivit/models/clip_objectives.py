@@ -6,10 +6,11 @@ encoder as the contrastive loss, so that only the objective differs.
 
 import numpy as np
 
-from minivit import functions, nn, ops
+from minivit import functions, nn
+from minivit.engine import ops
+from minivit.engine.record import no_grad
+from minivit.engine.tensor import Tensor
 from minivit.models.clip import eos_places
-from minivit.record import no_grad
-from minivit.tensor import Tensor
 from minivit.transformer import TransformerLayer
 
 

@@ -8,11 +8,13 @@ import math
 
 import numpy as np
 
-from minivit import backend, functions, generation, nn
+from minivit import functions, nn
 from minivit.attention import KVCache
-from minivit.decoding import Decoder, project
-from minivit.errors import RangeError, ShapeError
-from minivit.record import no_grad
+from minivit.engine import backend
+from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.record import no_grad
+from minivit.sampling import generation
+from minivit.sampling.decoding import Decoder, project
 from minivit.transformer import IGNORED, TransformerLayer, check_length, checked_ids
 
 # name: (layers, width, heads), as released
@@ -81,7 +83,7 @@ class GPT(nn.Module):
     def generate(self, ids, steps, use_cache=True, **how):
         """Stream a continuation of ids (B, N): yields (tokens (B,), probabilities (B, V)).
 
-        how: temperature, top_k, top_p, stop, seed (minivit.generation.generate). use_cache=False
+        how: temperature, top_k, top_p, stop, seed (sampling.generation.generate). use_cache=False
         computes every step from scratch; the result is the same.
         """
         ids = checked_ids("generate", ids, self.context)

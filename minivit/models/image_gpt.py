@@ -10,12 +10,14 @@ import math
 
 import numpy as np
 
-from minivit import backend, functions, generation, nn, ops
+from minivit import functions, nn
 from minivit.attention import KVCache
-from minivit.decoding import Decoder, project
-from minivit.errors import RangeError, ShapeError
-from minivit.record import no_grad
-from minivit.tensor import Tensor
+from minivit.engine import backend, ops
+from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.record import no_grad
+from minivit.engine.tensor import Tensor
+from minivit.sampling import generation
+from minivit.sampling.decoding import Decoder, project
 from minivit.transformer import IGNORED, TransformerLayer, check_length
 
 # name: (layers, width, heads, pixels); XL's heads were not published: 64 numbers a head, as S
@@ -127,7 +129,7 @@ class ImageGPT(nn.Module):
     def generate(self, ids, steps, **how):
         """Stream the pixels after ids (B, n), n may be 0: yields (ids (B,), probabilities (B, V)).
 
-        how: temperature, top_k, top_p, seed (minivit.generation.generate).
+        how: temperature, top_k, top_p, seed (minivit.sampling.generation.generate).
         """
         ids = np.asarray(ids)
         if ids.ndim != 2:

@@ -6,10 +6,11 @@ belong to the state.
 
 import numpy as np
 
-from minivit import functions, nn, ops
+from minivit import functions, nn
 from minivit.attention import dot_product_attention
 from minivit.convolution import Conv2d, avg_pool2d
-from minivit.errors import ShapeError
+from minivit.engine import ops
+from minivit.engine.errors import ShapeError
 
 
 class BatchNorm2d(nn.Module):

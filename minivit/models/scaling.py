@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minivit.errors import RangeError
+from minivit.engine.errors import RangeError
 
 # name: (layers, width, MLP width, heads); Table 2 of the paper
 SIZES = {"g": (40, 1408, 6144, 16), "G": (48, 1664, 8192, 16)}

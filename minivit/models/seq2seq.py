@@ -10,12 +10,13 @@ import math
 
 import numpy as np
 
-from minivit import functions, generation, nn
+from minivit import functions, nn
 from minivit.attention import KVCache
-from minivit.errors import RangeError, ShapeError
+from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.record import no_grad
+from minivit.engine.tensor import Tensor
 from minivit.models.bert import padding_mask
-from minivit.record import no_grad
-from minivit.tensor import Tensor
+from minivit.sampling import generation
 from minivit.transformer import IGNORED, TransformerLayer, checked_ids, sinusoids
 
 

@@ -7,10 +7,11 @@ which layers it skips in training.
 
 import numpy as np
 
-from minivit import backend, functions, nn, ops
+from minivit import functions, nn
 from minivit.attention import dot_product_attention
-from minivit.errors import RangeError, ShapeError
-from minivit.patches import patchify
+from minivit.engine import backend, ops
+from minivit.engine.errors import RangeError, ShapeError
+from minivit.images.patches import patchify
 from minivit.transformer import MLP, TransformerLayer
 
 # name: (layers, width D, MLP width, heads), Table 1 of the paper

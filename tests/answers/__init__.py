@@ -9,7 +9,7 @@ Several replacements of one edit stand on lines of their own.
 import importlib
 from dataclasses import dataclass
 
-from minivit.appendices.grading.exercise import registry
+from minivit.grading.exercise import registry
 
 
 @dataclass(frozen=True)

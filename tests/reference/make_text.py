@@ -1,5 +1,5 @@
 """What PyTorch computes with small random models of text and pixels: the fixtures of
-tests/test_pretrained_text.py, which reads them with NumPy alone.
+tests/published/test_text.py, which reads them with NumPy alone.
 
     pip install torch==2.13.0 && pip install transformers==5.23.0
     python tests/reference/make_text.py [folder]

@@ -1,5 +1,5 @@
 """What PyTorch computes with small random ViTs and CLIPs: the fixtures of
-tests/test_pretrained_vision.py, which reads them with NumPy alone.
+tests/published/test_vision.py, which reads them with NumPy alone.
 
     pip install torch==2.13.0 && pip install transformers==5.23.0 pillow
     python tests/reference/make_vision.py [folder]

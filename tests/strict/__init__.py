@@ -44,7 +44,7 @@ def reset():
 
 def install():
     """Make "strict" a device of minivit; returns the module that its ops receive as `xp`."""
-    from minivit import backend
+    from minivit.engine import backend
 
     backend.add_device("strict", xp)
     return xp
@@ -384,7 +384,7 @@ class _Namespace:
 
 
 def _erf(x):
-    """cupyx.scipy.special.erf: minivit.backend asks the double for it here."""
+    """cupyx.scipy.special.erf: minivit.engine.backend asks the double for it here."""
     erf = np.vectorize(math.erf, otypes=[np.float64])
     return _run(lambda host: erf(host).astype(host.dtype), (x,))
 

@@ -1,0 +1,183 @@
+"""minivit classify PHOTO: by labels of your own and a CLIP, or by the classes of a ViT."""
+
+import numpy as np
+
+from minivit import commands
+from minivit.engine.errors import CheckpointError, DataError, RangeError, ShapeError
+
+CLIP = "openai/clip-vit-base-patch32"
+EMOJI = "emoji"  # the small CLIP of lecture 7, which is here and needs no network
+TEMPLATE = "a photo of {}."
+NO_LABELS = 'classify: a CLIP needs labels: --labels "a dog" "a cat"'
+BAR = 30  # characters of a bar of 100%; "#", which every terminal can write
+
+
+def add_to(parsers):
+    parser = parsers.add_parser("classify", help="what is in a photo, by labels of your own")
+    parser.add_argument("photo", help="a picture")
+    parser.add_argument("--labels", nargs="+", metavar="LABEL", help='for a CLIP: "a dog" "a cat"')
+    parser.add_argument(
+        "--template", action="append", metavar="TEXT",
+        help=f"what is made of a label, {{}} being the label; more than one are averaged. Default: "
+        f'"{TEMPLATE}"',
+    )  # fmt: skip
+    commands.add_model(
+        parser, CLIP, f"a CLIP or a ViT such as google/vit-base-patch16-224; default {CLIP}. "
+        f"{EMOJI!r}: the small CLIP of lecture 7, which needs no network and knows emoji only"
+    )  # fmt: skip
+    parser.add_argument(
+        "--top", type=commands.number(1, kind=int), default=5, metavar="K",
+        help="how many are shown, the likeliest first (5)",
+    )  # fmt: skip
+    parser.add_argument("--out", metavar="PNG", help="the photo with bars beside it (matplotlib)")
+    commands.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options):
+    from minivit.images import pictures
+
+    if options.out:
+        commands.check_out(options.out, ".png", ".jpg", ".pdf", ".svg")
+        import matplotlib  # noqa: F401, before the long work
+    check(options)
+    picture = pictures.picture(options.photo)
+    found = load(options.model)
+    way = zero_shot if found.family == "clip" else by_classes
+    labels, probabilities = way(found, picture, options)
+    order = np.argsort(-probabilities, kind="stable")[: options.top]
+    results = [{"label": labels[i], "probability": float(probabilities[i])} for i in order]
+    facts = {"photo": options.photo, "model": options.model, "results": results}
+    if options.out:
+        facts["out"] = options.out
+        draw(options.out, picture, results, options.model)
+    commands.show(options, facts, text(facts))
+    return 0
+
+
+def check(options):
+    """What is wrong with the labels, before a model is downloaded or read."""
+    labels = options.labels or []
+    if options.model in (CLIP, EMOJI) and not labels:
+        raise RangeError(NO_LABELS)
+    if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
+        raise RangeError("classify: --labels: each once, and none empty")
+    if bad := [template for template in options.template or [] if "{}" not in template]:
+        raise RangeError(f"classify: --template {bad[0]!r}: expected {{}} where the label goes")
+
+
+def load(name):
+    if name == EMOJI:
+        return emoji_clip()
+    try:
+        return commands.load(name, "clip", "vit")
+    except DataError as reason:  # it could not be downloaded
+        raise DataError(f"{reason}\n(--model {EMOJI} needs no network)") from reason
+
+
+def emoji_clip():
+    """The small CLIP of lecture 7, trained on drawings of 32 x 32 pixels."""
+    from minivit.course.runs import clip
+    from minivit.published import Pretrained
+    from minivit.published.preprocess import Preprocess
+    from minivit.training import data, pairs
+
+    model = clip.load(clip.emoji_clip(), "clip.safetensors")
+    tokenizer = pairs.caption_tokenizer(data.emoji())
+    tokenizer.context_length = pairs.CONTEXT
+    look = Preprocess((32, 32), 32, "box")  # as it was trained: areas averaged
+    return Pretrained(model, "clip", "ours", {}, tokenizer, look)
+
+
+def zero_shot(found, picture, options):
+    """A classifier made of the labels: softmax of exp(t) times the cosines."""
+    from tqdm.auto import tqdm
+
+    from minivit import Tensor, no_grad
+    from minivit.models.clip import zero_shot_weights
+
+    labels, templates = options.labels, options.template or [TEMPLATE]
+    if not labels:
+        raise RangeError(NO_LABELS)
+    if found.tokenizer is None:
+        raise CheckpointError(
+            f"{options.model}: the model has no vocabulary beside it: vocab.json and merges.txt, "
+            "or OpenAI's bpe_simple_vocab_16e6.txt.gz"
+        )
+    columns = []
+    with no_grad():
+        I_e = found.model.encode_image(Tensor(seen(found, picture)))  # (1, d_e)
+        for label in tqdm(labels, "labels", disable=len(labels) < 10, leave=False):
+            try:
+                w = zero_shot_weights(found.model, found.tokenizer, [label], templates)  # (d_e, 1)
+            except ShapeError as reason:  # more tokens than the text encoder has places for
+                longest = found.tokenizer.context_length
+                raise RangeError(
+                    f"classify: the label {label!r} is too long: with the template and two for its "
+                    f"ends, at most {longest} tokens"
+                ) from reason
+            columns.append(w.numpy())
+    logits = I_e.numpy() @ np.concatenate(columns, axis=1) * np.exp(found.model.t.numpy())
+    return labels, softmax(logits[0])
+
+
+def by_classes(found, picture, options):
+    """The model's own classes; by number, where the file has no names for them."""
+    from minivit import Tensor, no_grad
+
+    if options.labels or options.template:
+        raise RangeError(
+            "classify: --labels and --template are for a CLIP; a ViT has classes of its own"
+        )
+    if found.model.head is None:
+        raise CheckpointError(f"{options.model}: the file has no head, so there are no classes")
+    with no_grad():
+        logits = found.model(Tensor(seen(found, picture))).numpy()[0]
+    names = found.labels or [f"class {i}" for i in range(len(logits))]
+    return names, softmax(logits)
+
+
+def seen(found, picture):
+    if found.preprocess is None:
+        raise DataError("classify: the model is not shown pictures of three colours")
+    return found.preprocess(picture)
+
+
+def softmax(logits):
+    e = np.exp(logits.astype(np.float64) - logits.max())
+    return e / e.sum()
+
+
+def text(facts):
+    """For people: a line a label, with a bar."""
+    width = max(len(r["label"]) for r in facts["results"])
+    lines = [f"{facts['photo']}, by {facts['model']}:"]
+    for r in facts["results"]:
+        bar = "#" * round(BAR * r["probability"])
+        lines.append(f"{r['probability']:7.1%}  {r['label']:{width}}  {bar}".rstrip())
+    if facts["model"] == EMOJI:
+        lines.append("(this small CLIP has seen nothing but emoji)")
+    if "out" in facts:
+        lines.append(f"drawn in {facts['out']}")
+    return "\n".join(lines)
+
+
+def draw(path, picture, results, name):
+    """The photo, and a bar for each result, written to a file."""
+    from matplotlib.figure import Figure
+
+    from minivit.published.preprocess import opened
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.3])
+    left.imshow(np.asarray(opened(picture)))
+    left.set_axis_off()
+    labels = [r["label"] if len(r["label"]) <= 32 else r["label"][:31] + "…" for r in results]
+    shares = [r["probability"] for r in results]
+    bars = right.barh(range(len(results)), shares, color="#0072B2")
+    right.bar_label(bars, [f"{p:.1%}" for p in shares], padding=4)
+    right.set(yticks=range(len(results)), yticklabels=labels, xlim=(0, 1.15), xticks=[])
+    right.invert_yaxis()
+    right.spines[["top", "right", "bottom"]].set_visible(False)
+    right.set_title(f"by {name}", loc="left")
+    commands.write(path, lambda file, ending: figure.savefig(file, format=ending, dpi=120))

@@ -1,0 +1,86 @@
+"""minivit embed: sentences or photos as vectors, the more alike the nearer."""
+
+import sys
+
+import numpy as np
+
+from minivit import commands
+from minivit.engine.errors import DataError, TextError
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+TABLE = 12  # as many at most are shown as a table of similarities
+
+
+def add_to(parsers):
+    parser = parsers.add_parser("embed", help="sentences or photos as vectors")
+    parser.add_argument("inputs", nargs="+", help="sentences, or - for the lines of standard input")
+    commands.add_model(parser, MINILM, f"a BERT, CLIP or ViT; default {MINILM}")
+    parser.add_argument("--photos", action="store_true", help="the inputs are files of photos")
+    parser.add_argument("--out", metavar="NPY", help="write the vectors here, one a row")
+    commands.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options):
+    if options.out:
+        commands.check_out(options.out, ".npy")
+    inputs = options.inputs
+    if inputs == ["-"]:
+        inputs = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    if not inputs:
+        raise TextError("embed: nothing came from standard input; expected one sentence a line")
+    families = ("clip", "vit") if options.photos else ("bert", "clip")
+    found = commands.load(options.model, *families)
+    rows = (photos if options.photos else texts)(found, inputs)  # (n, D), unit vectors
+    facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
+    if options.out:
+        commands.write(options.out, lambda file, _: np.save(file, rows))
+        facts["out"] = options.out
+    elif options.json:
+        facts["embeddings"] = rows.tolist()
+    commands.show(options, facts, text(inputs, rows, options.out))
+    return 0
+
+
+def texts(found, sentences):
+    from minivit import no_grad
+    from minivit.published import bert
+
+    if found.tokenizer is None:
+        raise DataError(
+            "the model has no vocabulary beside it: vocab.txt, or vocab.json and merges"
+        )
+    if found.family == "bert":
+        return bert.embed(found, sentences, progress=True)
+    with no_grad():
+        return found.model.encode_text(found.tokenizer(sentences)).numpy()
+
+
+def photos(found, paths):
+    from tqdm.auto import tqdm
+
+    from minivit import no_grad
+
+    if found.preprocess is None:
+        raise DataError("embed: the model is not shown pictures of three colours")
+    rows = []
+    for path in tqdm(paths, "photos", disable=len(paths) < 2, leave=False):
+        with no_grad():
+            image = found.preprocess(path)
+            encode = found.model.encode_image if found.family == "clip" else found.model.features
+            rows.append(encode(image).numpy()[0])
+    rows = np.stack(rows)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def text(inputs, rows, out):
+    """For people: how many, and how alike they are."""
+    lines = [f"{len(rows)} vectors of {rows.shape[1]} numbers" + (f" in {out}" if out else "")]
+    if 1 < len(rows) <= TABLE:
+        lines.append("cosine similarity:")
+        for i, (line, similarities) in enumerate(zip(inputs, rows @ rows.T), 1):
+            shown = " ".join(f"{s:5.2f}" for s in similarities)
+            lines.append(f"{i:3} {shown}   {line if len(line) <= 50 else line[:49] + '…'}")
+    elif not out:
+        lines.append("--out FILE.npy writes them, --json prints them")
+    return "\n".join(lines)

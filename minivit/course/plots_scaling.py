@@ -1,0 +1,151 @@
+"""The figures of the scaling lecture, F22, F23 and F27 to F29: functions of arrays that
+return a Figure.
+
+What is drawn was computed before; here are only axes. Tests check what is in a figure: its points,
+bars and words.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from minivit.course import COLORS, DASHES
+from minivit.engine.errors import ShapeError
+
+MARKERS = "os^Dv"
+
+
+# -- F23 -------------------------------------------------------------------------------------------
+def bias(images, accuracies, published):
+    """F23. Left: {net: accuracy (images, seeds)} against training images, mean and standard
+    deviation. Right: published, {net: [(images, accuracy in %, label)]}."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(15, 6))
+    for k, (name, values) in enumerate(accuracies.items()):
+        values = _by_seed(values, len(images))
+        left.errorbar(
+            images, values.mean(axis=1), values.std(axis=1, ddof=1), color=COLORS[k], capsize=6,
+            linestyle=DASHES[k], marker=MARKERS[k], label=name,
+        )  # fmt: skip
+    left.set(xscale="log", xlabel="training images (log)", ylabel="test accuracy")
+    left.set_xticks(images, [f"{n:,}" for n in images])
+    left.minorticks_off()
+    left.set_title("ours: mean and deviation of seeds")
+    left.legend(loc="lower right")
+    for k, (name, points) in enumerate(published.items()):
+        x, y, labels = zip(*points)
+        right.plot(x, y, color=COLORS[k], linestyle=DASHES[k], marker=MARKERS[k], label=name)
+        for place in zip(x, y, labels):
+            right.annotate(
+                place[2], place[:2], xytext=(-10, (6, -18)[k % 2]), textcoords="offset points",
+                ha="right",
+                fontsize=13, color=COLORS[k],
+            )  # fmt: skip
+    right.set(xscale="log", xlabel="images of the pre-training (log)", ylabel="ImageNet top-1 (%)")
+    right.set_title("published")
+    right.set_xlim(2e6, 6e8)
+    right.margins(y=0.2)
+    right.legend(loc="lower right")
+    return fig
+
+
+# -- F27 -------------------------------------------------------------------------------------------
+def power_laws(panels):
+    """F27: errors on log-log axes. panels: [(title, x label, curves, fit)]; curves {label: (x,
+    errors)}, errors (n,) or (n, seeds); fit None or (x, lower, middle, upper, words)."""
+    rows = -(-len(panels) // 2)
+    fig, axes = plt.subplots(rows, 2, figsize=(15, 6 * rows), squeeze=False)
+    for panel in axes.ravel()[len(panels) :]:
+        panel.remove()
+    for panel, (title, label, curves, fit) in zip(axes.ravel(), panels):
+        for k, (name, (x, errors)) in enumerate(curves.items()):
+            errors = np.asarray(errors, float)
+            if errors.ndim == 2:
+                for one in errors.T:
+                    panel.plot(x, one, ".", color=COLORS[k], alpha=0.5)
+                errors = errors.mean(axis=1)
+            panel.plot(
+                x, errors, color=COLORS[k], marker=MARKERS[k], label=name,
+                linestyle="none" if fit and len(curves) == 1 else DASHES[k],
+            )  # fmt: skip
+        if fit:
+            x, lower, middle, upper, words = fit
+            panel.fill_between(x, lower, upper, color="grey", alpha=0.25, linewidth=0)
+            panel.plot(x, middle, "-", color="black", linewidth=1.5, label=words)
+        panel.set(xscale="log", yscale="log", xlabel=label, ylabel="test error", title=title)
+        panel.yaxis.set_major_formatter(lambda y, _: f"{y:.3g}")
+        panel.yaxis.set_minor_formatter(lambda y, _: f"{y:.2g}" if f"{y:.0e}"[0] in "235" else "")
+        panel.tick_params(axis="y", which="minor", labelsize=12)
+        places = np.concatenate([np.ravel(x) for x, _ in curves.values()])
+        if places.max() < 30 * places.min():  # less than two powers of ten to write down
+            panel.set_xticks(places, [f"{n / 1e6:,.0f} M" if n > 1e6 else f"{n:,}" for n in places])
+        errors = np.concatenate([np.ravel(e) for _, e in curves.values()])
+        if errors.max() < 2 * errors.min() and fit is None:
+            panel.set_yticks(errors, [f"{e:.4f}" for e in errors])
+            panel.yaxis.set_minor_formatter("")
+        panel.xaxis.set_minor_formatter("")
+        panel.legend(fontsize=13)
+    return fig
+
+
+# -- F28 -------------------------------------------------------------------------------------------
+def head_decay(decays, tasks):
+    """F28: accuracy against weight decay on the head. tasks: [(title, {label: (decays, seeds)})]"""
+    fig, panels = plt.subplots(1, len(tasks), figsize=(6 * len(tasks), 5.6), squeeze=False)
+    x = np.arange(len(decays))  # evenly spaced: 0 has no place on a logarithmic axis
+    for axes, (title, curves) in zip(panels[0], tasks):
+        for k, (name, values) in enumerate(curves.items()):
+            values = _by_seed(values, len(decays))
+            for one in values.T:
+                axes.plot(x, one, color=COLORS[k], linewidth=1, alpha=0.5, linestyle="-")
+            axes.plot(
+                x, values.mean(axis=1), color=COLORS[k], linestyle=DASHES[k], marker=MARKERS[k],
+                label=name,
+            )  # fmt: skip
+        axes.set_xticks(x, [f"{d:g}" for d in decays])
+        axes.set(xlabel="weight decay of the head", ylabel="accuracy", title=title)
+        axes.margins(y=0.25)
+        axes.legend(fontsize=13, ncols=len(curves), loc="upper center")
+    return fig
+
+
+# -- F29 -------------------------------------------------------------------------------------------
+def variants(groups, held):
+    """F29. Bars of accuracy, groups: [(title, {name: accuracies (seeds,)})], and held: {optimizer:
+    bytes for each parameter}."""
+    n = len(groups) + 1
+    fig, panels = plt.subplots(1, n, figsize=(5 * n, 5.4))
+    low = min(np.min(v) for _, bars in groups for v in bars.values())
+    for axes, (title, bars) in zip(panels, groups):
+        for i, (_, values) in enumerate(bars.items()):
+            mean = float(np.mean(values))
+            axes.bar(i, mean, color=COLORS[i], alpha=0.85)
+            axes.plot(np.full(len(values), i), values, "o", color="black", markersize=5)
+            axes.text(i, max(values), f"{mean:.3f}\n", ha="center", va="center", fontsize=14)
+        axes.set_xticks(range(len(bars)), list(bars))
+        bottom = max(0.0, np.floor(low * 20 - 1) / 20)
+        axes.set_ylim(bottom, 1.02)
+        axes.set(ylabel=f"test accuracy (from {bottom:.2f})", title=title)
+    for i, (_, size) in enumerate(held.items()):
+        panels[-1].bar(i, size, color=COLORS[i], alpha=0.85)
+        panels[-1].text(i, size, f"{size:.2f}", ha="center", va="bottom", fontsize=14)
+    panels[-1].set_xticks(range(len(held)), list(held))
+    panels[-1].set(ylabel="bytes held for a parameter", title="optimizer memory")
+    panels[-1].margins(y=0.15)
+    return fig
+
+
+# -- beside the forty ------------------------------------------------------------------------------
+def schedules(curves):
+    """The factor on the learning rate against the step, {name: factors}."""
+    fig, axes = plt.subplots(figsize=(10, 4))
+    for k, (name, factors) in enumerate(curves.items()):
+        axes.plot(factors, color=COLORS[k], linestyle=DASHES[k], label=name)
+    axes.set(xlabel="step", ylabel="factor on the rate")
+    axes.legend()
+    return fig
+
+
+def _by_seed(values, n):
+    values = np.asarray(values, float)
+    if values.ndim != 2 or len(values) != n:
+        raise ShapeError(f"plots_scaling: got {values.shape}, expected ({n}, seeds)")
+    return values

@@ -1,0 +1,31 @@
+"""Run a long run by its name: `python -m minivit.course.runs NAME`; without a name, list them."""
+
+import importlib
+import pkgutil
+import sys
+
+from minivit.course import runs
+from minivit.engine.errors import MinivitError
+
+
+def main(arguments):
+    names = [m.name for m in pkgutil.iter_modules(runs.__path__) if not m.name.startswith("_")]
+    if not arguments or arguments[0] not in names:
+        print("usage: python -m minivit.course.runs NAME\nlong runs:")
+        for name in names:
+            about = importlib.import_module(f"minivit.course.runs.{name}").__doc__
+            print(f"  {name:14} {about.strip().splitlines()[0]}")
+        return 0 if not arguments else 2
+    run = importlib.import_module(f"minivit.course.runs.{arguments[0]}")
+    if {"-h", "--help"} & {*arguments}:
+        print(run.__doc__.strip())
+        return 0
+    try:
+        return run.main(arguments[1:])
+    except MinivitError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

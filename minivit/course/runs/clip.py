@@ -1,0 +1,319 @@
+"""CLIP on emoji: a small trained model, three objectives, ViT against ResNet, a supervised ResNet.
+
+    python -m minivit.course.runs clip                 # all parts, in order; or one or more of:
+    python -m minivit.course.runs clip model           # data/results/clip.safetensors, 1.5 MB
+    python -m minivit.course.runs clip objectives      # caption, bag of words, contrastive; 3 seeds
+    python -m minivit.course.runs clip compute         # ViT and ResNet image encoders; 3 seeds
+    python -m minivit.course.runs clip supervised      # a ResNet trained with labels, for its features
+
+Times and numbers go to data/results/clip.json. An interrupted part goes on where it stopped.
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+
+import minivit
+from minivit import files
+from minivit import Tensor, manual_seed, no_grad
+from minivit import course
+from minivit.training import data
+from minivit.training.pairs import (
+    CONTEXT,
+    GROUP_PROMPTS,
+    Pairs,
+    caption_tokenizer,
+    test_set,
+    tokenize,
+)
+from minivit.training.trainer import Trainer
+from minivit.engine.errors import CheckpointError, RangeError
+from minivit.course.runs._keep import machine, thinned, write_whole
+from minivit.models import clip
+from minivit.models.clip_objectives import Captioner, WordPredictor
+from minivit.models.resnet import ModifiedResNet, ResNet
+from minivit.optim import AdamW, decay_groups, warmup_cosine
+
+RESULTS = files.data_folder() / "results"
+SEEDS = (0, 1, 2)
+
+
+# -- the models ------------------------------------------------------------------------------------
+def emoji_clip(vocabulary=1500):
+    """The small CLIP that `model` trains and the lecture loads: 0.7 million parameters."""
+    image = clip.VisionTransformer(32, 8, 96, 4, 3)
+    return clip.CLIP(image, clip.TextTransformer(vocabulary, CONTEXT, 64, 2, 2), 96, 64, 64)
+
+
+def supervised_net():
+    """A ResNet for the nine groups; its features are those of the probe in the lecture."""
+    return ResNet(3, 9, width=12, blocks=(1, 1, 1))
+
+
+def save(model, name):
+    """Write a model's weights to data/results as float16."""
+    from safetensors.numpy import save
+
+    content = save({k: v.astype(np.float16) for k, v in model.state_dict().items()})
+    write_whole(RESULTS / name, content)
+
+
+def load(model, name):
+    """`model` with the weights that `save` wrote, in eval mode."""
+    from safetensors.numpy import load_file
+
+    path = RESULTS / name
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not there: `python -m minivit.course.runs clip` makes it")
+    model.load_state_dict({k: v.astype(np.float32) for k, v in load_file(path).items()})
+    return model.eval()
+
+
+def train(name, model, batches, loss, steps, lr=1e-3, decay=0.1, schedule=None, evaluate=None):
+    """Train with checkpoints, so that it can be interrupted; returns (history, CPU seconds)."""
+    folder = course.build_folder() / "long" / "clip" / name
+    optimizer = AdamW(decay_groups(model, decay), lr=lr)
+    trainer = Trainer(model, optimizer, batches, loss, schedule, clip=1.0, folder=folder)
+    spent, points = _seconds(folder), evaluate or {}
+    for stop in sorted({*points, steps}):
+        if trainer.step < stop:
+            start = time.process_time()
+            trainer.run(stop)
+            spent += time.process_time() - start
+            _seconds(folder, spent)
+        if stop in points and str(stop) not in _kept(folder):
+            _keep(folder, stop, points[stop](model.eval()))
+            model.train()
+    return trainer.history, spent, _kept(folder)
+
+
+def _seconds(folder, value=None):
+    path = Path(folder) / "seconds.txt"
+    if value is not None:
+        path.write_text(str(value))
+    return float(path.read_text()) if path.is_file() else 0.0
+
+
+def _kept(folder):
+    path = Path(folder) / "points.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _keep(folder, step, numbers):
+    path = Path(folder) / "points.json"
+    path.write_text(json.dumps({**_kept(folder), str(step): numbers}))
+
+
+# -- what is measured ------------------------------------------------------------------------------
+class Exam:
+    """The questions that every model is asked: drawings in a new style, by name and by group."""
+
+    def __init__(self, emoji, tokenizer, size=200):
+        self.emoji, self.tokenizer = emoji, tokenizer
+        self.sets = {
+            "new style": test_set(emoji, size=size),
+            "new style, unseen concepts": test_set(emoji, held_out=True, size=size),
+        }
+        # images of the training style, for the priors of the predictive objectives
+        self.others = Tensor(test_set(emoji, "noto", size=32, seed=1)[0])
+
+    def texts(self, texts):
+        return tokenize(self.tokenizer, texts)
+
+    def names(self, concepts):
+        return self.texts([self.emoji.labels[c] for c in concepts])
+
+    @no_grad()
+    def marks(self, scores, briefly=False):
+        """scores(images, texts) -> (n, m): accuracies of naming, and of finding the group.
+        briefly: only naming, and only of the concepts seen."""
+        numbers = {}
+        for name, (images, concepts) in list(self.sets.items())[: 1 if briefly else None]:
+            images = Tensor(images)
+            found = clip.recall_at_k(scores(images, self.names(concepts)))
+            numbers[name] = {way: {str(k): x for k, x in r.items()} for way, r in found.items()}
+            numbers[name]["candidates"] = len(concepts)
+            if briefly:
+                continue
+            prompts = [p for g in self.emoji.group_names for p in GROUP_PROMPTS[g]]
+            owner = [i for i, g in enumerate(self.emoji.group_names) for _ in GROUP_PROMPTS[g]]
+            s = scores(images, self.texts(prompts))
+            best = np.stack([s[:, np.equal(owner, i)].mean(axis=1) for i in range(max(owner) + 1)])
+            groups = self.emoji.groups[concepts]
+            numbers[name]["group accuracy"] = float((best.argmax(axis=0) == groups).mean())
+            numbers[name]["largest group"] = float(np.bincount(groups).max() / len(groups))
+        return numbers
+
+
+def similarity(model):
+    return lambda images, texts: model(images, texts).numpy()
+
+
+# -- the parts -------------------------------------------------------------------------------------
+def part_model(emoji, tokenizer, steps=1200, batch_size=256):
+    """The checkpoint, and what it can do."""
+    manual_seed(0)
+    model = emoji_clip(len(tokenizer))
+    pairs = Pairs(emoji, tokenizer, batch_size=batch_size, seed=0)
+    history, seconds, _ = train(
+        "model/0", model, pairs, _contrastive, steps,
+        schedule=lambda step: warmup_cosine(step, steps, warmup=50),
+    )  # fmt: skip
+    save(model, "clip.safetensors")
+    model = load(model, "clip.safetensors")  # what float16 kept is what counts
+    numbers = {"all": Exam(emoji, tokenizer, size=None).marks(similarity(model))}
+    numbers["200"] = Exam(emoji, tokenizer, size=200).marks(similarity(model))
+    return {
+        "seeds": [0], "steps": steps, "batch size": batch_size, "cpu seconds": round(seconds, 1),
+        "parameters": model.count_parameters(), "loss": thinned(history["loss"]), **numbers,
+    }  # fmt: skip
+
+
+def _contrastive(model, images, texts):
+    model.clip_temperature()  # what the last step made of t
+    return model.loss(images, texts)
+
+
+POINTS = (50, 100, 200, 400, 800)  # steps at which the three objectives are asked
+
+
+def part_objectives(emoji, tokenizer, batch_size=128):
+    """Figure 2 of the paper in small: accuracy of naming against images seen."""
+    exam, V, result = Exam(emoji, tokenizer), len(tokenizer), {}
+    D = 64
+
+    def predicted(step):
+        return lambda model: exam.marks(
+            lambda I, T: model.scores(I, T, exam.others), briefly=step < POINTS[-1]
+        )
+
+    def contrasted(step):
+        return lambda model: exam.marks(similarity(model), briefly=step < POINTS[-1])
+
+    kinds = {
+        "caption": (
+            lambda image: Captioner(image, D, V, CONTEXT), lambda m, I, T: m.loss(I, T), predicted
+        ),
+        "bag of words": (
+            lambda image: WordPredictor(image, D, V), lambda m, I, T: m.loss(I, T), predicted
+        ),
+        "contrastive": (
+            lambda image: clip.CLIP(image, clip.BagOfWords(V, 64), D, 64, 64), _contrastive,
+            contrasted,
+        ),
+    }  # fmt: skip
+    for seed in SEEDS:
+        for kind, (make, loss, asked) in kinds.items():
+            manual_seed(seed)
+            model = make(clip.VisionTransformer(32, 8, D, 3, 2))
+            pairs = Pairs(emoji, tokenizer, batch_size=batch_size, seed=seed)
+            history, seconds, points = train(
+                f"objectives/{kind}-{seed}", model, pairs, loss, POINTS[-1],
+                schedule=lambda step: min(1.0, (step + 1) / 20),  # every point: the same rate
+                evaluate={step: asked(step) for step in POINTS},
+            )  # fmt: skip
+            result.setdefault(kind, {})[str(seed)] = {
+                "images seen": [batch_size * s for s in POINTS],
+                "marks": [points[str(s)] for s in POINTS],
+                "cpu seconds": round(seconds, 1), "loss": thinned(history["loss"]),
+                "parameters": model.count_parameters(),
+            }  # fmt: skip
+    return {"seeds": list(SEEDS), "batch size": batch_size, "runs": result}
+
+
+ENCODERS = {  # name: what builds it, and the width of its output (None: projects by itself)
+    "ViT 48x2": (lambda: clip.VisionTransformer(32, 8, 48, 2, 3), 48),
+    "ViT 96x3": (lambda: clip.VisionTransformer(32, 8, 96, 3, 3), 96),
+    "ResNet 8": (lambda: ModifiedResNet(32, 8, (1, 1, 1), 64, heads=4), None),
+    "ResNet 16": (lambda: ModifiedResNet(32, 16, (1, 1, 1), 64, heads=8), None),
+}
+
+
+def part_compute(emoji, tokenizer, steps=300, batch_size=128):
+    """Figure 10 of the paper in small: the same training with four image encoders."""
+    exam, V, result = Exam(emoji, tokenizer), len(tokenizer), {}
+    for seed in SEEDS:
+        for name, (make, d_i) in ENCODERS.items():
+            manual_seed(seed)
+            model = clip.CLIP(make(), clip.BagOfWords(V, 64), d_i, 64, 64)
+            pairs = Pairs(emoji, tokenizer, batch_size=batch_size, seed=seed)
+            _, seconds, points = train(
+                f"compute/{name}-{seed}", model, pairs, _contrastive, steps, lr=2e-3,
+                schedule=lambda step: warmup_cosine(step, steps, warmup=20),
+                evaluate={steps: lambda model: exam.marks(similarity(model))},
+            )  # fmt: skip
+            result.setdefault(name, {})[str(seed)] = {
+                "marks": points[str(steps)], "cpu seconds": round(seconds, 1),
+                "image parameters": model.image_encoder.count_parameters(),
+            }  # fmt: skip
+    return {"seeds": list(SEEDS), "steps": steps, "batch size": batch_size, "runs": result}
+
+
+def labelled(emoji, batch_size, seed, shift=2):
+    """Batches of drawings of the training styles and their groups, from what `Pairs` draws."""
+
+    class Labelled(Pairs):
+        def _caption(self, concept, rng):
+            return self.emoji.groups[concept]
+
+    return Labelled(emoji, caption_tokenizer(emoji), batch_size=batch_size, seed=seed, shift=shift)
+
+
+def part_supervised(emoji, tokenizer, steps=200, batch_size=128):
+    """A ResNet trained with labels on the same drawings."""
+    manual_seed(0)
+    model = supervised_net()
+    history, seconds, _ = train(
+        "supervised/0", model, labelled(emoji, batch_size, 0), _classify, steps, lr=3e-3,
+        schedule=lambda step: warmup_cosine(step, steps, warmup=20),
+    )  # fmt: skip
+    save(model, "clip-supervised.safetensors")
+    images, concepts = test_set(emoji, held_out=True)
+    with no_grad():
+        found = model.eval()(Tensor(images)).numpy().argmax(axis=1)
+    return {
+        "seeds": [0], "steps": steps, "cpu seconds": round(seconds, 1),
+        "loss": thinned(history["loss"]), "parameters": model.count_parameters(),
+        "group accuracy": float((found == emoji.groups[concepts]).mean()),
+    }  # fmt: skip
+
+
+def _classify(model, images, labels):
+    return minivit.cross_entropy_loss(model(images), labels)
+
+
+# -- the run ---------------------------------------------------------------------------------------
+PARTS = {
+    "model": part_model,
+    "objectives": part_objectives,
+    "compute": part_compute,
+    "supervised": part_supervised,
+}
+
+
+def main(names=()):
+    """Run the named parts (all: none named); each is added to data/results/clip.json."""
+    if unknown := set(names) - set(PARTS):
+        raise RangeError(f"long clip: got {sorted(unknown)}, expected some of {list(PARTS)}")
+    emoji = data.emoji()
+    tokenizer = caption_tokenizer(emoji)
+    for name in names or PARTS:
+        print(f"clip: {name}", flush=True)
+        start = time.perf_counter()
+        result = PARTS[name](emoji, tokenizer)
+        result["wall seconds"] = round(time.perf_counter() - start, 1)
+        result["command"] = f"python -m minivit.course.runs clip {name}"
+        result["machine"] = machine()
+        text = json.dumps({**results(), name: result}, indent=1) + "\n"
+        write_whole(RESULTS / "clip.json", text.encode())
+        shutil.rmtree(course.build_folder() / "long" / "clip" / name, ignore_errors=True)
+    return 0
+
+
+def results():
+    """What data/results/clip.json holds: {part: numbers}."""
+    path = RESULTS / "clip.json"
+    return json.loads(path.read_text()) if path.is_file() else {}

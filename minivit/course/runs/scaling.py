@@ -1,0 +1,252 @@
+"""ViT against a convolutional net, and what scales: three seeds of what the lecture compares.
+
+    python -m minivit.course.runs scaling            # all parts, in order; or one or more of:
+    python -m minivit.course.runs scaling images     # ViT and ResNet on 100 ... all images of MNIST
+    python -m minivit.course.runs scaling sets       # both on the other data sets that ship
+    python -m minivit.course.runs scaling sizes      # four widths of ViT, asked at five steps
+    python -m minivit.course.runs scaling variants   # pooling, positions, optimizers
+    python -m minivit.course.runs scaling head       # weight decay on the head, and few-shot transfer
+
+Each run is added to data/results/scaling.json when it is done; one that is there is not made
+again. A run takes a minute or less, so an interruption loses no more than that.
+"""
+
+import functools
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minivit import files
+from minivit import Tensor, manual_seed, no_grad
+from minivit.training import data
+from minivit.training.trainer import Trainer, accuracy
+from minivit.engine.errors import RangeError
+from minivit.course.runs._keep import machine, thinned, write_whole
+from minivit.models.resnet import ResNet
+from minivit.models.scaling import few_shot
+from minivit.models.vit import ViT
+from minivit.optim import Adafactor, Adam, AdamW, decay_groups, rsqrt_schedule, warmup_cosine
+
+RESULTS = files.data_folder() / "results"
+SEEDS = (0, 1, 2)
+BATCH = 64
+STEPS = {"ViT": 1200, "ResNet": 400}  # about the same compute: a step of the ResNet takes longer
+RATES = {"ViT": 3e-3, "ResNet": 3e-3}  # ViT's: better than 1e-3 with seed 7, on MNIST's test images
+VARIANT_STEPS = 800
+SETS = {  # name: (side, patch, channels, classes)
+    "digits": (8, 2, 1, 10),
+    "MNIST": (28, 4, 1, 10),
+    "emoji": (32, 4, 3, 9),
+}
+IMAGES = (100, 400, 1600, 4000)
+WIDTHS, MARKS = (16, 32, 64, 96), (50, 100, 200, 400, 800)
+HEAD_DECAYS, BODY_DECAY, HEAD_STEPS = (0.0, 0.3, 3.0, 30.0, 300.0), 0.03, 1600
+SHOTS = (1, 5, 10)
+
+
+# -- data and models -------------------------------------------------------------------------------
+@functools.cache
+def dataset(name):
+    """(train images, labels, test images, labels). Emoji: the nine groups, on unseen concepts."""
+    if name != "emoji":
+        split = {"digits": data.digits, "MNIST": data.mnist5k}[name]()
+        return split.train_images, split.train_labels, split.test_images, split.test_labels
+    emoji, images, concepts = _emoji()
+    unseen = emoji.held_out[concepts]
+    groups = emoji.groups[concepts]
+    return images[~unseen], groups[~unseen], images[unseen], groups[unseen]
+
+
+def _emoji(styles=data.STYLES):
+    emoji = data.emoji()
+    images = np.concatenate([emoji.images[s] for s in styles])
+    return emoji, images, np.concatenate([emoji.concepts[s] for s in styles])
+
+
+def model(kind, name, seed, **options):
+    """A "ViT" or "ResNet" of about 85,000 parameters for a data set."""
+    side, patch, channels, classes = SETS[name]
+    manual_seed(seed)
+    if kind == "ResNet":
+        return ResNet(channels, classes, width=16, blocks=(1, 1, 1))
+    options = {"width": 48, "layers": 3, "heads": 4, **options}
+    return ViT(side, patch, channels, classes, **options)
+
+
+def subset(labels, n, seed):
+    """n places, the classes as even as can be."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    rank = np.zeros(len(labels), int)
+    for c in np.unique(labels):
+        rank[order[labels[order] == c]] = np.arange((labels == c).sum())
+    return order[np.argsort(rank[order], kind="stable")[:n]]
+
+
+def trainer(m, images, labels, seed, rate, steps, optimizer=None, schedule=None):
+    """AdamW, a warm-up and half a cosine, gradients clipped."""
+    batches = data.Batches(images, labels, batch_size=min(BATCH, len(images)), seed=seed)
+    return Trainer(
+        m, optimizer or AdamW(decay_groups(m, 0.05), lr=rate, betas=(0.9, 0.98)), batches,
+        schedule=schedule or (lambda step: warmup_cosine(step, steps, warmup=30)), clip=1.0,
+    )  # fmt: skip
+
+
+def fitted(kind, name, seed, n=None, steps=None, optimizer=None, **options):
+    """Train on n images (None: all): (model, numbers)."""
+    images, labels, test, test_labels = dataset(name)
+    chosen = subset(labels, n, seed) if n else slice(None)
+    m, steps = model(kind, name, seed, **options), steps or STEPS[kind]
+    start = time.process_time()
+    run = trainer(
+        m, images[chosen], labels[chosen], seed, RATES[kind], steps,
+        optimizer and optimizer(m),
+    )  # fmt: skip
+    losses = run.run(steps)["loss"]
+    return m, {
+        "accuracy": accuracy(m, test, test_labels), "parameters": m.count_parameters(),
+        "steps": steps, "loss": thinned(losses, 40),
+        "cpu seconds": round(time.process_time() - start, 1),
+    }  # fmt: skip
+
+
+# -- the runs --------------------------------------------------------------------------------------
+def images(kind, n, seed):
+    """One net on n images of MNIST."""
+    return fitted(kind, "MNIST", seed, n)[1]
+
+
+def sets(kind, name, seed):
+    """One net on one of the other data sets."""
+    return fitted(kind, name, seed)[1]
+
+
+def sizes(width, seed):
+    """One ViT, asked at several steps of one run: its schedule decays with the inverse square root,
+    and nobody has to know the end beforehand."""
+    train, labels, test, test_labels = dataset("MNIST")
+    m = model("ViT", "MNIST", seed, width=width)
+    start = time.process_time()
+    run = trainer(
+        m, train, labels, seed, RATES["ViT"], MARKS[-1],
+        schedule=lambda step: rsqrt_schedule(step, MARKS[-1], warmup=30, timescale=100),
+    )  # fmt: skip
+    errors = []
+    for mark in MARKS:
+        run.run(mark)
+        errors.append(1 - accuracy(m, test, test_labels))
+    return {
+        "steps": list(MARKS), "errors": errors, "parameters": m.count_parameters(),
+        "cpu seconds": round(time.process_time() - start, 1),
+    }  # fmt: skip
+
+
+def variant(what, name, seed):
+    """The ViT on all images of MNIST, with one thing changed."""
+    optimizers = {
+        "Adam": lambda m: Adam(m.parameters(), lr=RATES["ViT"], betas=(0.9, 0.98)),
+        "Adafactor": lambda m: Adafactor(m.parameters(), lr=RATES["ViT"]),
+    }
+    changed = {"optimizer": optimizers[name]} if what == "optimizer" else {what: name}
+    return fitted("ViT", "MNIST", seed, steps=VARIANT_STEPS, **changed)[1]
+
+
+def head_decay(decay, seed):
+    """Train on the subgroups of seen emoji; then few-shot, from frozen features, on the groups of
+    unseen emoji and on digits."""
+    emoji, pictures, concepts = _emoji(data.STYLES[:-1])
+    _, new_pictures, new_concepts = _emoji(data.STYLES[-1:])
+    seen, new_seen = ~emoji.held_out[concepts], ~emoji.held_out[new_concepts]
+    kinds, labels = np.unique(emoji.subgroups[concepts[seen]], return_inverse=True)
+    manual_seed(seed)
+    m = ViT(32, 8, 3, len(kinds), width=64, layers=3, heads=4)
+    body = decay_groups(m, BODY_DECAY)
+    body[0]["params"] = [p for p in body[0]["params"] if p is not m.head.weight]
+    groups = [*body, {"params": [m.head.weight], "weight_decay": decay}]
+    start = time.process_time()
+    run = trainer(
+        m, pictures[seen], labels, seed, None, HEAD_STEPS,
+        optimizer=AdamW(groups, lr=RATES["ViT"], betas=(0.9, 0.98)),
+    )  # fmt: skip
+    losses = run.run(HEAD_STEPS)["loss"]
+    upstream = np.searchsorted(kinds, emoji.subgroups[new_concepts[new_seen]])
+    known = np.isin(emoji.subgroups[new_concepts[new_seen]], kinds)
+    result = {
+        "upstream accuracy": accuracy(m, new_pictures[new_seen][known], upstream[known]),
+        "head norm": float(np.linalg.norm(m.head.weight.numpy())),
+        "loss": thinned(losses, 40), "cpu seconds": round(time.process_time() - start, 1),
+    }  # fmt: skip
+    for task, (x, y, z, w) in _few_shot_tasks().items():
+        a, b = features(m, x), features(m, z)
+        result[task] = {
+            str(k): [few_shot(a, y, b, w, k, seed=draw) for draw in range(5)] for k in SHOTS
+        }
+    return result
+
+
+@functools.cache
+def _few_shot_tasks():
+    emoji, pictures, concepts = _emoji()
+    unseen, odd = emoji.held_out[concepts], concepts % 2 == 1
+    groups = emoji.groups[concepts]
+    pool, test = unseen & odd, unseen & ~odd
+    enough = [c for c in np.unique(groups[pool]) if (groups[pool] == c).sum() >= max(SHOTS)]
+    pool, test = pool & np.isin(groups, enough), test & np.isin(groups, enough)
+    digits = [x.repeat(3, axis=3) for x in (dataset("MNIST")[0], dataset("MNIST")[2])]
+    digits = [np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=-1) for x in digits]
+    return {
+        "groups of unseen emoji": (pictures[pool], groups[pool], pictures[test], groups[test]),
+        "MNIST": (digits[0], dataset("MNIST")[1], digits[1], dataset("MNIST")[3]),
+    }
+
+
+@no_grad()
+def features(m, pictures, size=256):
+    """What the head sees: (n, D)."""
+    parts = range(0, len(pictures), size)
+    m.eval()
+    return np.concatenate([m.features(Tensor(pictures[i : i + size])).numpy() for i in parts])
+
+
+# -- bookkeeping -----------------------------------------------------------------------------------
+NETS = ("ViT", "ResNet")
+VARIANTS = (
+    ("pool", "class"),
+    ("pool", "mean"),
+    ("pool", "map"),
+    ("positions", "sincos"),
+    ("positions", "none"),
+    ("optimizer", "Adam"),
+    ("optimizer", "Adafactor"),
+)  # the first is the ViT as it is
+PARTS = {  # part: runs, each (function, *its arguments)
+    "images": [(images, k, n, s) for s in SEEDS for n in IMAGES for k in NETS],
+    "sets": [(sets, k, name, s) for s in SEEDS for name in ("digits", "emoji") for k in NETS],
+    "sizes": [(sizes, w, s) for s in SEEDS for w in WIDTHS],
+    "variants": [(variant, what, name, s) for s in SEEDS for what, name in VARIANTS],
+    "head": [(head_decay, d, s) for s in SEEDS for d in HEAD_DECAYS],
+}  # fmt: skip
+
+
+def main(names=()):
+    """Run what is missing of the named parts (all: none named)."""
+    if unknown := set(names) - set(PARTS):
+        raise RangeError(f"long scaling: got {sorted(unknown)}, expected some of {list(PARTS)}")
+    for part in names or PARTS:
+        for function, *arguments in PARTS[part]:
+            name = " ".join(map(str, (function.__name__, *arguments)))
+            if name in results():
+                continue
+            print(f"scaling: {name}", flush=True)
+            result = function(*arguments)
+            result["command"] = f"python -m minivit.course.runs scaling {part}"
+            text = json.dumps({**results(), name: result, "machine": machine()}, indent=1)
+            write_whole(RESULTS / "scaling.json", (text + "\n").encode())
+    return 0
+
+
+def results():
+    """What data/results/scaling.json holds: {run: numbers}, and the machine."""
+    path = RESULTS / "scaling.json"
+    return json.loads(path.read_text()) if path.is_file() else {}

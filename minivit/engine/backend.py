@@ -1,0 +1,177 @@
+"""Which arrays: NumPy or CuPy.
+
+The arrays decide. An op receives `xp`, the module its operands belong to (`numpy`, or `cupy`),
+found once by the engine; nothing is decided at import, and nothing else in this library imports
+cupy. What the two modules spell differently stands in the next chapter, once.
+
+    minivit.use("cuda")             # new tensors are made on the GPU from here on
+    with minivit.use("cpu"): ...    # and inside this block on the CPU
+    model.to("cuda"); x.to("cpu")   # what exists moves only when told to
+"""
+
+import numpy as np
+
+from minivit.engine.errors import DeviceError
+
+# -- devices ---------------------------------------------------------------------------------------
+MODULES = {"cpu": np}  # device -> the module whose arrays live there; "cuda" joins when first used
+_DEVICES = {np.ndarray: "cpu"}  # array type -> device
+_default = "cpu"  # a plain global: Jupyter loses a ContextVar between two cells
+
+
+def add_device(device, module):
+    """Let arrays of `module.ndarray` be the data of Tensors, under the name `device`."""
+    MODULES[device] = module
+    _DEVICES[module.ndarray] = device
+
+
+def device_of(array):
+    """The name of the device that holds `array`."""
+    try:
+        return _DEVICES[type(array)]
+    except KeyError:
+        for kind, device in _DEVICES.items():  # a subclass, such as np.memmap
+            if isinstance(array, kind):
+                return device
+        raise DeviceError(
+            f"expected an array of {list(_DEVICES.values())}, got {type(array)}"
+        ) from None
+
+
+def module_of(arrays, where):
+    """The module that all `arrays` belong to; Python numbers belong to any.
+
+    A mix is an error that names the op (`where`), the operands and the `.to` that mends it.
+    """
+    found = np
+    first = None
+    for a in arrays:
+        kind = type(a)
+        if kind is np.ndarray:
+            device = "cpu"
+        elif kind in (float, int, bool) or a is None:
+            continue
+        else:
+            device = device_of(a)
+        if first is None:
+            first, found = device, MODULES[device]
+        elif device != first:
+            raise DeviceError(_mixed(arrays, where))
+    return found
+
+
+def _mixed(arrays, where):
+    operands = [a for a in arrays if hasattr(a, "shape")]
+    seen = ", ".join(f"{tuple(a.shape)} on {device_of(a)!r}" for a in operands)
+    target = next(d for d in map(device_of, operands) if d != "cpu")
+    return (
+        f"{where}: the operands are on two devices: {seen}. "
+        f"Move one: x.to({target!r}), or model.to('cpu')."
+    )
+
+
+def module(device=None):
+    """The array module of `device` (default: the one chosen by `use`), made ready if need be."""
+    device = device or _default
+    if device == "cuda" and device not in MODULES:
+        add_device("cuda", _load_cupy())
+    if device not in MODULES:
+        raise DeviceError(f"device: got {device!r}, expected 'cpu' or 'cuda'")
+    return MODULES[device]
+
+
+class use:
+    """Choose where new tensors are made; as a `with` block, only inside of it."""
+
+    def __init__(self, device):
+        global _default
+        module(device)  # refuses now what cannot work later
+        self._before, _default = _default, device
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        global _default
+        _default = self._before
+
+    def __repr__(self):
+        return f"new tensors are made on {_default!r}"
+
+
+def default_device():
+    """The device that `use` chose last."""
+    return _default
+
+
+def _load_cupy():
+    """Import CuPy and prove that it works: a compiled kernel, a matrix product, a copy back."""
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDeviceCount()  # unlike is_available, says why there is none
+        a = cupy.ones((2, 2), dtype="float32")
+        if float((a @ (a + a)).sum()) != 16.0:
+            raise RuntimeError("the GPU computed a wrong product")
+    except Exception as reason:
+        raise ImportError(
+            "device 'cuda' cannot be used here; everything runs on 'cpu', the default.\n"
+            f"  reason: {type(reason).__name__}: {reason}\n"
+            "  A GPU needs three things: an NVIDIA driver (`nvidia-smi` answers), CuPy >= 14, and "
+            "CUDA's libraries.\n"
+            "  The last two come with: pip install 'minivit[cuda12]'  (or 'minivit[cuda13]'), "
+            "whichever CUDA version `nvidia-smi` names."
+        ) from reason
+    return cupy
+
+
+def to_device(array, device):
+    """A copy of `array` on `device`; the array itself where it is there already."""
+    here = device_of(array)
+    if here == device:
+        return array
+    xp = module(device)
+    return np.asarray(array) if xp is np and here == "cpu" else xp.asarray(to_numpy(array))
+
+
+def to_numpy(array):
+    """The array on the host: itself, or a copy from the GPU (which waits for it)."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
+
+
+# -- random numbers --------------------------------------------------------------------------------
+_seed = 0
+_generators = {}  # module -> its random stream, made when first used (numpy.random loads slowly)
+
+
+def manual_seed(seed):
+    """Start every random stream anew: weights, shuffles and dropout follow from `seed`."""
+    global _seed
+    _seed = seed
+    _generators.clear()
+
+
+def _generator(xp):
+    if xp not in _generators:
+        _generators[xp] = xp.random.default_rng(_seed)
+    return _generators[xp]
+
+
+def host_generator():
+    """The NumPy generator that draws weights and shuffles, whichever device they go to."""
+    return _generator(np)
+
+
+def random_state():
+    """The host generator's state, as numbers that JSON can hold."""
+    return host_generator().bit_generator.state
+
+
+def set_random_state(state):
+    """Continue the host generator's stream where `random_state` was taken."""
+    host_generator().bit_generator.state = state
+
+
+def uniform(xp, shape, dtype):
+    """Numbers in [0, 1) drawn where they are used (a GPU has a stream of its own)."""
+    return _generator(xp).random(shape, dtype=dtype)

@@ -1,0 +1,19 @@
+"""Graded exercises: `minivit check 1` in a terminal, `check("layer_norm", globals())` in a cell.
+
+exercise    what an exercise is: properties, and mistakes that have names
+checks/     one module an exercise
+submission  a student's code, from a file, a notebook or a running kernel
+runner      calls the student's function in a process of its own (child), which a clock may kill
+sandbox     locks that process; protection says what holds on this machine, by trying
+judge       looks for the smallest input that fails, and names the mistake
+report      what the student reads
+starter     makes the student's files from the source with the solution
+handed_in   finds the files of each student of a class, which classroom has judged
+pages       what the teacher reads: overview, a page a student, points.csv
+nbgrader    a course folder for it; gradescope: an autograder for it
+"""
+
+from minivit.grading.exercise import TodoError
+from minivit.grading.submission import check
+
+__all__ = ["TodoError", "check"]

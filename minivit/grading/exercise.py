@@ -1,0 +1,154 @@
+"""What an exercise is: properties that an answer must have, and the mistakes people make.
+
+Each module of `checks/` describes one exercise in a variable EXERCISE, and being there is all it
+takes to be listed. Its text stands in one file, `exercises/source/NN_function.py`.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minivit.engine.errors import MinivitError
+
+
+class TodoError(MinivitError, NotImplementedError):
+    """A place of an exercise that is still to be written; names the task and where to read."""
+
+
+class SubmissionError(MinivitError, ValueError):
+    """A file or notebook that cannot be read as an answer to an exercise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One input of the student's function: its arguments in order, and the cotangent."""
+
+    inputs: dict  # name -> array or number
+    g: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """What is wrong with an answer, in a sentence, and the two values where there are two."""
+
+    sentence: str
+    name: str = ""
+    expected: np.ndarray | None = None
+    got: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Property:
+    """Something that holds for every input.
+
+    `check(case, call)` is None where it holds, a Failure where not; `call(case)` asks the
+    student's function, and its result is indexed by the name of an output.
+    """
+
+    title: str
+    points: float
+    cases: object  # a hypothesis strategy of Case
+    check: Callable
+    output: str = ""  # the output that is compared, and so whose mistakes can be named
+    examples: int = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """A wrong answer that has a name: `wrong(case)` is the value people get for `output`."""
+
+    output: str
+    title: str
+    wrong: Callable
+
+    def value(self, case):
+        with np.errstate(all="ignore"):
+            return np.asarray(self.wrong(case))
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """One exercise. `outputs` names what the function returns, then what its vjp returns."""
+
+    number: int
+    function: str
+    title: str
+    lecture: str
+    section: str
+    outputs: tuple
+    properties: tuple
+    mistakes: tuple
+
+    @property
+    def stem(self):
+        return f"{self.number:02d}_{self.function}"
+
+    @property
+    def points(self):
+        return sum(p.points for p in self.properties)
+
+    def todo(self, task):
+        """The message of a stub: which task, and where to read."""
+        return (
+            f"Exercise {self.number}, {self.function}: {task}. "
+            f"Read lecture '{self.lecture}', section '{self.section}'."
+        )
+
+
+def registry():
+    """All exercises by number: one for each module of `checks/`."""
+    from minivit.grading import checks
+
+    names = [module.name for module in pkgutil.iter_modules(checks.__path__)]
+    found = [importlib.import_module(f"{checks.__name__}.{name}").EXERCISE for name in names]
+    return {exercise.number: exercise for exercise in sorted(found, key=lambda e: e.number)}
+
+
+def find(name):
+    """The exercise with this number or function name."""
+    exercises = registry()
+    for exercise in exercises.values():
+        if str(name) in (str(exercise.number), exercise.function, exercise.stem):
+            return exercise
+    known = ", ".join(f"{e.number} ({e.function})" for e in exercises.values())
+    raise SubmissionError(f"expected an exercise, got {name!r}; there are: {known}")
+
+
+# -- comparing -------------------------------------------------------------------------------------
+def same(expected, got, tolerance=1e-7):
+    """Equal in shape, and in value up to `tolerance` of the largest expected number (whole numbers:
+    exactly)."""
+    if expected.dtype.kind in "iu":
+        return (
+            isinstance(got, np.ndarray) and got.dtype.kind in "iu" and np.array_equal(expected, got)
+        )
+    if not isinstance(got, np.ndarray) or got.shape != expected.shape or got.dtype.kind != "f":
+        return False
+    scale = 1 + np.abs(expected).max(initial=0)
+    with np.errstate(all="ignore"):
+        return bool((np.abs(got - expected) <= tolerance * scale).all())  # nan: False
+
+
+def compare(name, expected, got, tolerance=1e-7):
+    """None where `got` is `expected`, else the Failure that says in what they differ."""
+    if same(expected, got, tolerance):
+        return None
+    if not isinstance(got, np.ndarray):
+        what = "None" if got is None else str(got)[:200]
+        return Failure(f"{name} is {what}, expected an array of shape {expected.shape}")
+    if got.dtype.kind not in ("iu" if expected.dtype.kind in "iu" else "f"):
+        sentence = f"{name} has dtype {got.dtype}, expected {expected.dtype}"
+    elif got.shape != expected.shape:
+        sentence = f"{name} has shape {got.shape}, expected {expected.shape}"
+    elif got.dtype.kind in "iu":
+        sentence = f"{name} differs from what is expected"
+    elif not np.isfinite(got).all():
+        sentence = f"{name} is not finite"
+    else:
+        with np.errstate(all="ignore"):
+            gap = np.abs(got - expected).max()
+        sentence = f"{name} differs from what is expected, by {gap:.2g} at most"
+    return Failure(sentence, name, expected, got)

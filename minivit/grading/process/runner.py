@@ -1,0 +1,317 @@
+"""Calls a student's function in another process, and kills that process when it takes too long.
+
+A call is answered in two steps, the value and then the gradients, so that an endless loop in a
+backward pass leaves the forward pass its points. The same call is asked once: its answer is kept,
+which makes a verdict the same twice however the function behaves, and a hang cost its time once.
+
+That process is locked (`sandbox.py`), and still belongs to the student's code: it can write replies
+of its own. They are values like others, which the judge compares with values that never leave it.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from minivit.grading.process import child
+
+POLL = 0.1  # seconds between two looks at the clock and the scratch folder
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use. Seconds are the processor's, or four times as many of waiting,
+    so that a full machine changes no points."""
+
+    call: float = 1.5  # seconds for one forward or one backward pass; a quarter after a hang
+    load: float = 5.0  # seconds for running the file, once per process
+    cpu: int = 60  # seconds of processor time of one process
+    total: float = 20.0  # seconds for all calls together; a right answer takes about 1
+    memory: int = 1 << 30  # bytes of address space, beyond what Python and NumPy take
+    disk: int = 16 << 20  # bytes in its scratch folder, and
+    files: int = 100
+    answers: int = 1 << 25  # bytes of all answers together, which are kept
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why there is no answer.
+
+    `kind` is "todo" (a stub was reached), "load" (no function to call), "exception" (the student's
+    code raised, or returned something that is no answer), "time" or "died".
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass
+class Answer:
+    """What the student's function made of one input."""
+
+    value: object = None  # y
+    gradients: list | None = None  # what vjp(g) returned
+    after: list | None = None  # the arguments, and g, as the function left them
+    trouble: Trouble | None = None
+    steps: int = 0  # 1 when there is a value, 2 when there are gradients
+
+
+@dataclass
+class Student:
+    """A student's function, in a process of its own. Use as a context manager."""
+
+    cells: list  # (label, first line, text) of each piece of code, in order
+    name: str
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self):
+        self._process = None
+        self._answers = {}
+        self._unusable = None  # the Trouble that makes every further call pointless
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._hung = False
+        self._received = 0  # bytes
+        self._waited = 0.0  # seconds, and
+        self._spent = 0.0  # seconds of processor time, of processes that have ended
+        self.asked = 0  # calls that were not answered from memory
+        self.printed = ""  # by the file itself, or in the first call that printed
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stop()
+        self._folder.cleanup()
+
+    def call(self, inputs, g=None, gradients=0):
+        """`function(*inputs)`, then `vjp(g)` where there is a `g`: an Answer.
+
+        Where `gradients` is not 0, the function must return (value, vjp).
+        """
+        key = repr([(a.dtype.str, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a
+                    for a in [*inputs, g]])  # fmt: skip
+        if key not in self._answers:
+            start = time.monotonic()
+            self._answers[key] = self._ask(list(inputs), g, gradients)
+            self._waited += time.monotonic() - start
+        return self._answers[key]
+
+    def slow(self, seconds, since=(0.0, 0.0)):
+        """Whether all calls, or those `since` a `used()`, took longer than `seconds`."""
+        return self._waited - since[0] > seconds and (
+            self._waited - since[0] > 4 * seconds or self.used()[1] - since[1] > seconds
+        )
+
+    def used(self):
+        """(seconds of waiting, seconds of processor time) so far; without /proc, twice the first"""
+        if self._process is None:
+            return self._waited, self._spent
+        busy = processor_seconds(self._process.pid)
+        return self._waited, self._waited if busy is None else self._spent + busy
+
+    def _ask(self, inputs, g, gradients):
+        answer = Answer()
+        self.asked += 1
+        if self.slow(self.limits.total):
+            self._give_up("time", f"all calls together took over {self.limits.total:g} s")
+        if self._process is None and self._unusable is None:
+            self._start()
+        if self._unusable is not None:
+            answer.trouble = self._unusable
+            return answer
+        self._send({"inputs": inputs, "g": g, "gradients": gradients})
+        for key, who in (("value", self.name), ("gradients", "vjp")):
+            reply = self._reply(self.limits.call / 4 if self._hung else self.limits.call, who)
+            if isinstance(reply, dict):
+                self.printed = self.printed or str(reply.get("printed", ""))
+                if "error" in reply:
+                    reply = _trouble(reply["error"])
+                elif not _fits(reply, key, inputs, gradients if g is not None else 0):
+                    reply = self._die("died", f"the process of {who} sent something else")
+            if isinstance(reply, Trouble):
+                answer.trouble = reply
+                return answer
+            answer.steps += 1
+            answer.value = reply.get("value", answer.value)
+            answer.gradients = reply.get("gradients")
+            answer.after = reply.get("after")
+        return answer
+
+    def _start(self):
+        """A fresh interpreter that has run the student's file."""
+        folder = str(Path(np.__file__).parents[1])  # -I hides a NumPy of the user's own site
+        start = (
+            f"import runpy, sys; sys.path.append({folder!r}); "
+            f"runpy.run_path({child.__file__!r}, run_name='__main__')"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", start],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self._folder.name,
+            env=_environment(),
+            start_new_session=True,  # so that what it starts can be killed with it
+        )
+        self._wanted, self._replies = queue.Queue(), queue.Queue()
+        talk = (self._process, self._wanted, self._replies)
+        self._talking = threading.Thread(target=_talk, args=talk, daemon=True)
+        self._talking.start()
+        self._send({"cells": self.cells, "name": self.name,
+                    "memory": self.limits.memory, "seconds": self.limits.cpu})  # fmt: skip
+        reply = self._reply(self.limits.load, "your file, run from its first line,")
+        if isinstance(reply, dict):
+            self.printed = self.printed or str(reply.get("printed", ""))
+            reply = _trouble(reply["error"]) if reply.get("error") else None
+        self._unusable = reply
+
+    def _send(self, message):
+        self._wanted.put(message)
+
+    def _reply(self, seconds, who):
+        """The next message, or the Trouble that came instead."""
+        clock = Stopwatch(self._process.pid)
+        self._wanted.put(READ)
+        while True:
+            try:
+                reply, size = self._replies.get(timeout=POLL)
+                break
+            except queue.Empty:
+                if self._scratch_is_full():
+                    break
+                if clock.busy() >= seconds or clock.waited() >= 4 * seconds:
+                    self._hung = True
+                    return self._die("time", f"{who} did not end in time: an endless loop?")
+        if self._scratch_is_full():
+            return self._give_up("died", f"{who} wrote too much into files")
+        if not isinstance(reply, dict):
+            return self._die("died", f"{who} ended the Python process")
+        self._received += size
+        if self._received > self.limits.answers:
+            return self._give_up("died", f"the answers of {who} are too large to keep")
+        return reply
+
+    def _scratch_is_full(self):
+        """Whether too much lies in the folder; the sandbox allows files in it, but no folders."""
+        size = 0
+        for number, entry in enumerate(os.scandir(self._folder.name)):
+            with contextlib.suppress(OSError):
+                size += entry.stat(follow_symlinks=False).st_size
+            if size > self.limits.disk or number >= self.limits.files:
+                return True
+        return False
+
+    def _give_up(self, kind, text):
+        """End the process, and answer no further call."""
+        self._unusable = self._die(kind, text)
+        return self._unusable
+
+    def _die(self, kind, text):
+        self._stop()
+        return Trouble(kind, text)
+
+    def _stop(self):
+        process, self._process = self._process, None
+        if process is None:
+            return
+        self._wanted.put(STOP)
+        self._spent += processor_seconds(process.pid) or 0.0
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
+        self._talking.join(1)
+        if not self._talking.is_alive():  # else what the child started still holds the pipes
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+class Stopwatch:
+    """How long a process has been busy: on a full machine, less than we have waited for it."""
+
+    def __init__(self, pid):
+        self.pid, self.start, self.used = pid, time.monotonic(), processor_seconds(pid)
+
+    def waited(self):
+        return time.monotonic() - self.start
+
+    def busy(self):
+        """Seconds of processor time; without /proc, seconds."""
+        used = processor_seconds(self.pid)
+        return self.waited() if used is None or self.used is None else used - self.used
+
+
+def processor_seconds(pid):
+    """That a process has used since it began; None where there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError, AttributeError):
+        return None
+
+
+READ, STOP = object(), object()
+
+
+def _talk(process, wanted, replies):
+    """Send each request that is `wanted`, and read a reply for each READ, but none before.
+
+    (In a thread: a child that does not read its requests makes it wait, and not the judge.) Puts
+    (message, bytes) into `replies`; the message is None if there will be no more.
+    """
+    for request in iter(wanted.get, STOP):
+        if request is not READ:
+            with contextlib.suppress(OSError):  # a process that is gone is found by the next READ
+                child.send(process.stdin, request)
+            continue
+        stream = Counted(process.stdout)
+        try:
+            replies.put((child.receive(stream, trusted=False), stream.bytes))
+        except Exception:  # the end, or bytes that are no message
+            replies.put((None, stream.bytes))
+
+
+class Counted:
+    """A stream that counts the bytes that were read."""
+
+    def __init__(self, stream):
+        self.stream, self.bytes = stream, 0
+
+    def read(self, count):
+        data = self.stream.read(count)
+        self.bytes += len(data)
+        return data
+
+
+def _fits(reply, key, inputs, gradients):
+    """Whether a reply has the parts of its step; a student's code may have written it."""
+    if key == "value":
+        return key in reply
+    parts = ((key, gradients), ("after", len(inputs) + 1))
+    return all(isinstance(reply.get(k), list) and len(reply[k]) == n for k, n in parts)
+
+
+def _trouble(error):
+    if isinstance(error, dict):
+        return Trouble(str(error.get("kind")), str(error.get("text"))[: 2 * child.PRINTED])
+    return Trouble("died", "the process sent something else")
+
+
+def _environment():
+    """No secrets of the judge's environment, one thread, and what Windows needs to start."""
+    kept = {k: os.environ[k] for k in ("PATH", "SYSTEMROOT", "TEMP", "TMP") if k in os.environ}
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return kept | dict.fromkeys(threads, "1")

@@ -1,0 +1,137 @@
+"""A student's code as a list of cells: from a .py file, a notebook, or a running kernel.
+
+Each cell is read by itself, so a broken one does not take down the function defined in another,
+and of all cells only what the function needs is run (`child.choose`).
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tokenize
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from minivit.grading.exercise import SubmissionError
+
+LARGEST_FILE = 20 << 20  # bytes
+LARGEST_CODE = 1 << 20  # characters: a notebook's outputs may be large, its code is not
+
+
+@dataclass
+class Submission:
+    """Cells of code, as (label, number of the first line, text); `trouble`: why there are none."""
+
+    where: str
+    cells: list
+    trouble: str = ""
+
+
+def read(path):
+    """The Submission in a .py file (percent format or plain) or an .ipynb notebook."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise SubmissionError(
+                f"{path.name} is larger than {LARGEST_FILE >> 20} MB: clear its outputs and save it"
+            )
+        if path.suffix == ".ipynb":
+            cells = _notebook_cells(path.name, content)
+        else:
+            cells = _percent_cells(path.name, _text(content))
+        if sum(len(text) for _, _, text in cells) > LARGEST_CODE:
+            raise SubmissionError(f"{path.name} holds more than {LARGEST_CODE >> 20} MB of code")
+    except FileNotFoundError:
+        return Submission(path.name, [], f"there is no file {path.name}")
+    except OSError as error:
+        return Submission(path.name, [], f"{path.name} cannot be read: {error.strerror}")
+    except (SyntaxError, UnicodeError):
+        return Submission(path.name, [], f"{path.name} is no text in UTF-8: save it as that")
+    except SubmissionError as error:
+        return Submission(path.name, [], str(error))
+    return Submission(path.name, cells)
+
+
+def _text(content):
+    """The text of a .py file, by its coding line where that names a plain table of characters."""
+    encoding = tokenize.detect_encoding(io.BytesIO(content).readline)[0]
+    if not encoding.startswith(("utf-8", "iso-8859", "latin", "cp125", "ascii", "us-ascii")):
+        raise SyntaxError(encoding)
+    return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _percent_cells(label, text):
+    lines = text.split("\n")
+    starts = [i for i, line in enumerate(lines) if i == 0 or line.startswith("# %%")]
+    ends = [*starts[1:], len(lines)]
+    return [(label, i + 1, "\n".join(lines[i:end])) for i, end in zip(starts, ends)]
+
+
+def _notebook_cells(name, content):
+    try:
+        notebook = json.loads(content.decode("utf-8-sig"))
+        if notebook.get("nbformat", 4) != 4:
+            raise KeyError
+        found = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+        texts = ["".join(c["source"]) for c in found]
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError, RecursionError):
+        raise SubmissionError(
+            f"{name} is no notebook of format 4: open it in Jupyter and save it"
+        ) from None
+    return [(f"code cell {i}", 1, _python(text)) for i, text in enumerate(texts, 1)]
+
+
+def _python(text):
+    """Without IPython's own commands; every line keeps its number."""
+    if text.startswith("%%"):
+        return ""
+    return "\n".join("pass" if l.startswith(("%", "!")) else l for l in text.split("\n"))
+
+
+def from_namespace(namespace):
+    """The Submission of a running notebook (all cells that were run, in order) or a script."""
+    if "In" in namespace:
+        texts = namespace["In"]
+        return Submission("this notebook", [(f"In [{i}]", 1, text) for i, text in enumerate(texts)])
+    if "__file__" in namespace:
+        return read(namespace["__file__"])
+    raise SubmissionError(
+        "check is called in a notebook or a file, as check(name, globals()); "
+        "from a terminal, use minivit check"
+    )
+
+
+def check(exercise, namespace):
+    """Check a function that is defined in this notebook, print the report, give the points.
+
+    `check("layer_norm", globals())` says the same as `minivit check 1`. The judge is another
+    process, which shares nothing with this one.
+    """
+    from minivit.grading import judge, report
+
+    answer = from_namespace(namespace)
+    here = Path(namespace["__file__"]).parent if "__file__" in namespace else Path.cwd()
+    home = str(Path(__file__).parents[2])  # where this minivit was imported from
+    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory() as folder:
+        cells, results = Path(folder, "cells.json"), Path(folder, "results.json")
+        cells.write_text(json.dumps(asdict(answer)), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "minivit.commands.cli", "check", exercise]
+            + ["--cells", str(cells), "--results", str(results)],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+            capture_output=True,
+            encoding="utf-8",
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode not in (0, 1):
+            raise SubmissionError(f"the check did not run: {done.stderr.strip() or done.stdout}")
+        verdict = judge.Verdict.read(results)
+    verdict.write(report.results_path(here, verdict))
+    print(done.stdout, end="")
+    return verdict.points

@@ -1,0 +1,3 @@
+"""Images on their way into a model: pictures from files, patches, colours of a palette."""
+
+from minivit.images import palette, patches, pictures

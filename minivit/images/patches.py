@@ -1,0 +1,53 @@
+"""Patches: an image becomes a sequence.
+
+Images are channels-last, (B, H, W, C). A patch is read row by row, pixel by pixel, its C channels
+together; patches come in raster order, left to right, top to bottom.
+"""
+
+from minivit import nn
+from minivit.engine.errors import ShapeError
+
+
+def patchify(images, P):
+    """Steps 1 and 2 of the slide: (B, H, W, C) -> (B, N, P P C) with N = H W / P^2."""
+    if images.ndim != 4:
+        raise ShapeError(
+            f"patchify: got shape {images.shape}, expected (B, H, W, C). One grey image x of (H, W)"
+            " is x[None, :, :, None]."
+        )
+    B, H, W, C = images.shape
+    if H % P or W % P:
+        raise ShapeError(
+            f"patchify: an image of {H} x {W} pixels does not divide into patches of {P} x {P}. "
+            "Resize or crop it to multiples of the patch size."
+        )
+    h, w = H // P, W // P
+    x = images.reshape(B, h, P, w, P, C).transpose(0, 1, 3, 2, 4, 5)  # (B, h, w, P, P, C)
+    return x.reshape(B, h * w, P * P * C)
+
+
+def unpatchify(patches, P, H, W):
+    """The image again: (B, N, P P C) -> (B, H, W, C); H, W in pixels."""
+    B, N, features = patches.shape
+    if H % P or W % P or N * P * P != H * W or features % (P * P):
+        raise ShapeError(
+            f"unpatchify: {N} patches of {features} numbers do not tile {H} x {W} pixels with "
+            f"patches of {P} x {P}"
+        )
+    h, w, C = H // P, W // P, features // (P * P)
+    x = patches.reshape(B, h, w, P, P, C).transpose(0, 1, 3, 2, 4, 5)  # (B, h, P, w, P, C)
+    return x.reshape(B, H, W, C)
+
+
+class PatchEmbedding(nn.Module):
+    """Step 3: each patch, flattened, through one trainable matrix: (B, H, W, C) -> (B, N, D).
+
+    The same as a convolution with stride P; `weight` is (D, P P C).
+    """
+
+    def __init__(self, patch, channels, width, bias=True):
+        self.patch = patch
+        self.projection = nn.Linear(patch * patch * channels, width, bias)
+
+    def forward(self, images):
+        return self.projection(patchify(images, self.patch))

@@ -1,0 +1,134 @@
+"""The models that others trained, read into the ones of this book.
+
+    clip = minivit.load("openai/clip-vit-base-patch32")        # downloaded once, then kept
+    vit = minivit.load("google/vit-base-patch16-224", path="Downloads/vit")  # lies there
+    gpt = minivit.load("Downloads/gpt2")                       # a folder, or a file
+
+A family is one file here: which files it recognises, the empty model, and the table from the
+published names to ours. What a family's file has:
+
+    MODEL_TYPES = ("vit",)            "model_type" in config.json
+    recognises(names) -> bool         by tensor names, where there is no config.json
+    build(config, arrays) -> Layout   the empty model and its table; config is {} if there is none
+    extras(folder, config, model)     {"tokenizer": ..., "preprocess": ..., "labels": ...}: what
+                                      there is of them; folder holds the other files
+"""
+
+import importlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minivit import nn
+from minivit.engine import backend
+from minivit.engine.errors import CheckpointError, StateError
+from minivit.published import tables, weights
+
+FAMILIES = ("vit", "clip", "gpt2", "image_gpt", "bert", "marian")  # files of this folder
+CONFIGS = ("config.json", "open_clip_config.json")
+
+
+class Layout(NamedTuple):
+    """What a family makes of a file before any weight is read."""
+
+    name: str  # whose names these are: "Hugging Face", "OpenAI", "google-research"
+    model: nn.Module  # made under nn.empty()
+    table: dict  # {our name: (their names, transform)}, see tables.py
+    ignore: tuple = ()  # names of the file without use, such as "*.attn.bias"
+
+
+@dataclass
+class Pretrained:
+    """A published model, ready to use. What a family does not have is None."""
+
+    model: nn.Module
+    family: str
+    layout: str
+    config: dict = field(repr=False)
+    tokenizer: Any = None  # of a text, .encode gives ids; called with texts, most give a batch
+    preprocess: Any = None  # preprocess(picture) gives the model's input (1, H, W, C)
+    labels: list | None = field(default=None, repr=False)  # the names of the classes
+
+
+def load(source, path=None):
+    """The `Pretrained` model that `source` names: a name of the hub such as "openai/imagegpt-small"
+    or a file or folder. path: where the files of that name lie; else they are downloaded.
+
+    The parameters are the file's own pages, copied when first written to; the file stays as it is,
+    and must stay where it is while the model lives. A file that is broken: CheckpointError; one
+    whose tensors do not fit: StateError.
+    """
+    file = find(source, path)
+    folder = file if file.is_dir() else file.parent
+    config, arrays = read_config(folder), weights.read(file)
+    family = family_of(config, arrays)
+    try:
+        layout = empty(family, config, arrays)
+        tables.fill(layout.model, arrays, layout.table, layout.ignore)
+    except StateError as reason:
+        raise StateError(f"{file}: {reason}") from reason
+    layout.model.eval().to(backend.default_device())
+    return Pretrained(
+        layout.model, name_of(family), layout.name, config,
+        **family.extras(folder, config, layout.model),
+    )  # fmt: skip
+
+
+def find(source, path=None):
+    """The file or folder that `load` reads, downloaded where it is not here."""
+    found = Path(source if path is None else path)
+    if path is None and not found.exists():
+        from minivit.published import hub
+
+        return hub.fetch(str(source))
+    if not found.exists():
+        raise CheckpointError(f"{found}: there is no such file or folder")
+    return found
+
+
+def empty(family, config, arrays):
+    """The `Layout` of a file: its model has shapes, and no weights yet."""
+    with backend.use("cpu"), nn.empty():
+        return family.build(config, arrays)
+
+
+def read_config(folder):
+    """The configuration beside the weights, a dict; {} where there is none. (A config.json without
+    model_type, such as timm's, gives way to an open_clip_config.json.)"""
+    found = [read_json(folder / name) for name in CONFIGS if (folder / name).is_file()]
+    return next((config for config in found if "model_type" in config), (found or [{}])[-1])
+
+
+def read_json(path, largest=100_000_000):
+    """The object in a JSON file; what is none, or is over `largest` bytes: CheckpointError."""
+    try:
+        if path.stat().st_size > largest:
+            raise ValueError(f"it has over {largest} bytes")
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("it is not an object {...}")
+    except (OSError, ValueError, RecursionError) as reason:
+        raise CheckpointError(f"{path.name}: cannot be read ({reason})") from reason
+    return content
+
+
+def family_of(config, names):
+    """The family's module, by model_type or else by the names of the tensors."""
+    families = [importlib.import_module(f"{__name__}.{name}") for name in FAMILIES]
+    if "model_type" in config:
+        found = [f for f in families if config["model_type"] in f.MODEL_TYPES]
+        known = sorted(t for f in families for t in f.MODEL_TYPES)
+        what = f"config.json: model_type is {config['model_type']!r}, expected one of {known}"
+    else:
+        found = [f for f in families if f.recognises(names)]
+        shown = ", ".join(sorted(names)[:4])
+        what = f"no config.json, and no family has tensors with these names: {shown} ..."
+    if not found:
+        raise CheckpointError(f"{what}. Families: {', '.join(FAMILIES)}.")
+    return found[0]
+
+
+def name_of(family):
+    """Its file's name, such as "image_gpt"."""
+    return family.__name__.rpartition(".")[2]

@@ -1,0 +1,206 @@
+"""From a photograph to what a published model was trained to see: size, crop, mean and deviation.
+
+The published pipelines differ in details that move every pixel, and each is kept as it is:
+
+- how sizes change: CLIP resizes the shorter side and crops the middle; ViT squashes to a square;
+- the filter: Pillow's are wider the more an image shrinks (anti-aliasing); TensorFlow's bilinear,
+  which vit_jax uses, reads two pixels by two however large the image is;
+- half a pixel: where the border of a crop falls between two pixels, transformers takes the lower
+  one and torchvision (OpenAI, OpenCLIP) rounds, halves to even.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from minivit.engine.errors import CheckpointError, DataError
+from minivit.images import pictures
+from minivit.published import read_json, tables
+
+FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
+TWO_BY_TWO = "two by two"
+MOST = 1 << 12  # pixels of a side of what a file may ask for
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """preprocess("cat.jpg") -> (1, H, W, 3) float32; also for a Pillow image, or an array of bytes
+    (H, W, 3).
+
+    size: (H, W) of the result. shortest: resize the shorter side to this, then crop; None: squash.
+    resample: one of FILTERS, or TWO_BY_TWO. rounds: how a crop is placed, True as torchvision.
+    A pixel is then (byte * scale - mean) / std.
+    """
+
+    size: tuple
+    shortest: int | None = None
+    resample: str = "bicubic"
+    rounds: bool = False
+    scale: float = 1 / 255
+    mean: tuple = (0.5, 0.5, 0.5)
+    std: tuple = (0.5, 0.5, 0.5)
+
+    def __call__(self, picture):
+        values = self.pixels(picture).astype(np.float64) * self.scale
+        return ((values - self.mean) / self.std).astype(np.float32)[None]  # (1, H, W, 3)
+
+    def pixels(self, picture):
+        """The picture resized and cropped, in bytes (H, W, 3): what a person can look at. (With
+        TWO_BY_TWO in fractions of bytes, which TensorFlow does not round.)"""
+        picture = opened(picture)
+        H, W = self._resized(picture.height, picture.width)
+        if self.resample == TWO_BY_TWO:
+            resized = two_by_two(np.asarray(picture), H, W)
+        else:
+            resized = np.asarray(picture.resize((W, H), FILTERS.index(self.resample)))
+        top, left = (self._offset(n, m) for n, m in zip((H, W), self.size))
+        return resized[top : top + self.size[0], left : left + self.size[1]]
+
+    def _resized(self, H, W):
+        if self.shortest is None:
+            return self.size
+        long = int(self.shortest * max(H, W) / min(H, W))
+        if long > 8 * MOST:
+            raise DataError(f"a picture of {W} x {H} pixels is too narrow to be resized")
+        return (self.shortest, long) if H <= W else (long, self.shortest)
+
+    def _offset(self, n, m):
+        return round((n - m) / 2) if self.rounds else (n - m) // 2
+
+    def said_in(self, folder, square):
+        """What preprocessor_config.json in `folder` says, and this where it says nothing. square:
+        whether a size that is one number means squash, as in older files of a ViT, or the shorter
+        side, as in those of a CLIP."""
+        return self if (said := _read(folder)) is None else self.changed(said, square)
+
+    def changed(self, said, square):
+        """This, changed by a dict with the keys of Hugging Face's image processors."""
+        if not said.get("do_resize", True) or said.get("do_pad"):
+            raise CheckpointError("preprocessor_config.json: do_resize is off, or do_pad is on")
+        size, shortest = self.size, self.shortest
+        if "size" in said:
+            size, shortest = _resizing(said["size"], square)
+        if said.get("do_center_crop", not square):
+            crop = self.size
+            if "crop_size" in said:
+                crop = said["crop_size"]
+                crop = _sides(crop if isinstance(crop, dict) else dict(height=crop, width=crop))
+            if (shortest is None and crop != size) or (shortest and max(crop) > shortest):
+                raise CheckpointError(
+                    f"preprocessor_config.json: the crop {crop} does not fit {said.get('size')}"
+                )
+            size = crop
+        elif shortest is not None:
+            raise CheckpointError("preprocessor_config.json: shortest_edge needs do_center_crop")
+        code = said.get("resample", FILTERS.index(self.resample))
+        if type(code) is not int or not 0 <= code < len(FILTERS):
+            raise CheckpointError(
+                f"preprocessor_config.json: resample is {code!r}, expected 0 to {len(FILTERS) - 1}"
+            )
+        scale, mean, std = (
+            _numbers(said, key, default)
+            for key, default in (
+                ("rescale_factor", (self.scale,)), ("image_mean", self.mean),
+                ("image_std", self.std),
+            )
+        )  # fmt: skip
+        if not said.get("do_normalize", True):
+            mean, std = (0.0,) * 3, (1.0,) * 3
+        return replace(
+            self, size=size, shortest=shortest, resample=FILTERS[code], mean=mean, std=std,
+            scale=scale[0] if said.get("do_rescale", True) else 1.0,
+        )  # fmt: skip
+
+
+# what OpenAI's CLIPs are shown, whatever the size; mean and deviation are of their training images
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+def as_openai(side):
+    """OpenAI's own preprocessing: the shorter side, bicubic, and the middle square."""
+    return Preprocess((side, side), side, rounds=True, mean=MEAN, std=STD)
+
+
+def as_clip_processor(side):
+    """Hugging Face's for CLIP: the same but for a crop of an odd border."""
+    return replace(as_openai(side), rounds=False)
+
+
+def as_open_clip(side, said):
+    """OpenCLIP's, by the preprocess_cfg of open_clip_config.json."""
+    mode, filtered = said.get("resize_mode", "shortest"), said.get("interpolation", "bicubic")
+    if mode not in ("shortest", "squash") or filtered not in ("bicubic", "bilinear"):
+        raise CheckpointError(
+            f"open_clip_config.json: resize_mode is {mode!r} and interpolation {filtered!r}; "
+            "expected 'shortest' or 'squash', and 'bicubic' or 'bilinear'"
+        )
+    mean, std = _numbers(said, "mean", MEAN), _numbers(said, "std", STD)
+    shortest = side if mode == "shortest" else None
+    return Preprocess((side, side), shortest, filtered, rounds=True, mean=mean, std=std)
+
+
+def opened(picture):
+    """A path, the bytes of a file, a Pillow image or an array (H, W, 3) of bytes as 8-bit RGB."""
+    if isinstance(picture, np.ndarray):
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise DataError(
+                f"an array of {picture.shape} {picture.dtype}, expected bytes (H, W, 3): uint8"
+            )
+        return pictures.pillow("Image").fromarray(picture)
+    return pictures.rgb(picture if hasattr(picture, "convert") else pictures.picture(picture))
+
+
+def two_by_two(image, H, W):
+    """Bilinear, without anti-aliasing: (h, w, C) -> (H, W, C). The middle of a new pixel lies
+    between four old middles, and only those count (tf.image.resize)."""
+    rows, columns = (_between(n, N) for n, N in zip(image.shape, (H, W)))
+    return np.einsum("Hh,hwc,Ww->HWc", rows, image, columns, optimize=True).astype(np.float32)
+
+
+def _between(n, N):
+    """(N, n): row i holds the weights of n pixels at (i + 1/2) n/N - 1/2, held within the image."""
+    at = np.clip((np.arange(N) + 0.5) * n / N - 0.5, 0, n - 1)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n)))
+
+
+# -- what the files say ----------------------------------------------------------------------------
+def _read(folder):
+    """The image processor's configuration in a folder; None where there is none."""
+    if (folder / "preprocessor_config.json").is_file():
+        return read_json(folder / "preprocessor_config.json")
+    if (folder / "processor_config.json").is_file():
+        said = read_json(folder / "processor_config.json").get("image_processor")
+        return said if isinstance(said, dict) else None
+
+
+def _resizing(size, square):
+    """(size of a squashed picture, None), or (None, its shorter side)."""
+    if isinstance(size, int):
+        size = {"height": size, "width": size} if square else {"shortest_edge": size}
+    if isinstance(size, dict) and set(size) == {"shortest_edge"}:
+        return None, tables.integer(size, "shortest_edge", MOST)
+    if isinstance(size, dict) and set(size) == {"height", "width"}:
+        return _sides(size), None
+    raise CheckpointError(
+        f"preprocessor_config.json: size is {size!r}, expected a number, or height and width, or "
+        "shortest_edge"
+    )
+
+
+def _sides(size):
+    return tuple(tables.integer(size, k, MOST) for k in ("height", "width"))
+
+
+def _numbers(said, key, default):
+    """said[key], one number or one a channel, as a tuple as long as `default`."""
+    values = said.get(key, default)
+    values = values if isinstance(values, (list, tuple)) else [values] * len(default)
+    if len(values) != len(default) or not all(map(_number, values)) or (
+        key.endswith("std") and not all(values)
+    ):  # fmt: skip
+        raise CheckpointError(f"preprocessing: {key} is {values!r}, not {len(default)} numbers")
+    return tuple(map(float, values))
+
+
+def _number(value):
+    return type(value) in (int, float) and abs(value) < 1e6

@@ -1,0 +1,89 @@
+"""Checkpoints: a folder with the weights, the optimizer's memory and everything else a run needs.
+
+    step-000400/model.safetensors       {name: array}, readable by any safetensors library
+                optimizer.safetensors
+                state.json              step, random state, history, and a SHA-256 of each file
+
+A folder is written under another name and renamed when it is whole, so that an interruption leaves
+either the old checkpoint or the new one. No pickle is ever read.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from minivit.engine.errors import CheckpointError
+
+
+def save(folder, step, state, **arrays):
+    """Write `folder/step-NNNNNN` with state.json and one safetensors file for each of `arrays`
+    (name -> {tensor name: NumPy array}); returns its path."""
+    from safetensors.numpy import save as to_bytes
+
+    folder = Path(folder)
+    final, temporary = folder / f"step-{step:06d}", folder / f".step-{step:06d}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    digests = {}
+    for name, tensors in arrays.items():
+        content = to_bytes({key: value.copy(order="C") for key, value in tensors.items()})
+        digests[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
+        _write(temporary / f"{name}.safetensors", content)
+    _write(
+        temporary / "state.json", json.dumps({**state, "step": step, "sha256": digests}).encode()
+    )
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    return final
+
+
+def load(path):
+    """(state, {name: {tensor name: array}}) of one checkpoint folder; a CheckpointError names the
+    file that is missing, truncated or changed."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    path = Path(path)
+    try:
+        state = json.loads((path / "state.json").read_text())
+        digests, arrays = state["sha256"], {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(_broken(path / "state.json", error)) from error
+    for name, digest in digests.items():
+        try:
+            content = (path / name).read_bytes()
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise ValueError(
+                    f"its SHA-256 is not the one in state.json ({len(content)} bytes: truncated "
+                    "or changed after it was written)"
+                )
+            arrays[Path(name).stem] = from_bytes(content)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise CheckpointError(_broken(path / name, error)) from error
+    return state, arrays
+
+
+def _broken(file, error):
+    others = [p.name for p in checkpoints(file.parent.parent) if p != file.parent]
+    instead = f"Other checkpoints there: {', '.join(others)}." if others else "There is no other."
+    return f"checkpoint: {file.parent.name}/{file.name} cannot be used: {error}. {instead}"
+
+
+def checkpoints(folder):
+    """The checkpoints in a run's folder, oldest first."""
+    return sorted(p for p in Path(folder).glob("step-*") if p.is_dir())
+
+
+def keep_newest(folder, n):
+    """Remove all checkpoints but the newest n."""
+    for old in checkpoints(folder)[:-n]:
+        shutil.rmtree(old)
+
+
+def _write(path, content):
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

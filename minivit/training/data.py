@@ -1,0 +1,442 @@
+"""The data sets: what is in them, how they are split, and batches that can be resumed.
+
+    digits()          1,797 handwritten digits, 8x8, 17 grey levels
+    mnist5k()         5,000 of MNIST's digits, 28x28
+    emoji()           1,914 emoji in up to five drawing styles, 32x32, with names and keywords
+    sentences()       20,000 English example sentences from WordNet
+    translations()    emoji names in English, Spanish, German and French, taken apart into parts
+    photo("chelsea")  a cat, 224x224; photo("coffee") a cup
+
+These ship with minivit: no network needed. `cifar10()` and `fashion_mnist()` are downloaded when
+they are asked for. Images are float32 in [-1, 1], channels last: (N, H, W, C); labels are int64,
+on the host. Where each set comes from, and under which licence: data/LICENSES.md.
+"""
+
+import gzip
+import hashlib
+import importlib
+import io
+import json
+import operator
+import tarfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minivit import files
+from minivit.engine.errors import DataError, RangeError, ShapeError
+
+
+class Split(NamedTuple):
+    """Images (N, H, W, C) float32 in [-1, 1] and labels (N,) int64, to train and test on."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    name: str  # names the split, so that a number can say what it was measured on
+    classes: tuple  # the name of label i
+
+
+# -- images with labels ----------------------------------------------------------------------------
+def digits(split_seed=0):
+    """1,437 digits to train on, 360 to test on: `digits-v1`. Grey level k of 0..16 is k/8 - 1."""
+    images, labels = _load_npz("digits.npz", (1797, 8, 8))
+    return _split("digits", images / np.float32(8) - 1, labels, 360, split_seed)
+
+
+def mnist5k(split_seed=0):
+    """4,000 digits to train on and 1,000 to test on, 500 a class in all: `mnist5k-v1`."""
+    images, labels = _load_npz("mnist5k.npz", (5000, 28, 28))
+    return _split("mnist5k", _unit(images), labels, 1000, split_seed)
+
+
+def stratified(labels, test, seed=0):
+    """Indices (train, test), each in random order: `test` examples, in proportion to the classes.
+
+    A class's share is rounded down; what is missing goes to the largest remainders.
+    """
+    labels = np.asarray(labels)
+    if not 0 < test < len(labels):
+        raise ShapeError(f"test: got {test}, expected 1 to {len(labels) - 1} of the examples")
+    kinds, counts = np.unique(labels, return_counts=True)
+    share = counts * test / len(labels)
+    quota = share.astype(int)
+    quota[np.argsort(quota - share, kind="stable")[: test - quota.sum()]] += 1
+    rng = np.random.default_rng(seed)
+    draw, order = rng.permutation(len(labels)), rng.permutation(len(labels))
+    is_test = np.zeros(len(labels), dtype=bool)
+    for kind, n in zip(kinds, quota, strict=True):
+        is_test[draw[labels[draw] == kind][:n]] = True
+    return order[~is_test[order]], order[is_test[order]]
+
+
+def _split(name, images, labels, test, seed):
+    images, labels = images[..., None], labels.astype(np.int64)  # (N, H, W) -> (N, H, W, 1)
+    a, b = stratified(labels, test, seed)
+    name += "-v1" if seed == 0 else f"-v1-seed{seed}"
+    return Split(images[a], labels[a], images[b], labels[b], name, tuple("0123456789"))
+
+
+def _unit(images):
+    """Bytes 0..255 -> float32 in [-1, 1]."""
+    return images / np.float32(127.5) - 1
+
+
+# -- pictures with words ---------------------------------------------------------------------------
+STYLES = ("noto", "twemoji", "fluent", "emojitwo", "noto-blob")
+
+
+class Emoji(NamedTuple):
+    """Concepts with names; `images[style]` is (n, 32, 32, 3), of the concepts `concepts[style]`."""
+
+    images: dict  # style -> (n, 32, 32, 3) float32 in [-1, 1]
+    concepts: dict  # style -> (n,) int64, ascending: which concept each image shows
+    characters: tuple  # the emoji itself, one a concept
+    labels: tuple  # its name, in lower-case English; no two are equal
+    tags: tuple  # its keywords, a tuple of words each
+    groups: np.ndarray  # (concepts,) int64
+    group_names: tuple
+    subgroups: np.ndarray  # (concepts,) int64
+    subgroup_names: tuple
+    held_out: np.ndarray  # (concepts,) bool: 15%, in proportion to the groups, for zero-shot tests
+    lookalike: np.ndarray  # (concepts,) bool: hardly told apart from another concept at 32x32
+
+
+def emoji(styles=STYLES):
+    """Emoji drawn by up to five hands: image-text pairs, with a style to hold out: `emoji-v1`.
+
+    `lookalike` marks the clock faces, the families and couples, the men and women of what also
+    exists as a person, and flags that equal an earlier one: leave them out of hard retrieval
+    figures, or say that they are in.
+    """
+    for style in styles:
+        if style not in STYLES:
+            raise DataError(f"styles: got {style!r}, expected some of {STYLES}")
+    table = _load_json("emoji.json.gz")
+    concepts = {s: np.array(table["styles"][s], dtype=np.int64) for s in styles}
+    images = {s: _load_atlas(f"emoji-{s}.png", len(concepts[s])) for s in styles}
+    groups = np.array(table["groups"], dtype=np.int64)
+    subgroups = np.array(table["subgroups"], dtype=np.int64)
+    held_out = np.zeros(len(groups), dtype=bool)
+    held_out[stratified(groups, round(0.15 * len(groups)))[1]] = True
+    lookalike = np.zeros(len(groups), dtype=bool)
+    lookalike[table["lookalikes"]] = True
+    return Emoji(
+        images,
+        concepts,
+        tuple(table["characters"]),
+        tuple(table["labels"]),
+        tuple(tuple(words) for words in table["tags"]),
+        groups,
+        tuple(table["group_names"]),
+        subgroups,
+        tuple(table["subgroup_names"]),
+        held_out,
+        lookalike,
+    )
+
+
+def photo(name):
+    """A colour photograph, (224, 224, 3) float32 in [-1, 1]: "chelsea" (a cat) or "coffee"."""
+    if name not in ("chelsea", "coffee"):
+        raise DataError(f"name: got {name!r}, expected 'chelsea' or 'coffee'")
+    return _load_picture(f"photos/{name}.png", (224, 224))
+
+
+# -- words -----------------------------------------------------------------------------------------
+def sentences():
+    """20,000 English sentences and phrases from WordNet, in a fixed random order: `wordnet-v1`.
+
+    The order is random, so that any slice is a fair sample: hold out the last 1,000, say.
+    """
+    name = "wordnet-sentences.txt.gz"
+    return tuple(_expect(_load_text(name).splitlines(), 20_000, name))
+
+
+class Phrase(NamedTuple):
+    """One emoji's name in four languages, and the English name taken apart: modifiers and a head.
+
+    "woman astronaut: light skin tone" has person "woman", tone "light" and head "astronaut"; "blue
+    square" colour "blue" and head "square"; "flag: Spain" country "Spain" and head "flag";
+    "ten-thirty" hour "ten" and head "thirty". A modifier that is not there is "".
+    """
+
+    emoji: str
+    en: str
+    es: str
+    de: str
+    fr: str
+    group: str
+    person: str
+    colour: str
+    tone: str
+    country: str
+    hour: str
+    head: str
+
+
+def translations():
+    """Emoji names in English, Spanish, German and French, as a tuple of `Phrase`s: `cldr-v1`."""
+    name = "translations.tsv.gz"
+    head, *lines = _expect(_load_text(name).splitlines(), 1 + 3944, name)
+    if head.split("\t") != list(Phrase._fields):
+        raise _damaged(name, f"its columns are {head.split()}")
+    return tuple(Phrase(*line.split("\t")) for line in lines)
+
+
+def hold_out(phrases, first="person", second="head", share=0.15, seed=0):
+    """Hold out *combinations*: (train, test) lists of phrases, by two fields of them.
+
+    Of the pairs that occur, up to `share` are held out, with every phrase that contains them, and
+    only pairs of which each half remains in training with another partner: a test of recombining
+    what is known, not of knowing new words. Phrases without both fields stay in training.
+    """
+    for field in (first, second):
+        if field not in Phrase._fields:
+            raise DataError(f"field: got {field!r}, expected one of {Phrase._fields}")
+    pair = operator.attrgetter(first, second)
+    pairs = sorted({pair(p) for p in phrases if all(pair(p))})
+    partners = {}  # (0, "woman") -> its partners; (1, "astronaut") -> its partners
+    for half in (h for p in pairs for h in enumerate(p)):
+        partners[half] = partners.get(half, 0) + 1
+    held_out = set()
+    for i in np.random.default_rng(seed).permutation(len(pairs)):
+        halves = list(enumerate(pairs[i]))
+        if len(held_out) < round(share * len(pairs)) and all(partners[h] > 1 for h in halves):
+            held_out.add(pairs[i])
+            for h in halves:
+                partners[h] -= 1
+    train = [p for p in phrases if pair(p) not in held_out]
+    return train, [p for p in phrases if pair(p) in held_out]
+
+
+# -- batches ---------------------------------------------------------------------------------------
+class Batches:
+    """Batch number `step` of an endless, reshuffled walk over arrays of equal length.
+
+        batches = Batches(images, labels, batch_size=64, seed=0)
+        x, y = batches[step]  # a pure function of (seed, step): training resumes anywhere
+        for x, y in batches:  # one epoch: the batches 0 ... len(batches) - 1
+
+    Epoch e is shuffled by a generator seeded with (seed, e), and holds each example at most once;
+    with `drop_last`, what is left over after the last full batch waits for another epoch.
+    """
+
+    def __init__(self, *arrays, batch_size, seed=0, shuffle=True, drop_last=True):
+        self.arrays = tuple(np.asarray(a) for a in arrays)
+        lengths = [a.shape[0] if a.ndim else None for a in self.arrays]
+        if not lengths or len(set(lengths)) > 1 or lengths[0] in (None, 0):
+            raise ShapeError(
+                f"arrays: got {[a.shape for a in self.arrays]}, expected one array or more, "
+                "of one and the same length, not empty"
+            )
+        self.n = lengths[0]
+        if not (hasattr(batch_size, "__index__") and 1 <= batch_size <= self.n):
+            raise ShapeError(
+                f"batch_size: got {batch_size}, expected an integer from 1 to {self.n} (all)"
+            )
+        self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
+        self.drop_last = drop_last
+        self._order = None, None  # the last epoch asked for, and its permutation
+
+    def __len__(self):
+        """Batches in an epoch."""
+        full, rest = divmod(self.n, self.batch_size)
+        return full + bool(rest and not self.drop_last)
+
+    def indices(self, step):
+        """Which examples batch `step` holds: (B,) int64."""
+        if not (hasattr(step, "__index__") and step >= 0):
+            raise RangeError(f"step: got {step}, expected an integer, 0 or more")
+        epoch, i = divmod(step, len(self))
+        if self._order[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            order = rng.permutation(self.n) if self.shuffle else np.arange(self.n)
+            self._order = epoch, order
+        return self._order[1][i * self.batch_size : (i + 1) * self.batch_size]
+
+    def __getitem__(self, step):
+        rows = self.indices(step)
+        return tuple(a[rows] for a in self.arrays)
+
+    def __iter__(self):
+        return self.epoch(0)
+
+    def epoch(self, number):
+        """The batches of epoch `number`, one after the other."""
+        for i in range(len(self)):
+            yield self[number * len(self) + i]
+
+
+# -- larger sets, for those with a network ---------------------------------------------------------
+_CIFAR = (
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+_FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_FASHION_MD5 = {
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+
+
+def cifar10():
+    """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 photographs, 32x32x3, of 10 kinds of things.
+
+    A download of 170 MB on first use, kept in `files.cache_folder()`; 740 MB of memory as float32.
+    """
+    (train, train_labels), (test, test_labels) = _read_cifar(_fetch(*_CIFAR))
+    classes = "airplane automobile bird cat deer dog frog horse ship truck"
+    return Split(
+        _unit(train), train_labels, _unit(test), test_labels, "cifar10", tuple(classes.split())
+    )
+
+
+def fashion_mnist():
+    """Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 pictures of clothes, 28x28x1.
+
+    A download of 31 MB on first use, kept in `files.cache_folder()`.
+    """
+    paths = [_fetch(_FASHION + name, "md5:" + md5) for name, md5 in _FASHION_MD5.items()]
+    train, train_labels, test, test_labels = (_read_idx(path) for path in paths)
+    classes = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+    return Split(
+        _unit(train)[..., None],
+        train_labels.astype(np.int64),
+        _unit(test)[..., None],
+        test_labels.astype(np.int64),
+        "fashion-mnist",
+        tuple(classes.split(",")),
+    )
+
+
+def _fetch(url, known_hash):
+    """The path of a downloaded file, once it is there and its checksum is right."""
+    path = files.cache_files.data_folder() / url.rsplit("/", 1)[1]
+    if not path.exists():
+        try:
+            pooch = importlib.import_module("pooch")
+            pooch.retrieve(url, known_hash, fname=path.name, path=path.parent)
+        except Exception as reason:  # not installed, offline, refused, or another file
+            raise DataError(
+                f"{path.name} is not here and could not be downloaded ({reason}). Either "
+                f"`pip install pooch` and go online, or fetch {url} yourself and put it at {path}"
+            ) from reason
+    algorithm, expected = known_hash.split(":")
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected:
+        raise DataError(
+            f"{path} has {algorithm} {found}, expected {expected}: it is damaged or another file. "
+            f"Delete it, and fetch {url} again"
+        )
+    return path
+
+
+def _read_cifar(path):
+    """The binary version: records of a label byte and 3 x 32 x 32 bytes, plane by plane."""
+
+    def read(names):
+        data = b"".join(tar.extractfile(f"cifar-10-batches-bin/{n}.bin").read() for n in names)
+        records = np.frombuffer(data, dtype=np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+        images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # -> (N, H, W, C)
+        return np.ascontiguousarray(images), records[:, 0].astype(np.int64)
+
+    with tarfile.open(path) as tar:
+        return read([f"data_batch_{i}" for i in range(1, 6)]), read(["test_batch"])
+
+
+def _read_idx(path):
+    """MNIST's format: two zeros, 8 for bytes, the number of axes, the lengths, the bytes."""
+    data = gzip.decompress(Path(path).read_bytes())
+    zero, kind, axes = data[:2], data[2], data[3]
+    if zero != b"\0\0" or kind != 8:
+        raise DataError(f"{path} begins with {data[:4].hex()}, expected an idx file of bytes")
+    shape = np.frombuffer(data, dtype=">i4", count=axes, offset=4)
+    return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+# -- files that ship -------------------------------------------------------------------------------
+_MADE_BY = {
+    "digits.npz": "make_digits.py",
+    "mnist5k.npz": "make_mnist5k.py",
+    "emoji": "make_emoji.py",
+    "photos": "make_photos.py",
+    "wordnet-sentences.txt.gz": "make_text.py",
+    "translations.tsv.gz": "make_translation.py",
+}
+
+
+def _script(name):
+    return next(script for prefix, script in _MADE_BY.items() if name.startswith(prefix))
+
+
+def _damaged(name, what):
+    return DataError(
+        f"{files.data_folder() / name} is damaged: {what}. Restore it (git checkout, or pip "
+        f"install --force-reinstall minivit), or make it anew with data/{_script(name)}"
+    )
+
+
+def _read(name, parse):
+    """`parse` the bytes of a file that ships; whatever goes wrong names the file and its script."""
+    try:
+        content = (files.data_folder() / name).read_bytes()
+    except OSError as reason:
+        raise DataError(
+            f"{files.data_folder() / name} cannot be read ({reason.strerror}): it ships with "
+            f"minivit, and data/{_script(name)} makes it"
+        ) from reason
+    try:
+        return parse(content)
+    except Exception as reason:  # each format has its own: BadZipFile, zlib.error, EOFError ...
+        raise _damaged(name, f"{type(reason).__name__}: {reason}") from reason
+
+
+def _expect(found, length, name):
+    if len(found) != length:
+        raise _damaged(name, f"it holds {len(found)} lines, expected {length}")
+    return found
+
+
+def _load_npz(name, shape):
+    def parse(content):
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return arrays["images"], arrays["labels"]
+
+    images, labels = _read(name, parse)
+    for array, expected in ((images, shape), (labels, shape[:1])):
+        if array.shape != expected or array.dtype != np.uint8:
+            raise _damaged(name, f"got {array.shape} {array.dtype}, expected {expected} uint8")
+    return images, labels
+
+
+def _load_text(name):
+    return _read(name, lambda content: gzip.decompress(content).decode())
+
+
+def _load_json(name):
+    return _read(name, lambda content: json.loads(gzip.decompress(content)))
+
+
+def _load_picture(name, size):
+    try:
+        image = importlib.import_module("PIL.Image")
+    except ImportError as reason:
+        raise ImportError(f"{name} is a PNG file, read by Pillow: pip install pillow") from reason
+    pixels = _read(name, lambda content: np.asarray(image.open(io.BytesIO(content)).convert("RGB")))
+    if pixels.shape[:2] != size:
+        raise _damaged(name, f"it has {pixels.shape[:2]} pixels, expected {size}")
+    return _unit(pixels)
+
+
+def _load_atlas(name, n, side=32, columns=48):
+    """Tiles in reading order, `columns` a row -> (n, side, side, 3)."""
+    rows = -(-n // columns)
+    atlas = _load_picture(name, (rows * side, columns * side))
+    tiles = atlas.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+    return tiles.reshape(rows * columns, side, side, 3)[:n]

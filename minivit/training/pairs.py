@@ -1,0 +1,186 @@
+"""Image-text pairs: emoji and what they are called, cut into texts and batches for CLIP.
+
+    e = data.emoji()
+    tokenizer = caption_tokenizer(e)                  # CLIP's kind of BPE, learnt from the captions
+    pairs = Pairs(e, tokenizer, styles=TRAINING_STYLES, batch_size=128)
+    images, texts = pairs[step]                       # a pure function of (seed, step)
+    images, names = test_set(e, "twemoji", held_out=True)
+
+Four drawing styles and 85% of the concepts are for training; Twemoji's style and 15% of the
+concepts never are.
+"""
+
+import csv
+import importlib
+from pathlib import Path
+
+import numpy as np
+
+from minivit.engine.errors import RangeError, ShapeError
+from minivit.text import CLIPTokenizer
+from minivit.training.data import STYLES, DataError
+
+NEW_STYLE = "twemoji"
+TRAINING_STYLES = tuple(s for s in STYLES if s != NEW_STYLE)
+CONTEXT = 16  # tokens a text, [SOS] and [EOS] included
+
+
+def caption_tokenizer(emoji, vocab_size=1500):
+    """A CLIPTokenizer learnt from the names and keywords of the concepts that are not held out."""
+    seen = np.flatnonzero(~emoji.held_out)
+    texts = [emoji.labels[i] for i in seen] + [" ".join(emoji.tags[i]) for i in seen]
+    return CLIPTokenizer.train(texts, vocab_size)
+
+
+def tokenize(tokenizer, texts, context=CONTEXT):
+    """Texts as rows of ids (B, context): [SOS], tokens, [EOS], zeros. A longer one is cut."""
+    return tokenizer(texts, context_length=context, truncate=True)
+
+
+class Pairs:
+    """Batch number `step` of pairs of drawings and captions: (B, 32, 32, 3), (B, context).
+
+    The concepts of a batch differ, so no text fits two images. Each is drawn in one of `styles`,
+    moved by up to `shift` pixels. Its caption is the name (half of the time), the name and one to
+    three keywords (a quarter), or one to three keywords.
+    """
+
+    def __init__(self, emoji, tokenizer, styles=TRAINING_STYLES, batch_size=128, seed=0, shift=2,
+                 context=CONTEXT):  # fmt: skip
+        self.emoji, self.batch_size, self.seed = emoji, batch_size, seed
+        self.shift, self.context = shift, context
+        self.sos, self.eos = tokenizer.encode("<|startoftext|><|endoftext|>", special=True)
+        self.names = [tokenizer.encode(label) for label in emoji.labels]
+        self.tags = [[tokenizer.encode(tag) for tag in tags] for tags in emoji.tags]
+        self.places = {}  # concept -> [(style, index of its drawing)]
+        for style in styles:
+            if style not in emoji.images:
+                raise DataError(f"styles: got {style!r}, expected some of {list(emoji.images)}")
+            for place, concept in enumerate(emoji.concepts[style]):
+                if not emoji.held_out[concept]:
+                    self.places.setdefault(int(concept), []).append((style, place))
+        self.concepts = np.array(sorted(self.places))
+        if not 1 < batch_size <= len(self.concepts):
+            raise ShapeError(
+                f"batch_size: got {batch_size}, expected 2 to {len(self.concepts)}, the number of "
+                "concepts: a batch holds each once"
+            )
+
+    def __getitem__(self, step):
+        if not (hasattr(step, "__index__") and step >= 0):
+            raise RangeError(f"step: got {step}, expected an integer, 0 or more")
+        rng = np.random.default_rng([self.seed, step])
+        concepts = rng.choice(self.concepts, self.batch_size, replace=False)
+        images = np.stack([self._drawing(c, rng) for c in concepts])
+        texts = np.stack([self._caption(c, rng) for c in concepts])
+        return images, texts
+
+    def _drawing(self, concept, rng):
+        style, place = self.places[int(concept)][rng.integers(len(self.places[int(concept)]))]
+        image, s = self.emoji.images[style][place], self.shift
+        H, W = image.shape[:2]
+        up, left = rng.integers(0, 2 * s + 1, 2)
+        around = ((s, s), (s, s), (0, 0))
+        return np.pad(image, around, constant_values=1)[up : up + H, left : left + W]  # 1: white
+
+    def _caption(self, concept, rng):
+        how, tags = rng.random(), self.tags[concept]
+        ids = list(self.names[concept]) if how < 0.75 or not tags else []
+        if how >= 0.5 and tags:
+            for i in rng.permutation(len(tags))[: rng.integers(1, 4)]:
+                ids += tags[i]
+        row = np.zeros(self.context, np.int64)
+        ids = [self.sos, *ids[: self.context - 2], self.eos]
+        row[: len(ids)] = ids
+        return row
+
+
+def test_set(emoji, style=NEW_STYLE, held_out=False, size=None, seed=0):
+    """Drawings to recognise, one a concept, without the look-alikes: (images, concepts).
+
+    held_out: concepts that no training caption names. size: how many, drawn by `seed`; else all.
+    """
+    concepts = emoji.concepts[style]
+    wanted = (emoji.held_out[concepts] == held_out) & ~emoji.lookalike[concepts]
+    places = np.flatnonzero(wanted)
+    if size is not None:
+        if not 0 < size <= len(places):
+            raise RangeError(f"size: got {size}, expected 1 to {len(places)}")
+        places = np.sort(np.random.default_rng(seed).permutation(places)[:size])
+    return emoji.images[style][places], concepts[places]
+
+
+# What stands for a group of concepts, in words. Written before any model was trained; not tuned.
+GROUP_PROMPTS = {
+    "smileys-emotion": ("face", "smiling face", "emotion"),
+    "people-body": ("person", "hand", "body"),
+    "animals-nature": ("animal", "plant", "nature"),
+    "food-drink": ("food", "drink"),
+    "travel-places": ("vehicle", "building", "place", "weather"),
+    "activities": ("sport", "game", "activity"),
+    "objects": ("object", "tool", "clothing"),
+    "symbols": ("symbol", "sign", "arrow"),
+    "flags": ("flag",),
+}
+
+
+# -- photographs of your own -----------------------------------------------------------------------
+def captioned_photos(folder, side=64, limit=None):
+    """Photographs with captions, such as Flickr8k, from a folder that you downloaded.
+
+    folder: `captions.txt` with lines "image,caption" (a header first), or `Flickr8k.token.txt` with
+    lines "image#k<tab>caption"; the images beside it, in `Images/` or `Flicker8k_Dataset/`. Returns
+    (images (n, side, side, 3) float32 in [-1, 1], captions: a tuple of texts for each). The shorter
+    side is resized to `side` (bicubic), and the middle is cut out, as for CLIP. limit: how many.
+    """
+    try:
+        pictures = importlib.import_module("PIL.Image")
+    except ImportError as reason:
+        raise ImportError("photographs are read by Pillow: pip install pillow") from reason
+    captions = {}
+    for name, caption in _caption_lines(Path(folder)):
+        captions.setdefault(name, []).append(caption)
+    names = list(captions)[:limit]
+    places = [Path(folder, sub) for sub in ("Images", "Flicker8k_Dataset", ".")]
+    images = np.empty((len(names), side, side, 3), np.float32)
+    for i, name in enumerate(names):
+        path = next((p / name for p in places if (p / name).is_file()), None)
+        if path is None:
+            raise DataError(f"{name} has captions, but is not in {folder}/Images")
+        try:
+            with pictures.open(path) as picture:
+                picture = picture.convert("RGB")
+        except OSError as reason:
+            raise DataError(f"{path} is not an image that Pillow can read: {reason}") from reason
+        scale = side / min(picture.size)
+        size = [max(side, round(scale * length)) for length in picture.size]
+        left, top = (size[0] - side) // 2, (size[1] - side) // 2
+        picture = picture.resize(size, pictures.Resampling.BICUBIC)
+        picture = picture.crop((left, top, left + side, top + side))
+        images[i] = np.asarray(picture, np.float32) / 127.5 - 1
+    return images, tuple(tuple(captions[name]) for name in names)
+
+
+def _caption_lines(folder):
+    """(image name, caption) of each line of the caption file in `folder`."""
+    table, tokens = folder / "captions.txt", folder / "Flickr8k.token.txt"
+    if table.is_file():
+        with open(table, encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.reader(file) if row][1:]
+        rows = [(row[0], ",".join(row[1:])) for row in rows]
+    elif tokens.is_file():
+        lines = tokens.read_text(encoding="utf-8").splitlines()
+        rows = [
+            (name.partition("#")[0], text) for name, _, text in (x.partition("\t") for x in lines)
+        ]
+    else:
+        raise DataError(
+            f"{folder} holds neither captions.txt nor Flickr8k.token.txt: download Flickr8k, or "
+            "write lines 'image,caption' under a header into captions.txt"
+        )
+    for i, (name, caption) in enumerate(rows):
+        if not name.strip() or not caption.strip():
+            raise DataError(
+                f"{folder}: caption {i}: got {(name, caption)}, expected an image and text"
+            )
+    return [(name.strip(), caption.strip()) for name, caption in rows]

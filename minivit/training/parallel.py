@@ -1,0 +1,75 @@
+"""Two cores: each thread takes a part of the batch through a copy of the model.
+
+    trainer = Trainer(model, optimizer, batches, loss=DataParallel(classify, threads=2))
+
+The copies share the model's arrays; only their gradients are their own, and the sum of those is the
+gradient of the whole batch. It works on the CPU, since NumPy lets other threads run while it
+computes, and beats threads inside each product, which wait for each other after every op.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from itertools import pairwise
+
+import numpy as np
+
+from minivit.engine import memory
+from minivit.engine.errors import ShapeError
+from minivit.engine.tensor import Tensor
+
+
+class DataParallel:
+    """A loss(model, *batch) that is computed, with its gradients, by several threads.
+
+    loss: the mean over the examples of a batch, each of whose arrays has them along axis 0.
+    The result is a Tensor with one number, whose `backward` hands out the gradients that were
+    computed with it. Equal to `loss` up to rounding; dropout draws in no fixed order. BLAS is set
+    to one thread (threadpoolctl): its threads and these would wait for the same cores.
+    """
+
+    def __init__(self, loss, threads=2):
+        from threadpoolctl import threadpool_limits
+
+        self.loss, self.threads = loss, threads
+        self._model, self._copies = None, []
+        memory.share_freed_memory()
+        threadpool_limits(1, user_api="blas")
+        self._pool = ThreadPoolExecutor(threads)
+
+    def __call__(self, model, *batch):
+        n = len(batch[0])
+        if any(len(a) != n for a in batch):
+            raise ShapeError(f"DataParallel: arrays of {[len(a) for a in batch]} examples")
+        if model is not self._model:
+            self._model, self._copies = model, [deepcopy(model) for _ in range(self.threads)]
+        cuts = [n * i // self.threads for i in range(self.threads + 1)]
+        pieces = [[a[i:j] for a in batch] for i, j in pairwise(cuts) if i < j]
+        shares = [len(piece[0]) / n for piece in pieces]
+        results = self._pool.map(self._piece, self._copies, pieces, shares)
+        value, gradients = next(results)
+        for other, more in results:
+            value = np.asarray(value + other)
+            for g, h in zip(gradients, more, strict=True):
+                if g is not None:
+                    g += h
+        if not gradients:
+            return Tensor(value)
+
+        def vjp(g):
+            return tuple(None if d is None else d * g for d in gradients)
+
+        wanted = tuple(p for p in model.parameters() if p.requires_grad)
+        return Tensor._from_op(value, wanted, vjp, "DataParallel")
+
+    def _piece(self, copy, piece, share):
+        """The loss of a part, weighted by its share of the batch, and its gradients."""
+        own = list(copy.parameters())
+        for p, shared in zip(own, self._model.parameters(), strict=True):
+            p.data, p.grad, p.requires_grad = shared.data, None, shared.requires_grad
+        for module, original in zip(copy.modules(), self._model.modules(), strict=True):
+            module.training = original.training
+        loss = self.loss(copy, *piece) * share
+        if not loss.requires_grad:  # under no_grad
+            return loss.data, []
+        loss.backward()
+        return loss.data, [p.grad for p in own if p.requires_grad]

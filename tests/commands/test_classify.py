@@ -1,0 +1,180 @@
+"""minivit classify, run as a student runs it, on small random models and the one that ships."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minivit
+from minivit import Tensor
+from minivit.commands import cli
+from minivit.models.clip import zero_shot_weights
+from minivit.text import CLIPTokenizer
+from minivit.training import data
+from tests.published.test_vision import case
+
+Image = pytest.importorskip("PIL.Image")
+LABELS = ("a dog", "a cat", "two cups of coffee")
+
+
+def run(*arguments, folder):
+    """(exit status, standard output, standard error) of `minivit classify ...` in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "minivit.commands.cli", "classify", *map(str, arguments)],
+        cwd=folder, capture_output=True, text=True, timeout=120, encoding="utf-8",
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def clip_with_a_vocabulary(folder, seed=0):
+    """A CLIP of random weights in Hugging Face's names, with vocab.json and merges.txt."""
+    tokenizer = CLIPTokenizer.train([f"a photo of {label}." for label in LABELS], 540)
+    found = case("clip_hf")
+    rng, V = np.random.default_rng(seed), len(tokenizer)
+    weights = {
+        "text_model.embeddings.token_embedding.weight": (V, 8),
+        "text_model.embeddings.position_embedding.weight": (40, 8),
+    }
+    found.weights |= {k: rng.standard_normal(s).astype(np.float32) for k, s in weights.items()}
+    found.config["text_config"] |= {"eos_token_id": V - 1}
+    tokenizer.save(found.write(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A folder with photos, and checkpoints of ViTs and CLIPs."""
+    folder = tmp_path_factory.mktemp("student")
+    photos = Path(__file__).parents[2] / "data" / "photos"
+    Image.open(photos / "coffee.png").crop((0, 0, 150, 224)).save(folder / "coffee.png")
+    (folder / "broken.png").write_bytes((photos / "coffee.png").read_bytes()[:900])
+    (folder / "notes.txt").write_text("not a picture")
+    clip_with_a_vocabulary(folder / "clip")
+    case("clip_openai").write(folder / "mute")
+    vit = case("vit_hf")
+    vit.config["id2label"] = {i: name for i, name in enumerate(["ant", "bee", "cow", "dog", "elk"])}
+    vit.write(folder / "vit")
+    case("vit_google").write(folder / "google")
+    case("vit_hf_pooler").write(folder / "headless")
+    (folder / "empty").mkdir()
+    return folder
+
+
+def test_zero_shot_by_a_clip(here):
+    status, text, _ = run("coffee.png", "--model", "clip", "--labels", *LABELS, folder=here)
+    assert status == 0 and text.startswith("coffee.png, by clip:\n")
+    assert all(label in text for label in LABELS) and text.count("%") == 3
+    status, text, _ = run(
+        "coffee.png", "--model", "clip", "--json", "--labels", *LABELS, folder=here
+    )
+    facts = json.loads(text)
+    assert status == 0 and (facts["photo"], facts["model"]) == ("coffee.png", "clip")
+    found = {r["label"]: r["probability"] for r in facts["results"]}
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    clip = minivit.load(here / "clip")
+    prompts = clip.tokenizer([f"a photo of {label}." for label in LABELS])
+    logits = clip.model(Tensor(clip.preprocess(here / "coffee.png")), prompts).numpy()[0]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert [found[label] for label in LABELS] == pytest.approx(expected, rel=1e-4)
+
+
+def test_templates_are_averaged(here):
+    templates = ("{}", "it's {}!")
+    asked = [word for template in templates for word in ("--template", template)]
+    _, text, _ = run(
+        "coffee.png", "--model", "clip", "--json", *asked, "--labels", *LABELS, "--top", 2,
+        folder=here,
+    )  # fmt: skip
+    results = json.loads(text)["results"]
+    clip = minivit.load(here / "clip")
+    W = zero_shot_weights(clip.model, clip.tokenizer, LABELS, templates).numpy()
+    I_e = clip.model.encode_image(Tensor(clip.preprocess(here / "coffee.png"))).numpy()
+    logits = (I_e @ W * np.exp(clip.model.t.numpy()))[0]
+    best = np.argsort(-logits)[:2]
+    assert [r["label"] for r in results] == [LABELS[i] for i in best]
+    p = np.exp(logits) / np.exp(logits).sum()
+    assert [r["probability"] for r in results] == pytest.approx(p[best], rel=1e-4)
+
+
+@pytest.mark.parametrize("model, names", [
+    ("vit", ["ant", "bee", "cow", "dog", "elk"]), ("google", [f"class {i}" for i in range(5)]),
+])  # fmt: skip
+def test_the_classes_of_a_vit(model, names, here):
+    _, text, _ = run("coffee.png", "--model", model, "--top", 3, "--json", folder=here)
+    results = json.loads(text)["results"]
+    vit = minivit.load(here / model / ("vit.npz" if model == "google" else ""))
+    logits = vit.model(Tensor(vit.preprocess(here / "coffee.png"))).numpy()[0]
+    p, best = np.exp(logits) / np.exp(logits).sum(), np.argsort(-logits)[:3]
+    assert [r["label"] for r in results] == [names[i] for i in best]
+    assert [r["probability"] for r in results] == pytest.approx(p[best], rel=1e-4)
+
+
+def test_a_picture_with_bars(here):
+    pytest.importorskip("matplotlib")
+    status, text, _ = run("coffee.png", "--model", "vit", "--out", "bars.png", folder=here)
+    assert status == 0 and "drawn in bars.png" in text
+    assert np.asarray(Image.open(here / "bars.png")).std() > 20
+    (here / "bars.png").unlink()
+
+
+def test_the_small_clip_needs_no_network(here):
+    """A drawing in the style that it was not trained on."""
+    emoji = data.emoji()
+    guitar = emoji.labels.index("guitar")
+    drawing = emoji.images["twemoji"][list(emoji.concepts["twemoji"]).index(guitar)]
+    Image.fromarray(np.rint((drawing + 1) * 127.5).astype(np.uint8)).save(here / "guitar.png")
+    status, text, _ = run(
+        "guitar.png", "--model", "emoji", "--template", "{}", "--labels", "dog", "guitar",
+        "airplane", folder=here,
+    )  # fmt: skip
+    assert status == 0 and text.splitlines()[1].split()[1] == "guitar"
+    (here / "guitar.png").unlink()
+
+
+WRONG = [
+    (["missing.png", "--model", "vit"], "missing.png: cannot be read"),
+    (["notes.txt", "--model", "vit"], "notes.txt: not an image"),
+    (["broken.png", "--model", "vit"], "damaged or cut off"),
+    (["empty", "--model", "vit"], "empty: cannot be read"),
+    (["coffee.png", "--model", "clip"], "a CLIP needs labels"),
+    (["coffee.png"], "a CLIP needs labels"),  # nothing is downloaded before that is told
+    (["coffee.png", "--model", "clip", "--labels", "a", "a"], "each once"),
+    (["coffee.png", "--model", "clip", "--labels", "a", " "], "none empty"),
+    (["coffee.png", "--model", "clip", "--labels", "a" * 99], "is too long"),
+    (["coffee.png", "--model", "clip", "--labels", "a", "--template", "it"], "expected {}"),
+    (["coffee.png", "--model", "vit", "--labels", "a", "b"], "a ViT has classes of its own"),
+    (["coffee.png", "--model", "vit", "--top", "0"], "not an integer from 1"),
+    (["coffee.png", "--model", "headless"], "the file has no head"),
+    (["coffee.png", "--model", "mute", "--labels", "a", "b"], "no vocabulary beside it"),
+    (["coffee.png", "--model", "empty"], "empty"),
+    (["coffee.png", "--model", "nowhere"], "neither a file or folder here"),
+    (["coffee.png", "--model", "nowhere"], "--model emoji needs no network"),
+    (["coffee.png", "--model", "vit", "--out", "x.txt"], "ends in .png"),
+    (["coffee.png", "--model", "vit", "--out", "nowhere/x.png"], "in a folder that is there"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments, says", WRONG)
+def test_classify_says_what_it_cannot_do(arguments, says, here, monkeypatch, capsys):
+    """In this process, which is sooner; the one below is a student's."""
+    monkeypatch.chdir(here)
+    before = sorted(here.iterdir())
+    try:
+        status = cli.main(["classify", *arguments])
+    except SystemExit as argument:  # argparse's way
+        status = argument.code
+    text, errors = capsys.readouterr()
+    assert status == 2 and not text and says in errors
+    assert sorted(here.iterdir()) == before
+
+
+def test_another_family_is_refused(here, tmp_path):
+    from tests.published.test_text import case as text_case
+
+    text_case("gpt2").write(tmp_path / "gpt2")
+    status, _, errors = run(here / "coffee.png", "--model", "gpt2", folder=tmp_path)
+    assert status == 2 and "a model of the family gpt2; this needs clip or vit" in errors

@@ -1,0 +1,202 @@
+"""The figures: what is in them (arrays, dots, words), never their pixels."""
+
+import numpy as np
+import pytest
+
+from minivit import Tensor
+from minivit.engine.errors import ShapeError
+from minivit.images.patches import unpatchify
+from minivit.models.vit import ViT
+from minivit.training import inspect
+
+plt = pytest.importorskip("matplotlib.pyplot")
+plot = pytest.importorskip("minivit.course.plot")
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """No window opens, and none is left."""
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def model():
+    model = ViT(image=8, patch=2, channels=3, classes=5, width=12, layers=3, heads=2)
+    model.head.weight.data[...] = RNG.standard_normal((5, 12))
+    return model
+
+
+@pytest.fixture
+def arrays(model):
+    return inspect.trace(model, Tensor(RNG.uniform(-1, 1, (1, 8, 8, 3)).astype(np.float32)))
+
+
+def words(figure):
+    """Every word in the figure."""
+    figure.canvas.draw()
+    return "\n".join(t.get_text() for t in figure.findobj(plt.Text) if t.get_text().strip())
+
+
+def images(figure):
+    """The arrays that the figure shows as images, in drawing order."""
+    return [np.asarray(i.get_array()) for axes in figure.axes for i in axes.images]
+
+
+def nothing_is_cut_off(figure):
+    """No word lies outside of the page, or is wider than it."""
+    figure.canvas.draw()
+    page = figure.bbox
+    for text in figure.findobj(plt.Text):
+        if text.get_text().strip() and text.get_visible():
+            box = text.get_window_extent()
+            assert box.x0 > page.x0 - 2 and box.x1 < page.x1 + 2, text.get_text()
+            assert box.y0 > page.y0 - 2 and box.y1 < page.y1 + 2, text.get_text()
+
+
+# -- F19 -------------------------------------------------------------------------------------------
+@pytest.fixture
+def steps(model, arrays):
+    return plot.five_steps(
+        arrays["image"][0],
+        arrays["patches"][0],
+        model.projection.weight.numpy(),
+        model.projection(Tensor(arrays["patches"])).numpy()[0],
+        model.class_token.numpy()[0],
+        model.position.numpy()[0],
+        arrays["tokens"][0],
+        rows=17,
+    )
+
+
+def test_five_steps_say_their_shapes(steps):
+    said = words(steps)
+    for expected in ("8x8 pixels", "2x2", "N = HW/P² = 16", "2·2·3 = 12", "16 x 12", "12 x 12"):
+        assert expected in said
+    assert said.count("17 x 12") == 3  # class token, positions, input
+    assert all(f"{k}. " in said for k in range(1, 6))
+
+
+def test_five_steps_show_the_image_and_its_first_and_last_patches(steps, arrays):
+    shown = images(steps)
+    np.testing.assert_allclose(shown[0], (arrays["image"][0] + 1) / 2, atol=1e-6)
+    patches = np.stack(shown[1:9]) * 2 - 1
+    whole = arrays["patches"][0].copy()
+    whole[[*range(7), 15]] = patches.reshape(8, 12)
+    np.testing.assert_allclose(
+        unpatchify(whole[None], 2, 8, 8)[0], arrays["image"][0], atol=1e-6
+    )  # each patch is the right way up, at its place
+    np.testing.assert_array_equal(shown[-1], arrays["tokens"][0])
+    np.testing.assert_array_equal(shown[9], arrays["patches"][0])
+
+
+def test_five_steps_grid_has_a_line_at_each_patch(steps):
+    lines = [line.get_xdata() for line in steps.axes[0].lines]
+    upright = sorted(x[0] for x in lines if x[0] == x[1])
+    assert upright == [0, 2, 4, 6, 8]
+
+
+# -- F20 -------------------------------------------------------------------------------------------
+def test_forward_pass_shows_every_layer_and_the_probabilities(arrays):
+    figure = plot.forward_pass(arrays, tuple("abcde"), true=2)
+    said = words(figure)
+    for expected in ("layer 1", "layer 2", "layer 3", "17 x 12", "16 x 12", "A of head 1 of 2"):
+        assert expected in said
+    assert "layer 4" not in said
+    bars = [axes for axes in figure.axes if axes.get_xlabel() == "probability"]
+    widths = [bar.get_width() for bar in bars[0].patches]
+    np.testing.assert_allclose(widths, arrays["probabilities"][0])
+    colors = [bar.get_facecolor() for bar in bars[0].patches]
+    assert [c != colors[0] for c in colors] == [False, False, True, False, False]
+    whole = ["patches", "tokens", "1.out", "2.out", "3.out"]
+    inside = ["tokens", "1.ln_1", "1.attention", "1.attn", "1.middle", "1.ln_2", "1.mlp", "1.out"]
+    shown = images(figure)
+    assert len(shown) == 1 + len(whole) + 1 + len(inside)  # the image first, [class] between
+    for array, name in zip([*shown[1:6], *shown[7:]], [*whole, *inside]):
+        expected = arrays[name][0, 0] if name == "1.attention" else arrays[name][0]
+        np.testing.assert_array_equal(array, expected)
+
+
+# -- F21 -------------------------------------------------------------------------------------------
+def test_tables_show_exact_numbers_and_mark_cells():
+    rows = [("ViT-Base/16", 85_798_656), ("another", 7)]
+    figure = plot.tables(
+        [("Models", ["Model", "counted"], rows, {(0, 1)}), ("B", ["x"], [[1]], ())]
+    )
+    assert len(figure.axes) == 2
+    texts = {t.get_text(): t for t in figure.findobj(plt.Text)}
+    assert texts["85,798,656"].get_fontweight() == "bold"
+    assert texts["7"].get_fontweight() == "normal"
+    nothing_is_cut_off(figure)
+
+
+def test_a_row_of_another_length_is_named():
+    with pytest.raises(ShapeError, match="Models"):
+        plot.tables([("Models", ["a", "b"], [[1]], ())])
+
+
+# -- F24 -------------------------------------------------------------------------------------------
+def test_filters_show_each_component_stretched_about_grey():
+    pictures = RNG.standard_normal((3, 4, 4, 3))
+    figure = plot.filters([("trained", pictures, np.array([0.5, 0.25, 0.004]))], shown=5)
+    shown = images(figure)
+    assert len(shown) == 3  # as many as there are, not as many as there is room for
+    np.testing.assert_allclose(shown[1] * 2 - 1, pictures[1] / np.abs(pictures[1]).max())
+    assert [axes.get_xlabel() for axes in figure.axes[:3]] == ["50%", "25%", "< 1%"]
+
+
+# -- F25 -------------------------------------------------------------------------------------------
+def test_position_tiles_are_at_their_row_and_column():
+    similarity = inspect.position_similarity(RNG.standard_normal((1, 7, 5)), (2, 3))
+    figure = plot.position_tiles([("six", similarity)], limit=0.5)
+    shown = images(figure)
+    assert len([i for i in shown if i.shape == (2, 3)]) == 6
+    for n, (r, c) in enumerate(np.ndindex(2, 3)):
+        np.testing.assert_array_equal(shown[n], similarity[r, c])
+    assert figure.axes[4].images[0].get_clim() == (-0.5, 0.5)
+    cross = figure.axes[5].lines[0]
+    assert (*cross.get_xdata(), *cross.get_ydata()) == (2, 1)  # column, row of tile (1, 2)
+    assert figure.axes[-1].get_ylabel() == "cosine similarity"
+
+
+# -- F26 -------------------------------------------------------------------------------------------
+def test_attention_distance_has_a_dot_for_each_seed_layer_and_head():
+    trained, untrained = RNG.uniform(3, 5, (2, 3, 4, 5))
+    figure = plot.attention_distance([("digits", trained, untrained, 4.0)])
+    axes = figure.axes[0]
+    by_label = {line.get_label(): line for line in axes.lines}
+    dots = by_label["trained"]
+    assert sorted(dots.get_ydata()) == sorted(trained.reshape(-1))
+    layers = np.round(dots.get_xdata()).astype(int)
+    for layer in range(1, 5):
+        np.testing.assert_array_equal(dots.get_ydata()[layers == layer], trained[:, layer - 1].flat)
+    assert sorted(by_label["before training"].get_ydata()) == sorted(untrained.reshape(-1))
+    np.testing.assert_allclose(by_label["mean"].get_ydata(), trained.mean(axis=(0, 2)))
+    assert set(by_label["looks everywhere alike"].get_ydata()) == {4.0}
+    assert "pixels" in axes.get_ylabel()
+    assert axes.get_xlabel() == "layer"
+
+
+# -- beside the forty ------------------------------------------------------------------------------
+def test_rollout_shows_each_image_above_its_weights():
+    pictures, weights = RNG.uniform(-1, 1, (2, 8, 8, 1)), RNG.random((2, 16))
+    shown = images(plot.rollout(pictures, weights, (4, 4), ["a", "b"]))
+    np.testing.assert_allclose(shown[1][..., 0], (pictures[1, ..., 0] + 1) / 2)
+    np.testing.assert_array_equal(shown[3], weights[1].reshape(4, 4))
+
+
+def test_learning_curves_are_means_of_twenty_steps():
+    losses = RNG.random(100)
+    axes = plot.learning([losses, losses * 2], ["one", "two"]).axes[0]
+    x, y = axes.lines[0].get_data()
+    assert (x[0], x[-1]) == (20, 100)
+    assert y[0] == pytest.approx(losses[:20].mean())
+    assert y[-1] == pytest.approx(losses[-20:].mean())
+    assert "loss" in axes.get_ylabel()
+
+
+def test_a_picture_that_is_none_is_named():
+    with pytest.raises(ShapeError, match=r"\(8, 8\)"):
+        plot.rollout(np.zeros((1, 8, 8)), np.zeros((1, 4)), (2, 2), ["a"])

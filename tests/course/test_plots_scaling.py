@@ -1,0 +1,58 @@
+"""The figures of the scaling lecture: what is in them, never pixels."""
+
+import numpy as np
+import pytest
+
+plt = pytest.importorskip("matplotlib.pyplot")
+
+from minivit.course import plots_scaling as plots  # noqa: E402
+from minivit.engine.errors import ShapeError  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+def words(fig):
+    fig.canvas.draw()
+    return [t.get_text() for t in fig.findobj(plt.Text) if t.get_text()]
+
+
+def test_bias_draws_means_of_seeds_and_published_points():
+    ours = {"ViT": [[0.1, 0.3], [0.5, 0.7]], "ResNet": [[0.2, 0.2], [0.6, 0.6]]}
+    fig = plots.bias([100, 400], ours, {"ViT-L/16": [(14e6, 85.3, "ImageNet-21k")]})
+    line = fig.axes[0].lines[0]
+    assert np.allclose(line.get_ydata(), [0.2, 0.6]) and list(line.get_xdata()) == [100, 400]
+    assert "ImageNet-21k" in words(fig)
+    with pytest.raises(ShapeError, match=r"\(2, seeds\)"):
+        plots.bias([100, 400], {"ViT": [0.1, 0.2]}, {"x": [(1e7, 1.0, "")]})
+
+
+def test_power_laws_draw_every_seed_their_mean_and_the_fit():
+    errors = np.array([[0.5, 0.3], [0.2, 0.2]])
+    x = np.array([10.0, 100.0])
+    fit = (x, x**-0.5, x**-0.4, x**-0.3, "b = 0.4")
+    fig = plots.power_laws([("t", "images", {"ViT": (x, errors)}, fit)])
+    lines = [list(line.get_ydata()) for line in fig.axes[0].lines]
+    assert lines[:3] == [[0.5, 0.2], [0.3, 0.2], [0.4, 0.2]]
+    assert "b = 0.4" in words(fig)
+
+
+def test_head_decay_has_a_place_for_zero():
+    fig = plots.head_decay([0.0, 3.0], [("t", {"5 shots": [[0.1, 0.3], [0.4, 0.4]]})])
+    assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["0", "3"]
+    assert np.allclose(fig.axes[0].lines[-1].get_ydata(), [0.2, 0.4])
+
+
+def test_variants_have_the_heights_of_the_means_and_of_the_bytes():
+    fig = plots.variants([("pool", {"class": [0.8, 0.9], "map": [0.9, 0.9]})], {"AdamW": 8.0})
+    heights = [[p.get_height() for p in axes.patches] for axes in fig.axes]
+    assert np.allclose(heights[0], [0.85, 0.9]) and heights[1] == [8.0]
+
+
+def test_schedules_are_drawn_as_they_are():
+    fig = plots.schedules({"cosine": [0.0, 1.0, 0.5]})
+    assert list(fig.axes[0].lines[0].get_ydata()) == [0.0, 1.0, 0.5]

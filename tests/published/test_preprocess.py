@@ -1,0 +1,237 @@
+"""From a photograph to a model's input: pixel for pixel what the published pipelines make of it."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import minivit
+from minivit.engine.errors import CheckpointError, DataError
+from minivit.published import preprocess
+from minivit.published.preprocess import FILTERS, TWO_BY_TWO, Preprocess
+from tests.published.test_vision import case
+
+REFERENCE = Path(__file__).parents[1] / "reference" / "preprocess.npz"
+PHOTOS = Path(__file__).parents[2] / "data" / "photos"
+CUTTINGS = ("wide", "tall", "small")
+SAID = ("clip", "clip bilinear", "vit", "vit lanczos")
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with np.load(REFERENCE) as arrays:
+        return dict(arrays)
+
+
+def cutting(reference, name):
+    photo, *box = json.loads(str(reference["cuttings"]))[name]
+    return Image.open(PHOTOS / f"{photo}.png").crop(box)
+
+
+@pytest.mark.parametrize("name", CUTTINGS)
+@pytest.mark.parametrize("said", SAID)
+def test_as_the_processors_of_transformers(said, name, reference, tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text(str(reference[f"said/{said}"]))
+    square = said.startswith("vit")
+    assumed = Preprocess((224, 224)) if square else preprocess.as_clip_processor(224)
+    seen = assumed.said_in(tmp_path, square)
+    out = seen(cutting(reference, name))
+    expected = reference[f"out/{name}/{said}"]
+    assert out.dtype == np.float32 and out.shape == (1, *expected.shape)
+    assert np.abs(out[0] - expected).max() < 1e-6  # 1/255 is 4e-3
+
+
+@pytest.mark.parametrize("name", CUTTINGS)
+def test_the_embedding_of_a_photograph_is_that_of_transformers(name, reference, tmp_path):
+    """From the picture to the unit vector, in float32: preprocessing and model together."""
+    clip = minivit.load(case("clip_hf").write(tmp_path))
+    vector = clip.model.encode_image(clip.preprocess(cutting(reference, name))).numpy()[0]
+    assert np.abs(vector - reference[f"embedding/{name}"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", CUTTINGS)
+def test_as_vit_jax(name, reference):
+    out = Preprocess((32, 32), resample=TWO_BY_TWO)(cutting(reference, name))
+    assert np.abs(out[0] - reference[f"out/{name}/vit_jax"]).max() < 1e-5
+
+
+def torchvision(photo, n):
+    """Resize(n, BICUBIC), CenterCrop(n), ToTensor, Normalize, as torchvision documents them: the
+    longer side is cut to an integer, the place of the crop rounded."""
+    w, h = photo.size
+    size = (n, int(n * h / w)) if w <= h else (int(n * w / h), n)
+    photo = photo.resize(size, Image.BICUBIC)
+    top, left = round((photo.height - n) / 2.0), round((photo.width - n) / 2.0)
+    x = np.asarray(photo.crop((left, top, left + n, top + n)).convert("RGB"))
+    return (x.astype(np.float32) / 255 - np.float32(preprocess.MEAN)) / np.float32(preprocess.STD)
+
+
+@given(st.integers(20, 70), st.integers(20, 70), st.integers(8, 40))
+def test_as_openai(w, h, side):
+    photo = Image.open(PHOTOS / "coffee.png").crop((60, 60, 60 + w, 60 + h))
+    out = preprocess.as_openai(side)(photo)
+    assert out.shape == (1, side, side, 3)
+    assert np.abs(out[0] - torchvision(photo, side)).max() < 1e-5
+
+
+def test_an_odd_border_is_cut_in_two_ways():
+    """35 - 32 = 3: transformers cuts 1 and 2, torchvision 2 and 1."""
+    photo = np.zeros((32, 35, 3), np.uint8)
+    photo[:] = np.arange(35)[None, :, None]
+    left = {
+        make: make(32).pixels(photo)[0, 0, 0]
+        for make in (preprocess.as_openai, preprocess.as_clip_processor)
+    }
+    assert list(left.values()) == [2, 1]
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 20), st.integers(1, 20))
+def test_two_by_two_keeps_lines_straight_and_what_is_of_one_colour(h, w, H, W):
+    grey = preprocess.two_by_two(np.full((h, w, 3), 7, np.uint8), H, W)
+    assert grey.shape == (H, W, 3) and np.allclose(grey, 7, atol=1e-5)
+    slope = preprocess.two_by_two(np.arange(w, dtype=np.float32)[None, :, None], 1, W)[0, :, 0]
+    assert np.allclose(slope, np.clip((np.arange(W) + 0.5) * w / W - 0.5, 0, w - 1), atol=1e-4)
+
+
+# -- pictures --------------------------------------------------------------------------------------
+def test_paths_bytes_arrays_and_pillow_images_are_the_same():
+    path = PHOTOS / "chelsea.png"
+    seen = preprocess.as_openai(64)
+    array = np.asarray(Image.open(path))
+    first, *others = (
+        seen(x) for x in (path, str(path), path.read_bytes(), Image.open(path), array)
+    )
+    assert all(np.array_equal(first, x) for x in others)
+
+
+def saved(image, **options):
+    file = io.BytesIO()
+    image.save(file, **options)
+    return file.getvalue()
+
+
+def test_a_photograph_on_its_side_is_put_upright():
+    array = np.zeros((40, 30, 3), np.uint8)
+    array[:20] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    on_its_side = Image.fromarray(np.rot90(array).copy())
+    seen = Preprocess((10, 10))
+    assert np.array_equal(
+        seen.pixels(saved(on_its_side, format="PNG", exif=exif)), seen.pixels(array)
+    )
+
+
+def test_modes_become_rgb():
+    grey = np.linspace(0, 255, 256).astype(np.uint8).reshape(16, 16)
+    rgb = np.repeat(grey[:, :, None], 3, axis=2)
+    seen = Preprocess((16, 16))
+    transparent = np.dstack([rgb, np.full((16, 16), 9, np.uint8)])
+    for picture in (
+        Image.fromarray(grey),
+        Image.fromarray(transparent),  # what is transparent keeps its colour
+        Image.fromarray(grey.astype(np.uint16) * 257),  # 16 bits
+        Image.fromarray(rgb).quantize(256),  # a palette
+    ):
+        assert np.abs(seen.pixels(picture).astype(int) - rgb).max() <= 1, picture.mode
+
+
+@pytest.mark.parametrize("picture, what", [
+    ("nowhere.png", "cannot be read"),
+    (b"not an image", "not an image"),
+    (np.zeros((4, 4)), "expected bytes"),
+    (np.zeros((4, 4, 3), np.float32), "expected bytes"),
+    (np.zeros((1, 60_000, 3), np.uint8), "too narrow"),
+])  # fmt: skip
+def test_what_is_no_picture_is_refused(picture, what):
+    with pytest.raises(DataError, match=what):
+        preprocess.as_openai(32)(picture)
+
+
+# -- files -----------------------------------------------------------------------------------------
+def changed(square=False, **said):
+    assumed = Preprocess((224, 224)) if square else preprocess.as_clip_processor(224)
+    return assumed.changed(said, square)
+
+
+def test_older_files_have_numbers():
+    assert changed(size=336, crop_size=330).size == (330, 330)
+    assert changed(size=336, crop_size=330).shortest == 336
+    assert changed(square=True, size=384) == Preprocess((384, 384))
+    assert changed(square=True, size=256, do_center_crop=True, crop_size=256).size == (256, 256)
+
+
+def test_what_a_file_leaves_out_is_as_assumed():
+    assert changed() == preprocess.as_clip_processor(224)
+    assert changed(square=True) == Preprocess((224, 224))
+
+
+def test_steps_can_be_off():
+    seen = changed(square=True, size=4, do_rescale=False, do_normalize=False)
+    out = seen(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    assert np.array_equal(out[0], np.arange(48).reshape(4, 4, 3))
+
+
+def test_the_processor_inside_a_processor(tmp_path):
+    (tmp_path / "processor_config.json").write_text('{"image_processor": {"size": 64}}')
+    assert Preprocess((9, 9)).said_in(tmp_path, square=True).size == (64, 64)
+
+
+@pytest.mark.parametrize("said, what", [
+    (dict(size="large"), "size is 'large'"),
+    (dict(size={"longest_edge": 5}), "size is"),
+    (dict(size=0), "shortest_edge is 0"),
+    (dict(size={"height": 4, "width": -1}, do_center_crop=False), "width is -1"),
+    (dict(size=100, crop_size=224), "does not fit"),
+    (dict(size={"height": 230, "width": 230}), "does not fit"),
+    (dict(do_center_crop=False), "needs do_center_crop"),
+    (dict(do_resize=False), "do_resize is off"),
+    (dict(resample=9), "resample is 9"),
+    (dict(resample=True), "resample is True"),
+    (dict(resample=[]), "resample is"),
+    (dict(image_mean=[0.5, 0.5]), "image_mean"),
+    (dict(image_std=[0.5, 0, 0.5]), "image_std"),
+    (dict(image_std="a"), "image_std"),
+    (dict(rescale_factor=None), "rescale_factor"),
+])  # fmt: skip
+def test_a_file_that_cannot_be_followed_is_refused(said, what):
+    with pytest.raises(CheckpointError, match=what):
+        changed(**said)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([
+            "size", "crop_size", "do_resize", "do_center_crop", "do_rescale", "do_normalize",
+            "do_pad", "rescale_factor", "image_mean", "image_std", "resample",
+        ]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-9, 400) | st.floats() | st.text(max_size=3),
+            lambda x: st.lists(x, max_size=3) | st.dictionaries(
+                st.sampled_from(["height", "width", "shortest_edge", "longest_edge"]), x
+            ),
+            max_leaves=5,
+        ),
+    ),
+    st.booleans(),
+)  # fmt: skip
+def test_whatever_a_file_says_it_is_followed_or_refused(said, square):
+    try:
+        seen = changed(square=square, **said)
+    except CheckpointError:
+        return
+    out = seen(np.zeros((30, 40, 3), np.uint8))
+    assert out.shape == (1, *seen.size, 3) and np.isfinite(out).all()
+
+
+def test_open_clip_says_it_in_words():
+    seen = preprocess.as_open_clip(32, {"resize_mode": "squash", "interpolation": "bilinear"})
+    assert (seen.shortest, seen.resample) == (None, "bilinear") and "bilinear" in FILTERS
+    assert preprocess.as_open_clip(32, {}) == preprocess.as_openai(32)
+    with pytest.raises(CheckpointError, match="resize_mode is 'longest'"):
+        preprocess.as_open_clip(32, {"resize_mode": "longest"})
