@@ -23,7 +23,8 @@ from benchmarks import report
 from minivit.grading import judge
 from minivit.grading.exercise import find, registry
 from minivit.grading.teachers import classroom, nbgrader
-from tests import answers, attacks
+from tests import answers
+from tests.grading import attacks
 
 ROOT = Path(__file__).parents[1]
 EXERCISES = ROOT / "exercises"

@@ -61,9 +61,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         judge submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
-            handed_in pages classroom gradescope nbgrader
+            handed_in pages gradescope classroom nbgrader
     commands/         the command `minivit`
-        cli classify complete embed info
+        classify complete embed info cli
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from op_cases import CASES, OPS
 
 import minivit as mv
 from minivit import attention, functions
@@ -12,6 +11,7 @@ from minivit.engine import backend
 from minivit.engine.check import gradcheck
 from minivit.engine.errors import DtypeError, MinivitError, RangeError, ShapeError
 from tests.devices import DEVICES
+from tests.engine.op_cases import CASES, OPS
 
 TWINS = sorted(name for name, op in OPS.items() if hasattr(op, "composed"))
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)

@@ -128,7 +128,7 @@ def test_loading_before_backward_is_noticed():
     x = mv.Tensor(np.ones((1, 2), np.float32), requires_grad=True)
     y = layer(x).sum()
     layer.load_state_dict(layer.state_dict())
-    with pytest.raises(mv.errors.GraphError, match="overwritten"):
+    with pytest.raises(mv.engine.errors.GraphError, match="overwritten"):
         y.backward()
 
 
@@ -174,7 +174,7 @@ def test_a_model_moves_with_its_gradients_and_buffers(there):
         assert (value == here[name]).all()
     out = model(mv.Tensor(x, device=there))
     assert out.device == there
-    with pytest.raises(mv.errors.DeviceError, match=f"two devices.*'{there}'"):
+    with pytest.raises(mv.engine.errors.DeviceError, match=f"two devices.*'{there}'"):
         model(mv.Tensor(x))
     model.to("cpu")
     assert all(p.device == "cpu" for p in model.parameters())

@@ -316,7 +316,7 @@ def fashion_mnist():
 
 def _fetch(url, known_hash):
     """The path of a downloaded file, once it is there and its checksum is right."""
-    path = files.cache_files.data_folder() / url.rsplit("/", 1)[1]
+    path = files.cache_folder() / url.rsplit("/", 1)[1]
     if not path.exists():
         try:
             pooch = importlib.import_module("pooch")

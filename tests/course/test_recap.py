@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minivit as mv
-from minivit import Tensor
+from minivit import Tensor, files
 from minivit.engine.errors import DataError, DtypeError, RangeError, ShapeError, TextError
 from minivit.models.bert import BERT, IGNORED, mask_tokens
 from minivit.models.gpt import GPT
@@ -336,9 +336,9 @@ def test_every_published_row_has_a_source_and_its_month_is_that_of_the_source(pl
 
 
 def test_a_row_without_a_source_is_refused(plots, monkeypatch, tmp_path):
-    folder = tmp_path / "lectures" / "published"
+    folder = tmp_path / "published"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(plots, "__file__", str(tmp_path / "minivit" / "files.py"))
+    monkeypatch.setattr(files, "data_folder", lambda: tmp_path)
     with open(folder / "bare.csv", "w", newline="") as file:
         csv.writer(file).writerows([["model", "source"], ["GPT-9", ""]])
     with pytest.raises(DataError, match="names no source"):

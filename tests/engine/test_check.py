@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
-from op_cases import CASES, OPS
 
 import minivit as mv
 from minivit.engine import backend
 from minivit.engine.check import arrays, axes, broadcastable, gradcheck, masks, shapes
 from minivit.engine.errors import GradientError, GraphError, RangeError
+from tests.engine.op_cases import CASES, OPS
 
 # -- mutants ---------------------------------------------------------------------------------------
 # Each takes (gradient, incoming g, operand's shape) and returns a wrong gradient, or None where it

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import CASES, OPS
 
 import minivit as mv
 from minivit import convolution
@@ -16,6 +15,7 @@ from minivit.engine.check import gradcheck
 from minivit.engine.errors import DtypeError, GraphError, RangeError, ShapeError
 from tests import strict
 from tests.devices import DEVICES
+from tests.engine.op_cases import CASES, OPS
 
 EVERY_OP = pytest.mark.parametrize("name", sorted(CASES))
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)

@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS, REAL, WORTH, submission
 
 from minivit.grading import judge
 from minivit.grading.exercise import find
 from minivit.grading.process import protection, runner
 from minivit.grading.submission import Submission
 from minivit.grading.teachers import classroom
+from tests.grading.attacks import ATTACKS, REAL, WORTH, submission
 
 ROOT = Path(__file__).parents[2]
 GRADING = Path(judge.__file__).parent
