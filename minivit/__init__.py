@@ -10,7 +10,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
         record            op: from a function of arrays to a function of Tensors
-        ops               the primitives, each beside its derivative
+        ops/              the primitives, each beside its derivative
+            arithmetic reductions movement
         products          matmul, dot, einsum
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?

@@ -17,6 +17,10 @@ class DtypeError(MinivitError, TypeError):
     """A dtype that the argument cannot have: integers asked for a gradient, a mask not boolean."""
 
 
+class ArgumentError(MinivitError, TypeError):
+    """An argument that the function does not take, or one that it needs and did not get."""
+
+
 class DeviceError(MinivitError, RuntimeError):
     """Operands on two devices, or a device that is not there."""
 
