@@ -1,42 +1,15 @@
-"""The figures, each a function of arrays that returns a matplotlib Figure.
-
-What is drawn was computed before (`inspect`, or the lecture's own cells); here are only axes, so
-that a lecture's cell shows the idea. Tests check what is in a figure: its arrays, dots and words.
-"""
-
-import io
+"""The figures of the Vision Transformer lecture, F19 to F26."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minivit.course import COLORS
-from minivit.engine.errors import ShapeError
-
-BLUE, ORANGE, GREEN = COLORS[:3]
-
-
-def _picture(image):
-    """(H, W, C) in [-1, 1] as matplotlib wants it: (H, W, 3) in [0, 1]."""
-    if image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise ShapeError(f"plot: got an image of shape {image.shape}, expected (H, W, 1 or 3)")
-    return np.repeat(np.clip((image + 1) / 2, 0, 1), 4 - image.shape[2], axis=2)[:, :, :3]
-
-
-def _bare(axes):
-    """No ticks, no grid, no frame: for pictures and words."""
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
+from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, framed, heat, picture
 
 
 def _matrix(axes, values, title, color="black", limit=None):
-    """An array (N, D) as a heat map, a token a row; zero is white."""
-    limit = limit or float(np.quantile(np.abs(values), 0.99)) or 1.0
-    axes.imshow(values, aspect="auto", cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none")
-    axes.set_title(title, fontsize=14, color=color)
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    axes.spines[:].set(visible=True, color=color, linewidth=1.5)
+    """An array (N, D), a token a row; the colours end where 99% of the numbers do."""
+    heat(axes, values, limit or float(np.quantile(np.abs(values), 0.99)), title, color)
+    framed(axes, color, 1.5)
 
 
 # -- F19 -------------------------------------------------------------------------------------------
@@ -55,13 +28,13 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
 
     left, right = upper.subfigures(1, 2, width_ratios=[1, 1.9])
     axes = left.subplots()
-    axes.imshow(_picture(image), extent=(0, W, H, 0))
+    axes.imshow(picture(image), extent=(0, W, H, 0))
     for x in range(0, W + 1, P):
         axes.axvline(x, color="white", linewidth=1.2)
     for y in range(0, H + 1, P):
         axes.axhline(y, color="white", linewidth=1.2)
     axes.set_title(f"1. {H}x{W} pixels in patches\nof P x P = {P}x{P}", fontsize=16)
-    _bare(axes)
+    bare(axes)
 
     title = f"2. a sequence of N = HW/P² = {N} patches, {P}·{P}·{C} = {P * P * C} numbers each"
     right.suptitle(title, fontsize=16)
@@ -70,22 +43,22 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
     order = [*range(shown - 1), N - 1]
     for place, n in enumerate(order):
         axes = grid[place // columns, place % columns]
-        axes.imshow(_picture(patches[n].reshape(P, P, C)), interpolation="none")
+        axes.imshow(picture(patches[n].reshape(P, P, C)), interpolation="none")
         skipped = place == shown - 2 and N > shown
         axes.set_xlabel(f"n = {n + 1}" + ("  …" if skipped else ""), fontsize=15)
-        _bare(axes)
+        bare(axes)
     for axes in grid[:, -1]:
-        _bare(axes)
+        bare(axes)
     grid[0, -1].text(0.1, 0.5, "→", fontsize=26, va="center", transform=grid[0, -1].transAxes)
     if columns * 2 > shown:
-        _bare(grid[1, columns - 1])
+        bare(grid[1, columns - 1])
     widths = [2.6, 0.5, 1.5, 0.5, 1.4, 0.7, 1.4, 0.5, 1.4, 0.5, 1.4]
     panels = lower.subplots(1, 11, width_ratios=widths)
     with_class = np.concatenate([class_token, projected])
     scale = float(np.quantile(np.abs(projected), 0.99))
     for axes, sign in zip(panels[1::2], ["×", "=", "→", "+", "="]):
         axes.text(0.5, 0.5, sign, fontsize=28, ha="center", va="center", transform=axes.transAxes)
-        _bare(axes)
+        bare(axes)
     for axes, array, title, color, limit in (
         (panels[0], patches, f"patches\nN x P²C\n{N} x {P * P * C}", "black", None),
         (panels[2], weight.T, f"3. projection E\nP²C x D\n{P * P * C} x {D}", BLUE, None),
@@ -120,9 +93,9 @@ def forward_pass(arrays, classes, true=None):
     widths = [1.2] + [1.0] * len(stages) + [0.5, 1.7]
     upper.suptitle("the whole forward pass, one image", fontsize=18, fontweight="bold")
     panels = upper.subplots(1, len(widths), width_ratios=widths)
-    panels[0].imshow(_picture(image), interpolation="none")
+    panels[0].imshow(picture(image), interpolation="none")
     panels[0].set_title(f"image\n{_shape(image)}", fontsize=14)
-    _bare(panels[0])
+    bare(panels[0])
     names = ["patches", "+[class],\n+positions"] + [f"layer {i + 1}" for i in range(layers)]
     for axes, stage, name in zip(panels[1:], stages, names, strict=False):
         _matrix(axes, arrays[stage][0], f"{name}\n{_shape(arrays[stage][0])}")
@@ -160,49 +133,6 @@ def _shape(array):
     return " x ".join(map(str, array.shape))
 
 
-# -- F21 -------------------------------------------------------------------------------------------
-def tables(parts):
-    """F21: tables as a figure, one below the other: words and exact numbers.
-
-    parts: [(title, header, rows, marked)]; marked: the (row, column) of the cells in bold.
-    """
-    for title, header, rows, _ in parts:
-        if any(len(row) != len(header) for row in rows):
-            raise ShapeError(f"tables: {title}: a row has more or fewer cells than {header}")
-    heights = [1.0 + 0.35 * _lines(header) + 0.52 * len(rows) for _, header, rows, _ in parts]
-    fig = plt.figure(figsize=(14, sum(heights)))
-    for part, given in zip(
-        np.atleast_1d(fig.subfigures(len(parts), 1, height_ratios=heights)), parts
-    ):
-        _table(part.subplots(), *given)
-    return fig
-
-
-def _lines(header):
-    return 1 + max(name.count("\n") for name in header)
-
-
-def _table(axes, title, header, rows, marked):
-    words = [[f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in rows]
-    columns = zip(header, *words)
-    longest = [max(len(w) for cell in column for w in cell.split("\n")) for column in columns]
-    _bare(axes)
-    axes.set_title(title, fontsize=18, fontweight="bold")
-    edges = np.cumsum([0, *(n + 3 for n in longest)])
-    axes.set(xlim=(0, edges[-1]), ylim=(len(rows) + 0.1, -0.5 - 0.65 * _lines(header)))
-    for j, name in enumerate(header):
-        side, x = ("left", 0.5) if j == 0 else ("right", edges[j + 1] - 1)
-        axes.text(x, -0.45, name, ha=side, va="bottom", fontsize=15, color=BLUE)
-        for i, row in enumerate(words):
-            bold = (i, j) in marked
-            axes.text(
-                x, i + 0.35, row[j], ha=side, va="center", fontsize=16,
-                color=ORANGE if bold else "black", fontweight="bold" if bold else "normal",
-            )  # fmt: skip
-    for y in [-0.3, *np.arange(1, len(rows)) - 0.15]:
-        axes.axhline(y, color="black", linewidth=1.5 if y < 0 else 0.3)
-
-
 # -- F24 -------------------------------------------------------------------------------------------
 def filters(rows, shown=12):
     """F24: principal components as pictures, a row for each of `rows`: (title, pictures, share).
@@ -214,10 +144,10 @@ def filters(rows, shown=12):
     for part, (title, pictures, share) in zip(np.atleast_1d(fig.subfigures(len(rows), 1)), rows):
         part.suptitle(title, fontsize=16, x=0.01, ha="left")
         for k, axes in enumerate(part.subplots(1, shown)):
-            _bare(axes)
+            bare(axes)
             if k < len(pictures):
-                picture = pictures[k] / np.abs(pictures[k]).max()
-                axes.imshow(_picture(picture), interpolation="none")
+                stretched = pictures[k] / np.abs(pictures[k]).max()
+                axes.imshow(picture(stretched), interpolation="none")
                 axes.set_xlabel("< 1%" if share[k] < 0.005 else f"{share[k]:.0%}", fontsize=14)
     return fig
 
@@ -243,7 +173,7 @@ def position_tiles(groups, limit=0.6):
             image = axes.imshow(
                 similarity[r, c], vmin=-limit, vmax=limit, cmap="cividis", interpolation="none"
             )
-            _bare(axes)
+            bare(axes)
             axes.plot(c, r, "+", color="black", markersize=44 / max(rows, columns), mew=1.5)
             if c == 0:
                 axes.set_ylabel(r + 1, fontsize=13, rotation=0, va="center", labelpad=10)
@@ -287,32 +217,8 @@ def rollout(images, weights, grid, titles):
     n = len(images)
     fig, panels = plt.subplots(2, n, figsize=(2.1 * n, 5), squeeze=False)
     for k in range(n):
-        panels[0, k].imshow(_picture(images[k]), interpolation="none")
+        panels[0, k].imshow(picture(images[k]), interpolation="none")
         panels[0, k].set_title(titles[k], fontsize=14)
         panels[1, k].imshow(weights[k].reshape(grid), vmin=0, interpolation="none")
-        _bare(panels[0, k]), _bare(panels[1, k])
+        bare(panels[0, k]), bare(panels[1, k])
     return fig
-
-
-def learning(histories, labels):
-    """Loss against step, smoothed over 20 steps, a line for each run."""
-    fig, axes = plt.subplots()
-    for losses, label in zip(histories, labels):
-        smooth = np.convolve(losses, np.ones(20) / 20, mode="valid")
-        axes.plot(np.arange(20, len(losses) + 1), smooth, label=label)
-    axes.set(xlabel="step", ylabel="cross-entropy loss (nats)", yscale="log")
-    axes.legend()
-    return fig
-
-
-def show(fig, alt):
-    """Show a figure that is not one of the forty, with its alt text, and close it."""
-    from IPython import display, get_ipython
-
-    png = io.BytesIO()
-    fig.savefig(png, dpi=100, bbox_inches="tight", facecolor="white")
-    plt.close(fig)
-    if get_ipython() is not None:
-        about = {"image/png": {"alt": alt, "width": round(80 * fig.get_figwidth())}}
-        content = {"image/png": png.getvalue(), "text/plain": alt}
-        display.display(content, metadata=about, raw=True)

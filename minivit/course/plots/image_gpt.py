@@ -7,10 +7,19 @@ thin line is a seed, a thick one their mean.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minivit.course import COLORS
+from minivit.course.plots.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    SKY,
+    bare,
+    framed,
+    picture,
+    sheet,
+)
 from minivit.engine.errors import ShapeError
 
-BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK = COLORS
 KINDS = {  # one colour and one marker for each way of training, in every figure
     "AR": (BLUE, "o"),
     "BERT": (ORANGE, "s"),
@@ -21,35 +30,11 @@ KINDS = {  # one colour and one marker for each way of training, in every figure
 }
 
 
-def picture(image):
-    """(H, W, 1 or 3) in [-1, 1] -> (H, W, 3) in [0, 1], for imshow."""
-    if image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise ShapeError(f"picture: got {image.shape}, expected (H, W, 1 or 3)")
-    return np.repeat(np.clip((image + 1) / 2, 0, 1), 4 - image.shape[2], axis=2)[:, :, :3]
-
-
 def _show(axes, image, title="", size=14):
     axes.imshow(picture(image), interpolation="none")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(visible=True, color="grey", linewidth=0.8)
+    framed(axes)
     if title:
         axes.set_title(title, fontsize=size)
-
-
-def _bare(axes):
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-
-
-def sheet(images, columns, gap=1, value=1.0):
-    """A contact sheet: (n, H, W, C) -> one picture, `columns` a row, gaps of `gap` pixels."""
-    n, H, W, C = images.shape
-    rows = -(-n // columns)
-    out = np.full((rows * (H + gap) - gap, columns * (W + gap) - gap, C), value, images.dtype)
-    for i, image in enumerate(images):
-        y, x = (i // columns) * (H + gap), (i % columns) * (W + gap)
-        out[y : y + H, x : x + W] = image
-    return out
 
 
 # -- F11 -------------------------------------------------------------------------------------------
@@ -82,7 +67,7 @@ def inputs(photo, small, quantised, ids, colours, shown=12):
     axes.text(shown + 0.5, 0.4, "…", ha="center", fontsize=24)
     axes.set(xlim=(0, shown + 3), ylim=(-0.7, 1.1))
     axes.set_title(f"one sequence of {len(ids):,} palette ids, row by row", fontsize=16)
-    _bare(axes)
+    bare(axes)
 
     axes = lower.subplots()
     columns = 64 if k > 64 else k
@@ -141,16 +126,14 @@ def _veiled(axes, image, seen):
         axes.add_patch(
             plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", ec="0.6", lw=0)
         )
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(visible=True, color="grey")
+    framed(axes)
 
 
 def _asked(axes, image, asked, color):
     axes.imshow(np.where(asked[:, :, None], picture(image), 0.93), interpolation="none")
     for y, x in np.argwhere(asked):
         axes.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=color, lw=3))
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(visible=True, color="grey")
+    framed(axes)
 
 
 # -- F13 -------------------------------------------------------------------------------------------
@@ -337,5 +320,5 @@ def samples(rows, columns=12):
         side = images.shape[1]
         axes.imshow(picture(sheet(images, columns, gap=max(1, side // 8))), interpolation="none")
         axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=16)
-        _bare(axes)
+        bare(axes)
     return fig

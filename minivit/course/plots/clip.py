@@ -12,38 +12,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
 from minivit.course import COLORS, DASHES
+from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, heat, picture
 from minivit.engine.errors import ShapeError
 
-BLUE, ORANGE, GREEN, PINK = COLORS[:4]
 RIGHT, WRONG = "✓", "✗"
-
-
-def _picture(image):
-    """(H, W, C) in [-1, 1] as matplotlib wants it: (H, W, 3) in [0, 1]."""
-    if image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise ShapeError(f"plots_clip: got an image of {image.shape}, expected (H, W, 1 or 3)")
-    return np.repeat(np.clip((image + 1) / 2, 0, 1), 4 - image.shape[2], axis=2)[:, :, :3]
-
-
-def _bare(axes):
-    """No ticks, no grid, no frame: for pictures and words."""
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-
-
-def _heat(axes, values, limit=None, title=None):
-    """A matrix, zero white; a vector is drawn as one row."""
-    values = np.atleast_2d(values)
-    limit = limit or float(np.abs(values).max()) or 1.0
-    shown = axes.imshow(
-        values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", interpolation="none"
-    )
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    if title:
-        axes.set_title(title, fontsize=14)
-    return shown
 
 
 # -- F30 -------------------------------------------------------------------------------------------
@@ -61,8 +33,8 @@ def logits_matrices(panels, images, names):
                 Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=3)
             )
             inset = axes.inset_axes([-0.075, 1 - (i + 1) / n, 0.07, 1 / n])
-            inset.imshow(_picture(images[i]), interpolation="none")
-            _bare(inset)
+            inset.imshow(picture(images[i]), interpolation="none")
+            bare(inset)
         axes.set(yticks=[])
         axes.set_xticks(range(n), names, rotation=55, ha="right", fontsize=12)
         axes.grid(False)
@@ -86,7 +58,7 @@ def pseudocode(steps):
     )
     for row, (code, arrays) in enumerate(steps):
         axes = fig.add_subplot(rows[row, 0])
-        _bare(axes)
+        bare(axes)
         axes.text(
             0, 0.5, code, family="monospace", fontsize=13, va="center", transform=axes.transAxes,
             color=BLUE if not arrays else "black",
@@ -95,12 +67,12 @@ def pseudocode(steps):
             value = np.asarray(value)
             axes = fig.add_subplot(rows[row, place])
             if value.ndim == 4:
-                axes.imshow(_picture(np.concatenate(list(value), axis=1)))
+                axes.imshow(picture(np.concatenate(list(value), axis=1)))
                 axes.set(xticks=[], yticks=[])
             elif value.ndim:
-                _heat(axes, value)
+                heat(axes, value)
             else:
-                _bare(axes)
+                bare(axes)
                 axes.text(0.5, 0.5, f"{value:.3f}", ha="center", va="center", fontsize=16)
             axes.set_title(f"{name} {list(value.shape)}", fontsize=11, pad=3)
     return fig
@@ -147,7 +119,7 @@ def text_encoder(text, steps, tokens, ids, counts, title):
     fig = plt.figure(figsize=(15, 8.4))
     upper, lower = fig.subfigures(2, 1, height_ratios=[1.25, 1])
     axes = upper.subplots()
-    _bare(axes)
+    bare(axes)
     axes.set(xlim=(0, 1), ylim=(len(steps) + 2.2, -0.6))
     axes.set_title(f"“{text}”", fontsize=18)
     rows = [*steps, ("[SOS] ... [EOS]", tokens), ("ids", [str(i) for i in ids])]
@@ -240,14 +212,14 @@ def zero_shot_classifier(image, names, prompts, text_vectors, image_vector, prob
     fig = plt.figure(figsize=(16, 7))
     grid = fig.add_gridspec(2, 5, width_ratios=[1.2, 2.5, 0.3, 3, 2.2], height_ratios=[3, 1])
     axes = fig.add_subplot(grid[0, 0:2])
-    _bare(axes)
+    bare(axes)
     axes.set(xlim=(0, 1), ylim=(k - 0.5, -0.5))
     axes.set_title("class names → prompts", fontsize=15)
     for i, (name, prompt) in enumerate(zip(names, prompts)):
         axes.text(0, i, name, fontsize=14, va="center", fontweight="bold")
         axes.text(0.5, i, f"→  {prompt}", fontsize=14, va="center", color=BLUE)
     axes = fig.add_subplot(grid[0, 3])
-    _heat(axes, text_vectors.T, np.quantile(np.abs(text_vectors), 0.98))
+    heat(axes, text_vectors.T, np.quantile(np.abs(text_vectors), 0.98))
     axes.set_title(f"text encoder → weights W, {text_vectors.shape[0]} x {k}", fontsize=15)
     axes.set_ylabel("one row a class", fontsize=13)
     bars = fig.add_subplot(grid[0, 4])
@@ -258,13 +230,13 @@ def zero_shot_classifier(image, names, prompts, text_vectors, image_vector, prob
     bars.set(ylim=(k - 0.5, -0.5), xlim=(0, 1.15), yticks=[])
     bars.set_title("softmax(exp(t) W·I_e)", fontsize=15)
     axes = fig.add_subplot(grid[1, 0])
-    axes.imshow(_picture(image), interpolation="none")
-    _bare(axes)
+    axes.imshow(picture(image), interpolation="none")
+    bare(axes)
     axes = fig.add_subplot(grid[1, 1])
-    _bare(axes)
+    bare(axes)
     axes.text(0, 0.5, "image encoder →", fontsize=15, va="center", transform=axes.transAxes)
     axes = fig.add_subplot(grid[1, 3])
-    _heat(axes, image_vector, np.quantile(np.abs(image_vector), 0.98))
+    heat(axes, image_vector, np.quantile(np.abs(image_vector), 0.98))
     axes.set_title(f"I_e, {len(image_vector)} numbers", fontsize=15)
     return fig
 
@@ -339,8 +311,8 @@ def example_cards(cards):
             fontsize=14,
         )
         left, right = part.subplots(1, 2, width_ratios=[1, 2.1])
-        left.imshow(_picture(image), interpolation="none")
-        _bare(left)
+        left.imshow(picture(image), interpolation="none")
+        bare(left)
         is_true = [labels[i] == true for i in shown]
         right.barh(range(len(shown)), [p[i] for i in shown], 0.3,
                    color=[GREEN if t else ORANGE for t in is_true])  # fmt: skip
