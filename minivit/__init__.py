@@ -64,7 +64,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         teachers/         hand out, collect, grade, report
             handed_in pages gradescope classroom nbgrader
     commands/         the command `minivit`
-        classify complete embed info cli
+        shared check progress release grade classify complete embed info
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

@@ -121,7 +121,7 @@ def check(exercise, namespace):
         cells, results = Path(folder, "cells.json"), Path(folder, "results.json")
         cells.write_text(json.dumps(asdict(answer)), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", "minivit.commands.cli", "check", exercise]
+            [sys.executable, "-m", "minivit.commands", "check", exercise]
             + ["--cells", str(cells), "--results", str(results)],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from minivit.commands import cli
+from minivit import commands
 from minivit.grading import judge
 from minivit.grading.exercise import SubmissionError, registry
 from minivit.grading.teachers import classroom, handed_in, pages
@@ -116,7 +116,9 @@ def test_a_second_run_judges_only_what_changed(tmp_path, monkeypatch):
 
 
 def test_the_bundle_holds_no_solution(tmp_path):
-    assert cli.main(["release", "--exercises", str(EXERCISES), "--out", str(tmp_path / "b")]) == 0
+    assert (
+        commands.main(["release", "--exercises", str(EXERCISES), "--out", str(tmp_path / "b")]) == 0
+    )
     names = {p.name for p in (tmp_path / "b").iterdir()}
     assert {f"{e.stem}{s}" for e in registry().values() for s in (".md", ".py", ".ipynb")} < names
     text = "".join(p.read_text("utf-8") for p in (tmp_path / "b").iterdir())
@@ -137,7 +139,7 @@ def test_bad_folders_are_refused(tmp_path, capsys):
         pass
     with pytest.raises(SubmissionError, match="two submissions are called 'ada'"):
         handed_in.submissions(tmp_path, tmp_path / "scratch", {STEM})
-    assert cli.main(["grade", str(tmp_path / "no"), "--out", str(tmp_path / "o")]) == 2
+    assert commands.main(["grade", str(tmp_path / "no"), "--out", str(tmp_path / "o")]) == 2
     assert "there is no folder" in capsys.readouterr().err
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivit.commands import cli
+from minivit import commands
 from minivit.grading import judge, report, starter, submission
 from minivit.grading.checks import layer_norm as checks
 from minivit.grading.exercise import Case, SubmissionError, TodoError, find, registry
@@ -49,7 +49,7 @@ def run_cli(*arguments, cwd):
     """
     start = seconds()
     done = subprocess.run(
-        [sys.executable, "-m", "minivit.commands.cli", *map(str, arguments)],
+        [sys.executable, "-m", "minivit.commands", *map(str, arguments)],
         cwd=cwd, capture_output=True, encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
@@ -479,11 +479,11 @@ def test_the_report_never_shows_the_solution(tmp_path):
 
 def test_the_command_says_what_is_missing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["check", "7"]) == 2
+    assert commands.main(["check", "7"]) == 2
     assert "there is no 07_layer_norm.py or .ipynb in" in capsys.readouterr().err
-    assert cli.main(["check", "7", "nowhere/mine.py"]) == 2
+    assert commands.main(["check", "7", "nowhere/mine.py"]) == 2
     assert "there is no file" in capsys.readouterr().err
-    assert cli.main(["check", "99"]) == 2
+    assert commands.main(["check", "99"]) == 2
     assert "expected an exercise, got '99'; there are: 1 (unbroadcast)" in capsys.readouterr().err
     assert not os.listdir(tmp_path)
 
@@ -501,7 +501,7 @@ def test_the_command_says_what_is_missing(tmp_path, capsys, monkeypatch):
 )  # fmt: skip
 def test_a_file_that_cannot_be_read_gets_a_report(name, content, message, tmp_path, capsys):
     (tmp_path / name).write_bytes(content)
-    assert cli.main(["check", "7", str(tmp_path / name)]) == 1
+    assert commands.main(["check", "7", str(tmp_path / name)]) == 1
     assert message in capsys.readouterr().out
     results = judge.Verdict.read(tmp_path / "runs" / "07_layer_norm.json")
     assert results.complete and results.points == 0
@@ -509,7 +509,7 @@ def test_a_file_that_cannot_be_read_gets_a_report(name, content, message, tmp_pa
 
 def test_a_missing_file_still_has_results_where_they_are_asked_for(tmp_path, capsys):
     to = tmp_path / "r.json"
-    assert cli.main(["check", "7", str(tmp_path / "no.py"), "--results", str(to)]) == 1
+    assert commands.main(["check", "7", str(tmp_path / "no.py"), "--results", str(to)]) == 1
     assert "there is no file no.py" in capsys.readouterr().out
     assert judge.Verdict.read(to).complete
 
@@ -521,16 +521,16 @@ def test_of_two_files_the_one_that_was_worked_on_is_taken(tmp_path, capsys, monk
     script, book = (tmp_path / "exercises" / f"07_layer_norm{s}" for s in (".py", ".ipynb"))
     script.write_text(answer(gbeta="g"), encoding="utf-8")
     book.write_text(starter.notebook(SOURCE, LAYER_NORM), encoding="utf-8")
-    assert cli.newest(LAYER_NORM) == script.relative_to(tmp_path)
-    assert cli.main(["check", "7"]) == 1
+    assert commands.check.newest(LAYER_NORM) == script.relative_to(tmp_path)
+    assert commands.main(["check", "7"]) == 1
     assert "Exercise 7, LayerNorm and its gradient: 07_layer_norm.py" in capsys.readouterr().out
-    assert cli.main(["progress"]) == 0
+    assert commands.main(["progress"]) == 0
     shown = capsys.readouterr().out
     assert "7  LayerNorm and its gradient" in shown and "8/10" in shown and "6/8" in shown
     book.write_text(starter.nbgrader_source(SOURCE), encoding="utf-8")
     os.utime(script, (1, 1))
-    assert cli.newest(LAYER_NORM) == book.relative_to(tmp_path)
-    assert cli.main(["check", "7"]) == 0
+    assert commands.check.newest(LAYER_NORM) == book.relative_to(tmp_path)
+    assert commands.main(["check", "7"]) == 0
 
 
 def test_check_in_a_notebook_gives_the_points(tmp_path, monkeypatch):

@@ -285,7 +285,7 @@ def test_a_grading_that_was_killed_goes_on_and_gives_the_same(tmp_path):
         (tmp_path / "class" / f"s{i}" / f"{STEM}.py").write_text(text, encoding="utf-8")
 
     def command(out):
-        return [sys.executable, "-m", "minivit.commands.cli", "grade", str(tmp_path / "class"),
+        return [sys.executable, "-m", "minivit.commands", "grade", str(tmp_path / "class"),
                 "--out", str(tmp_path / out), "--processes", "2"]  # fmt: skip
 
     def done():
