@@ -18,7 +18,7 @@ class DtypeError(MinivitError, TypeError):
 
 
 class OptionError(MinivitError, ValueError):
-    """A value that an argument cannot have: an option of no such name, a number out of its range."""
+    """A value that an argument cannot have: an unknown option, a number out of range."""
 
 
 class DeviceError(MinivitError, RuntimeError):
