@@ -52,7 +52,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         checkpoint trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
-        plot plots_transformer plots_image_gpt plots_scaling plots_clip
+        plots/            the figures, a file a lecture
+            drawing transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
             _keep image_gpt scaling clip
     grading/          the exercises, and the judge of the answers
@@ -64,7 +65,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         teachers/         hand out, collect, grade, report
             handed_in pages gradescope classroom nbgrader
     commands/         the command `minivit`
-        classify complete embed info cli
+        shared check progress release grade classify complete embed info
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

@@ -49,8 +49,8 @@ import numpy as np
 
 import minivit
 from minivit import Tensor, no_grad
-from minivit.course import plots_transformer as plots
-from minivit.course.plot import show
+from minivit.course.plots import transformer as plots
+from minivit.course.plots.drawing import show
 from minivit.functions import layer_norm
 from minivit.training import data
 from minivit.transformer import TransformerLayer

@@ -49,8 +49,8 @@ from tqdm.auto import tqdm
 import minivit
 from minivit import no_grad
 from minivit.attention import KVCache
-from minivit.course import plots_transformer as plots
-from minivit.course.plot import show
+from minivit.course.plots import transformer as plots
+from minivit.course.plots.drawing import show
 from minivit.functions import cross_entropy_loss, embedding, log_softmax
 from minivit.models.bert import BERT, IGNORED, mask_tokens
 from minivit.models.gpt import GPT

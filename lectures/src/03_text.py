@@ -45,7 +45,8 @@ from itertools import pairwise
 import numpy as np
 
 from minivit import Tensor, nn
-from minivit.course import plots_transformer as plots
+from minivit.course.plots import history
+from minivit.course.plots import text as plots
 from minivit.functions import embedding
 from minivit.text import BPE, CLIPTokenizer, WordPiece, pad
 from minivit.training import data
@@ -359,15 +360,15 @@ print("writing instead of adding is wrong by", np.abs(wrong - weight.grad).max()
 # is that of its paper's arXiv number, where it has one.
 
 # %%
-history = plots.published("history_transformers")
+models = history.published("history_transformers")
 course.figure(
     "F08",
-    plots.families(history),
+    history.families(models),
     alt="""Three lanes over the years 2017 to 2023. Encoder-decoder: Transformer, T5, BART, DETR,
     TrOCR, Whisper. Encoder: BERT, RoBERTa, DeBERTa, ViT, CLIP, Swin, BEiT, MAE. Decoder: GPT,
     GPT-2, GPT-3, Image GPT, OPT, LLaMA. Images begin in 2020.""",
 )
-print(history[0]["source"])
+print(models[0]["source"])
 
 # %% [markdown]
 # > **On the slide: "Vision Transformer, June 2021".** The paper is of October 2020 (its arXiv
@@ -383,10 +384,10 @@ print(history[0]["source"])
 # with public weights (pytorch-image-models); the hollow ones are what a paper or the slides say.
 
 # %%
-imagenet = plots.published("history_imagenet")
+imagenet = history.published("history_imagenet")
 course.figure(
     "F09",
-    plots.error_by_year(imagenet),
+    history.error_by_year(imagenet),
     alt="""ImageNet top-1 error against year: 37.5% for AlexNet in 2012, 28% VGG-16 in 2014, 22%
     ResNet-152 in 2015, 11.6% Noisy Student in 2019, 9.6% ViT-G/14 in 2021. A line follows the best
     so far.""",
@@ -395,7 +396,7 @@ course.figure(
 # %%
 course.figure(
     "F10",
-    plots.accuracy_by_family(imagenet),
+    history.accuracy_by_family(imagenet),
     alt="""ImageNet top-1 accuracy against year, convolutional nets and Transformers marked apart.
     Until 2020 there are only convolutional nets; the first Transformers are at their level or
     below; from 2021 Transformers lead, and newer convolutional nets follow within two points.""",

@@ -53,8 +53,8 @@ import numpy as np
 
 from minivit import Tensor, no_grad
 from minivit.attention import causal_mask
-from minivit.course import plot
-from minivit.course import plots_image_gpt as plots
+from minivit.course.plots import drawing
+from minivit.course.plots import image_gpt as plots
 from minivit.course.runs import image_gpt as long
 from minivit.images import pictures
 from minivit.images.palette import Palette
@@ -362,8 +362,8 @@ assert found["Image GPT"][:, 32:].mean() < found["a histogram a place"][:, 32:].
 bert_model = long.model("medium", seed=0)  # the same start
 bert_losses = long.pretrainer(bert_model, "bert", seed=0).run(long.STEPS)["loss"]
 bert_model.eval()
-plot.show(
-    plot.learning([ar_losses, bert_losses], ["AR: every pixel", "BERT: the hidden pixels"]),
+drawing.show(
+    drawing.learning([ar_losses, bert_losses], ["AR: every pixel", "BERT: the hidden pixels"]),
     alt="Two loss curves fall from 2.77 nats; the autoregressive one a little lower at the end.",
 )
 

@@ -45,7 +45,8 @@ from tqdm.auto import tqdm
 
 import minivit
 from minivit import Tensor, no_grad, op
-from minivit.course import plot
+from minivit.course.plots import drawing
+from minivit.course.plots import vit as plots
 from minivit.engine import check
 from minivit.functions import cross_entropy_loss, gelu, layer_norm, rms_norm
 from minivit.images.patches import patchify, unpatchify
@@ -198,7 +199,7 @@ for name, add in [("without positions", 0), ("with positions", position)]:
 # All five steps in one figure, drawn from the arrays above.
 
 # %%
-fig = plot.five_steps(
+fig = plots.five_steps(
     photo, patches[0], model.projection.weight.numpy(), projected[0], class_token[0], position[0],
     tokens[0],
 )  # fmt: skip
@@ -366,7 +367,7 @@ except check.GradientError:
     print("with a random cotangent it is refused")
 
 # %% [markdown]
-# **The variance is yours** ([exercise 1](../exercises/01_layer_norm.md)). $n_i = s\, c_i$ is a
+# **The variance is yours** ([exercise 7](../exercises/07_layer_norm.md)). $n_i = s\, c_i$ is a
 # product of two things that both depend on $c$: $c_j$ reaches $n_i$ directly (if $i = j$), and
 # through $s$. You need $\partial \sigma^2 / \partial c_j$, then $\partial s/\partial \sigma^2$,
 # then the sum over $i$; one term of that sum is a mean of $h_i n_i$ over the row. Together with the
@@ -525,7 +526,7 @@ models = [
     (name, layers, D, M, heads, said, *counts[name])
     for name, layers, D, M, heads, _, said in PUBLISHED
 ]
-fig = plot.tables([
+fig = drawing.tables([
     ("Data sets", ["Data set", "Classes", "Images"], sets, set()),
     ("Models", ["Model, at 224 x 224", "Layers", "Hidden\nsize D", "MLP\nsize", "Heads",
                 "the slide\nsays", "counted:\nno head", "counted: with a head\nof 1,000 classes"],
@@ -657,8 +658,8 @@ scores = [accuracy(m, digits.test_images, digits.test_labels) for m in digit_mod
 print("test accuracy:", ", ".join(f"{s:.1%}" for s in scores), f"(mean {np.mean(scores):.1%})")
 
 # %%
-plot.show(
-    plot.learning([runs[s][1] for s in (0, 1, 2)], ["seed 0", "seed 1", "seed 2"]),
+drawing.show(
+    drawing.learning([runs[s][1] for s in (0, 1, 2)], ["seed 0", "seed 1", "seed 2"]),
     alt="Three loss curves on a logarithmic axis fall together from 2.3 to below 0.1.",
 )
 
@@ -690,7 +691,7 @@ assert np.allclose(
 )
 
 # %%
-fig = plot.forward_pass(arrays, digits.classes, true=int(digits.test_labels[shown]))
+fig = plots.forward_pass(arrays, digits.classes, true=int(digits.test_labels[shown]))
 course.figure(
     "F20",
     fig,
@@ -784,7 +785,7 @@ for title, _, share in rows:
 # %%
 course.figure(
     "F24",
-    plot.filters(rows),
+    plots.filters(rows),
     alt="""Three rows of 4x4-pixel colour patterns with their share of variance: components of the
     trained projection look like noise with even shares; those of what training changed, and those
     of the raw patches, are smooth, with shares that fall fast.""",
@@ -814,7 +815,7 @@ for tiles in similarity.values():
 # %%
 course.figure(
     "F25",
-    plot.position_tiles(list(similarity.items())),
+    plots.position_tiles(list(similarity.items())),
     alt="""Two grids of tiles, 4x4 for the digits and 8x8 for the emoji. In each tile the patch's
     own place is brightest. For the emoji its neighbours are brighter than the rest; for the digits
     no layout shows.""",
@@ -900,7 +901,7 @@ far = {
 }
 
 # %%
-fig = plot.attention_distance([(name, *values) for name, values in far.items()])
+fig = plots.attention_distance([(name, *values) for name, values in far.items()])
 course.figure(
     "F26",
     fig,
@@ -963,8 +964,8 @@ titles = [
     f"a {label}, read as {found}"
     for label, found in zip(digits.test_labels, predict(digit_models[0], six).argmax(axis=1))
 ]
-plot.show(
-    plot.rollout(six, rollout[:, 0, 1:], digit_models[0].grid, titles),
+drawing.show(
+    plots.rollout(six, rollout[:, 0, 1:], digit_models[0].grid, titles),
     alt="Six digits, and below each the share that each of its 4x4 patches has in the class token.",
 )
 

@@ -52,8 +52,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import minivit
-from minivit.course import plot
-from minivit.course import plots_scaling as plots
+from minivit.course.plots import drawing
+from minivit.course.plots import scaling as plots
 from minivit.course.runs import scaling as long
 from minivit.models.scaling import count_parameters, few_shot, fit_power_law
 from minivit.models.vit import ViT, resize_positions
@@ -123,7 +123,7 @@ published = [
     ("VTAB (19 tasks)", "77.63 ± 0.23", "76.28 ± 0.46", "72.72 ± 0.21", "76.29 ± 1.70"),
     ("TPUv3-core-days", "2.5k", "0.68k", "0.23k", "9.9k"),
 ]  # the slide's table: Dosovitskiy et al. 2020, Table 2
-fig = plot.tables(
+fig = drawing.tables(
     [
         (
             "published: after pre-training on JFT or ImageNet-21k",
@@ -425,7 +425,7 @@ course.figure(
 
 # %%
 steps = range(800)
-plot.show(
+drawing.show(
     plots.schedules(
         {
             "half a cosine": [warmup_cosine(t, 800, warmup=30) for t in steps],
@@ -597,7 +597,7 @@ every = (np.concatenate(part) for part in zip(*here.values()))
 x, e = frontier(*(part if i == 0 else part[:, None] for i, part in enumerate(every)))
 law, at = fit_power_law(x, e[:, 0], shift=False), np.geomspace(x[0], x[-1], 50)
 words = f"frontier, b = {law.b:.2f}"
-plot.show(
+drawing.show(
     plots.power_laws(
         [("digits, this notebook", "training FLOPs", here, (at, law(at), law(at), law(at), words))]
     ),

@@ -55,7 +55,7 @@ from tqdm.auto import tqdm
 
 import minivit
 from minivit import Tensor, cross_entropy_loss, l2_normalize, no_grad, softmax
-from minivit.course import plots_clip
+from minivit.course.plots import clip as plots
 from minivit.course.runs import clip as long_run
 from minivit.models.clip import (
     CLIP,
@@ -241,7 +241,7 @@ steps = [
 ]
 course.figure(
     "F31",
-    plots_clip.pseudocode(steps),
+    plots.pseudocode(steps),
     alt="""The thirteen lines of the slide's pseudocode, top to bottom, each beside the arrays it
     makes: six emoji and their features, texts and their features, the projections and unit
     vectors, the 6x6 logits, the labels 0 to 5 and the three loss values.""",
@@ -335,7 +335,7 @@ some = {
 }
 course.figure(
     "F32",
-    plots_clip.cosine_and_temperature(
+    plots.cosine_and_temperature(
         some, similarity[i, best], [new_names[b] for b in best], [1, 1 / 0.07, 100]
     ),
     alt="""Left: the cosine falls from 1 at 0 degrees to -1 at 180; emoji and names lie on it.
@@ -389,7 +389,7 @@ with no_grad():
     )
 course.figure(
     "F30",
-    plots_clip.logits_matrices(
+    plots.logits_matrices(
         [("before training", before), (f"{STEPS} steps", after), ("long run", at_length)],
         shown_images,
         shown_names,
@@ -480,7 +480,7 @@ parts = {
 assert sum(parts.values()) == count_parameters("ViT-B/32")["text"] == 63_428_096
 course.figure(
     "F33",
-    plots_clip.text_encoder(
+    plots.text_encoder(
         text,
         word_steps,
         symbols,
@@ -554,7 +554,7 @@ for name in SIZES:
     assert abs(rows[-1]["flops"] / 1e9 / rows[-1]["published GFLOPs"] - 1) < 0.06
 course.figure(
     "F34",
-    plots_clip.image_encoders(rows),
+    plots.image_encoders(rows),
     alt="""Bars for five ResNets and four ViT image encoders: parameters from 38 to 420 million and
     forward GFLOPs from 9 to 520, computed here, with the published numbers on them. RN50x64 took
     10,656 V100-days, ViT-L/14 3,072.""",
@@ -603,7 +603,7 @@ scale = math.exp(long_model.t.item())
 probabilities = softmax(Tensor(scale * I_e @ W), axis=1).numpy()[0]
 course.figure(
     "F36",
-    plots_clip.zero_shot_classifier(
+    plots.zero_shot_classifier(
         picture, classes, [f"“{template.format(c)}”" for c in classes], W, I_e[0], probabilities,
         true=classes.index("pizza"),
     ),
@@ -711,7 +711,7 @@ cards += [
 ]
 course.figure(
     "F39",
-    plots_clip.example_cards(cards),
+    plots.example_cards(cards),
     alt="""Six cards: an emoji and its best-ranked names with probability bars, ticks and crosses.
     In three the right name is first, in three it is ranked lower.""",
 )
@@ -790,7 +790,7 @@ for way in ways:
 gain = next(r for r in published("clip_claims") if r["claim"].startswith("prompts"))
 course.figure(
     "F40",
-    plots_clip.prompts(
+    plots.prompts(
         accuracies, chance,
         f"published: prompts and ensembling gain almost {gain['value']} points (mean of 36 sets)",
     ),
@@ -893,7 +893,7 @@ for r in published("clip_zero_shot"):
     openai.setdefault(r["model"], {})[r["data set"]] = float(r["accuracy"])
 course.figure(
     "F37",
-    plots_clip.sorted_differences(
+    plots.sorted_differences(
         differences, "ours: zero-shot minus a probe on supervised features",
         openai["ViT-L/14@336"], "published: zero-shot ViT-L/14@336",
     ),
@@ -986,7 +986,7 @@ course.claim(
 # %%
 course.figure(
     "F35",
-    plots_clip.efficiency(
+    plots.efficiency(
         {f"{kind} (slide: {what})": curves[kind] for kind, what in (
             ("contrastive", "4x"), ("bag of words", "3x"), ("caption", "1x"),
         )},
@@ -1074,7 +1074,7 @@ course.claim(
 # %%
 course.figure(
     "F38",
-    plots_clip.compute_efficiency(
+    plots.compute_efficiency(
         [
             ("published: OpenAI's weights", "GFLOPs, one image forward (log)",
              "ImageNet zero-shot accuracy", family),

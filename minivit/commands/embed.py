@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from minivit import commands
+from minivit.commands import shared
 from minivit.engine.errors import DataError, TextError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -14,31 +14,31 @@ TABLE = 12  # as many at most are shown as a table of similarities
 def add_to(parsers):
     parser = parsers.add_parser("embed", help="sentences or photos as vectors")
     parser.add_argument("inputs", nargs="+", help="sentences, or - for the lines of standard input")
-    commands.add_model(parser, MINILM, f"a BERT, CLIP or ViT; default {MINILM}")
+    shared.add_model(parser, MINILM, f"a BERT, CLIP or ViT; default {MINILM}")
     parser.add_argument("--photos", action="store_true", help="the inputs are files of photos")
     parser.add_argument("--out", metavar="NPY", help="write the vectors here, one a row")
-    commands.add_json(parser)
+    shared.add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(options):
     if options.out:
-        commands.check_out(options.out, ".npy")
+        shared.check_out(options.out, ".npy")
     inputs = options.inputs
     if inputs == ["-"]:
         inputs = [line for line in sys.stdin.read().splitlines() if line.strip()]
     if not inputs:
         raise TextError("embed: nothing came from standard input; expected one sentence a line")
     families = ("clip", "vit") if options.photos else ("bert", "clip")
-    found = commands.load(options.model, *families)
+    found = shared.load(options.model, *families)
     rows = (photos if options.photos else texts)(found, inputs)  # (n, D), unit vectors
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
     if options.out:
-        commands.write(options.out, lambda file, _: np.save(file, rows))
+        shared.write(options.out, lambda file, _: np.save(file, rows))
         facts["out"] = options.out
     elif options.json:
         facts["embeddings"] = rows.tolist()
-    commands.show(options, facts, text(inputs, rows, options.out))
+    shared.show(options, facts, text(inputs, rows, options.out))
     return 0
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import minivit
-from minivit import commands
-from minivit.commands import complete, embed
+from minivit.commands import complete, embed, shared
 from minivit.models.clip import CLIP, TextTransformer, VisionTransformer
 from minivit.published import Pretrained, bert
 from minivit.text import CLIPTokenizer
@@ -24,7 +23,7 @@ Image = pytest.importorskip("PIL.Image")
 def run(*arguments, folder, given=None):
     """(exit status, standard output, standard error) of `minivit ...` in a folder."""
     done = subprocess.run(
-        [sys.executable, "-m", "minivit.commands.cli", *map(str, arguments)],
+        [sys.executable, "-m", "minivit.commands", *map(str, arguments)],
         cwd=folder, input=given, capture_output=True, text=True, timeout=120, encoding="utf-8",
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
@@ -180,7 +179,7 @@ def test_embed_says_what_it_cannot_do(arguments, given, says, here):
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(here):
-    command = [sys.executable, "-m", "minivit.commands.cli", "embed", "-", "--model", "bert"]
+    command = [sys.executable, "-m", "minivit.commands", "embed", "-", "--model", "bert"]
     with subprocess.Popen(
         [*command, "--json"], cwd=here, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -202,5 +201,5 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        commands.write(path, fails)
+        shared.write(path, fails)
     assert path.read_text() == "the old one" and list(tmp_path.iterdir()) == [Path(path)]

@@ -10,7 +10,10 @@ from minivit.models.vit import ViT
 from minivit.training import inspect
 
 plt = pytest.importorskip("matplotlib.pyplot")
-plot = pytest.importorskip("minivit.course.plot")
+pytest.importorskip("matplotlib")
+from minivit.course.plots import drawing  # noqa: E402
+from minivit.course.plots import vit as plots  # noqa: E402
+
 RNG = np.random.default_rng(0)
 
 
@@ -59,7 +62,7 @@ def nothing_is_cut_off(figure):
 # -- F19 -------------------------------------------------------------------------------------------
 @pytest.fixture
 def steps(model, arrays):
-    return plot.five_steps(
+    return plots.five_steps(
         arrays["image"][0],
         arrays["patches"][0],
         model.projection.weight.numpy(),
@@ -100,7 +103,7 @@ def test_five_steps_grid_has_a_line_at_each_patch(steps):
 
 # -- F20 -------------------------------------------------------------------------------------------
 def test_forward_pass_shows_every_layer_and_the_probabilities(arrays):
-    figure = plot.forward_pass(arrays, tuple("abcde"), true=2)
+    figure = plots.forward_pass(arrays, tuple("abcde"), true=2)
     said = words(figure)
     for expected in ("layer 1", "layer 2", "layer 3", "17 x 12", "16 x 12", "A of head 1 of 2"):
         assert expected in said
@@ -122,7 +125,7 @@ def test_forward_pass_shows_every_layer_and_the_probabilities(arrays):
 # -- F21 -------------------------------------------------------------------------------------------
 def test_tables_show_exact_numbers_and_mark_cells():
     rows = [("ViT-Base/16", 85_798_656), ("another", 7)]
-    figure = plot.tables(
+    figure = drawing.tables(
         [("Models", ["Model", "counted"], rows, {(0, 1)}), ("B", ["x"], [[1]], ())]
     )
     assert len(figure.axes) == 2
@@ -134,13 +137,13 @@ def test_tables_show_exact_numbers_and_mark_cells():
 
 def test_a_row_of_another_length_is_named():
     with pytest.raises(ShapeError, match="Models"):
-        plot.tables([("Models", ["a", "b"], [[1]], ())])
+        drawing.tables([("Models", ["a", "b"], [[1]], ())])
 
 
 # -- F24 -------------------------------------------------------------------------------------------
 def test_filters_show_each_component_stretched_about_grey():
     pictures = RNG.standard_normal((3, 4, 4, 3))
-    figure = plot.filters([("trained", pictures, np.array([0.5, 0.25, 0.004]))], shown=5)
+    figure = plots.filters([("trained", pictures, np.array([0.5, 0.25, 0.004]))], shown=5)
     shown = images(figure)
     assert len(shown) == 3  # as many as there are, not as many as there is room for
     np.testing.assert_allclose(shown[1] * 2 - 1, pictures[1] / np.abs(pictures[1]).max())
@@ -150,7 +153,7 @@ def test_filters_show_each_component_stretched_about_grey():
 # -- F25 -------------------------------------------------------------------------------------------
 def test_position_tiles_are_at_their_row_and_column():
     similarity = inspect.position_similarity(RNG.standard_normal((1, 7, 5)), (2, 3))
-    figure = plot.position_tiles([("six", similarity)], limit=0.5)
+    figure = plots.position_tiles([("six", similarity)], limit=0.5)
     shown = images(figure)
     assert len([i for i in shown if i.shape == (2, 3)]) == 6
     for n, (r, c) in enumerate(np.ndindex(2, 3)):
@@ -164,7 +167,7 @@ def test_position_tiles_are_at_their_row_and_column():
 # -- F26 -------------------------------------------------------------------------------------------
 def test_attention_distance_has_a_dot_for_each_seed_layer_and_head():
     trained, untrained = RNG.uniform(3, 5, (2, 3, 4, 5))
-    figure = plot.attention_distance([("digits", trained, untrained, 4.0)])
+    figure = plots.attention_distance([("digits", trained, untrained, 4.0)])
     axes = figure.axes[0]
     by_label = {line.get_label(): line for line in axes.lines}
     dots = by_label["trained"]
@@ -182,14 +185,14 @@ def test_attention_distance_has_a_dot_for_each_seed_layer_and_head():
 # -- beside the forty ------------------------------------------------------------------------------
 def test_rollout_shows_each_image_above_its_weights():
     pictures, weights = RNG.uniform(-1, 1, (2, 8, 8, 1)), RNG.random((2, 16))
-    shown = images(plot.rollout(pictures, weights, (4, 4), ["a", "b"]))
+    shown = images(plots.rollout(pictures, weights, (4, 4), ["a", "b"]))
     np.testing.assert_allclose(shown[1][..., 0], (pictures[1, ..., 0] + 1) / 2)
     np.testing.assert_array_equal(shown[3], weights[1].reshape(4, 4))
 
 
 def test_learning_curves_are_means_of_twenty_steps():
     losses = RNG.random(100)
-    axes = plot.learning([losses, losses * 2], ["one", "two"]).axes[0]
+    axes = drawing.learning([losses, losses * 2], ["one", "two"]).axes[0]
     x, y = axes.lines[0].get_data()
     assert (x[0], x[-1]) == (20, 100)
     assert y[0] == pytest.approx(losses[:20].mean())
@@ -199,4 +202,4 @@ def test_learning_curves_are_means_of_twenty_steps():
 
 def test_a_picture_that_is_none_is_named():
     with pytest.raises(ShapeError, match=r"\(8, 8\)"):
-        plot.rollout(np.zeros((1, 8, 8)), np.zeros((1, 4)), (2, 2), ["a"])
+        plots.rollout(np.zeros((1, 8, 8)), np.zeros((1, 4)), (2, 2), ["a"])

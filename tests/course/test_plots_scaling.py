@@ -5,7 +5,7 @@ import pytest
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
-from minivit.course import plots_scaling as plots  # noqa: E402
+from minivit.course.plots import scaling as plots  # noqa: E402
 from minivit.engine.errors import ShapeError  # noqa: E402
 
 

@@ -241,13 +241,12 @@ def test_the_alignment_does_not_see_padding():
 
 # -- figures: what is in them ----------------------------------------------------------------------
 plt = pytest.importorskip("matplotlib.pyplot")
+from minivit.course.plots import history, text, transformer  # noqa: E402
 
 
-@pytest.fixture
-def plots():
-    from minivit.course import plots_transformer
-
-    yield plots_transformer
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    yield
     plt.close("all")
 
 
@@ -261,96 +260,96 @@ def texts(fig):
     return " ".join(t.get_text() for axes in fig.axes for t in axes.texts)
 
 
-def test_layer_norm_steps_show_the_statistics_of_each_column(plots):
+def test_layer_norm_steps_show_the_statistics_of_each_column():
     X = np.random.default_rng(0).normal(2, 3, (8, 5))
-    fig = plots.layer_norm_steps([X] * 4, list("abcde"))
+    fig = transformer.layer_norm_steps([X] * 4, list("abcde"))
     means, variances = fig.axes[4], fig.axes[8]
     assert np.allclose([bar.get_height() for bar in means.patches], X.mean(axis=0))
     assert np.allclose([bar.get_height() for bar in variances.patches], X.var(axis=0))
     assert "8 x 5" in titles(fig)[0]
 
 
-def test_the_layer_diagram_draws_every_stage(plots):
+def test_the_layer_diagram_draws_every_stage():
     X, A = np.eye(4, 3), np.full((2, 3, 3), 1 / 3)
     names = ["X", "MhSa[X]", "X + MhSa[X]", "LayerNorm", "mlp[x_n]", "x_n + mlp[x_n]", "out"]
-    fig = plots.layer_diagram({name: X for name in names} | {"A": A}, ["a", "b", "c"])
+    fig = transformer.layer_diagram({name: X for name in names} | {"A": A}, ["a", "b", "c"])
     images = [axes.images[0].get_array().shape for axes in fig.axes if axes.images]
     assert images.count((4, 3)) == 7 and images.count((3, 3)) == 2
 
 
-def test_guesses_mark_what_stood_there(plots):
+def test_guesses_mark_what_stood_there():
     example = (["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", [("dog", 0.6), ("cat", 0.3)])
-    fig = plots.masked_words([example], {"seed 0": list(range(60))})
+    fig = transformer.masked_words([example], {"seed 0": list(range(60))})
     colors = [bar.get_facecolor() for bar in fig.axes[0].patches]
     assert [bar.get_width() for bar in fig.axes[0].patches] == [0.6, 0.3]
     assert colors[0] != colors[1] and titles(fig)[0] == "a [MASK]s   (cat)"
 
 
-def test_next_tokens_has_a_panel_a_step(plots):
+def test_next_tokens_has_a_panel_a_step():
     steps = [("he was", [(" a", 0.5), (" the", 0.2)], " the"), ("he was the", [(" $", 0.9)], " $")]
-    fig = plots.next_tokens(steps, columns=3)
+    fig = transformer.next_tokens(steps, columns=3)
     shown = [axes for axes in fig.axes if axes.get_visible()]
     assert len(shown) == 2 and [len(axes.patches) for axes in shown] == [2, 1]
     assert "he was the" in titles(fig)[1]
 
 
-def test_alignments_check_their_shape(plots):
+def test_alignments_check_their_shape():
     A = np.full((2, 3), 1 / 3)
-    fig = plots.alignments([(["a", "b", "c"], ["x", "y"], A)])
+    fig = transformer.alignments([(["a", "b", "c"], ["x", "y"], A)])
     assert np.array_equal(fig.axes[0].images[0].get_array(), A)
     with pytest.raises(ShapeError, match="expected \\(3, 2\\)"):
-        plots.alignments([(["x", "y"], ["a", "b", "c"], A)])
+        transformer.alignments([(["x", "y"], ["a", "b", "c"], A)])
 
 
-def test_pipeline_shows_symbols_ids_and_vectors(plots):
+def test_pipeline_shows_symbols_ids_and_vectors():
     steps = [[["l", "o"], ["lo"]], [["Ġ", "a"]]]
     vectors = np.arange(12.0).reshape(3, 4)
-    fig = plots.pipeline("lo a", steps, [7, 8, 9], vectors)
+    fig = text.pipeline("lo a", steps, [7, 8, 9], vectors)
     assert all(word in texts(fig) for word in ("lo", "Ġ", "→ 7", "→ 9"))
     assert np.array_equal(fig.axes[-1].images[0].get_array(), vectors)
 
 
-def test_look_up_draws_the_three_matrices(plots):
+def test_look_up_draws_the_three_matrices():
     table = np.random.default_rng(0).normal(size=(6, 4))
     ids = [1, 4, 1]
-    fig = plots.look_up(ids, table, np.eye(6)[ids], table[ids], "title")
+    fig = text.look_up(ids, table, np.eye(6)[ids], table[ids], "title")
     shapes = [axes.images[0].get_array().shape for axes in fig.axes if axes.images]
     assert shapes == [(3, 6), (6, 4), (3, 4)]
 
 
 @pytest.mark.parametrize("name", ["history_transformers", "history_imagenet"])
-def test_every_published_row_has_a_source_and_its_month_is_that_of_the_source(plots, name):
-    rows = plots.published(name)
+def test_every_published_row_has_a_source_and_its_month_is_that_of_the_source(name):
+    rows = history.published(name)
     assert len(rows) >= 15 and len({row["model"] for row in rows}) == len(rows)
     for row in rows:
         assert row["source"], row
         found = re.search(r"arXiv (\d\d)(\d\d)\.\d{4,5}", row["source"])
         if found:
             assert [int(row["year"]), int(row["month"])] == [2000 + int(found[1]), int(found[2])]
-    draw = {"history_transformers": [plots.families],
-            "history_imagenet": [plots.error_by_year, plots.accuracy_by_family]}  # fmt: skip
+    draw = {"history_transformers": [history.families],
+            "history_imagenet": [history.error_by_year, history.accuracy_by_family]}  # fmt: skip
     for figure in draw[name]:
         fig = figure(rows)
         points = [line for axes in fig.axes for line in axes.lines if line.get_marker() in "os^"]
         assert sum(len(line.get_xdata()) == 1 for line in points) == len(rows)
 
 
-def test_a_row_without_a_source_is_refused(plots, monkeypatch, tmp_path):
+def test_a_row_without_a_source_is_refused(monkeypatch, tmp_path):
     folder = tmp_path / "published"
     folder.mkdir(parents=True)
     monkeypatch.setattr(files, "data_folder", lambda: tmp_path)
     with open(folder / "bare.csv", "w", newline="") as file:
         csv.writer(file).writerows([["model", "source"], ["GPT-9", ""]])
     with pytest.raises(DataError, match="names no source"):
-        plots.published("bare")
+        history.published("bare")
     with pytest.raises(DataError, match="cannot be read"):
-        plots.published("absent")
+        history.published("absent")
 
 
-def test_losses_and_climbs_draw_what_they_are_given(plots):
-    fig = plots.losses({"a": np.arange(30.0), "b": np.ones(25)})
+def test_losses_and_climbs_draw_what_they_are_given():
+    fig = transformer.losses({"a": np.arange(30.0), "b": np.ones(25)})
     smooth = fig.axes[0].lines[0]
     assert smooth.get_xdata()[0] == 20 and np.isclose(smooth.get_ydata()[0], np.arange(20).mean())
-    fig = plots.accuracy_climbs({"seed 0": [(10, 0.1), (20, 0.3)]}, {"commonest token": 0.05})
+    fig = transformer.accuracy_climbs({"seed 0": [(10, 0.1), (20, 0.3)]}, {"commonest token": 0.05})
     assert fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.3]
     assert fig.axes[0].lines[1].get_ydata()[0] == 0.05 and "commonest token" in texts(fig)

@@ -314,9 +314,9 @@ def test_parity_with_transformers_layers_under_berts_objective(theirs, pixels, h
 def plots():
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
-    from minivit.course import plots_image_gpt
+    from minivit.course.plots import image_gpt
 
-    yield plots_image_gpt
+    yield image_gpt
     matplotlib.pyplot.close("all")
 
 

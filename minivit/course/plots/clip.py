@@ -1,0 +1,349 @@
+"""The figures of the CLIP lecture, F30 to F40: functions of arrays that return a Figure.
+
+What is drawn was computed before; here are only axes. Tests check what is in a figure: its arrays,
+bars and words.
+"""
+
+import textwrap
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator
+
+from minivit.course import COLORS, DASHES
+from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, heat, picture
+from minivit.engine.errors import ShapeError
+
+RIGHT, WRONG = "✓", "✗"
+
+
+# -- F30 -------------------------------------------------------------------------------------------
+def logits_matrices(panels, images, names):
+    """F30: (title, logits (n, n)) side by side, one row an image, one column a text; the diagonal,
+    where image and text belong together, is framed."""
+    n = len(images)
+    fig, grid = plt.subplots(1, len(panels), figsize=(7.4 * len(panels), 8))
+    for axes, (title, logits) in zip(np.atleast_1d(grid), panels):
+        if logits.shape != (n, n):
+            raise ShapeError(f"logits_matrices: got {logits.shape}, expected {(n, n)}")
+        shown = axes.imshow(logits, interpolation="none")
+        for i in range(n):
+            axes.add_patch(
+                Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=3)
+            )
+            inset = axes.inset_axes([-0.075, 1 - (i + 1) / n, 0.07, 1 / n])
+            inset.imshow(picture(images[i]), interpolation="none")
+            bare(inset)
+        axes.set(yticks=[])
+        axes.set_xticks(range(n), names, rotation=55, ha="right", fontsize=12)
+        axes.grid(False)
+        axes.set_title(title, fontsize=16)
+        bar = fig.colorbar(shown, ax=axes, shrink=0.7, pad=0.02)
+        bar.set_label("logit: exp(t) · cosine", fontsize=14)
+    return fig
+
+
+# -- F31 -------------------------------------------------------------------------------------------
+def pseudocode(steps):
+    """F31: the printed lines, and beside each what it made: steps of (code, {name: array}).
+
+    A step without arrays is a comment. Images (n, h, w, c) are drawn as pictures.
+    """
+    heights = [1.0 if arrays else 0.4 for _, arrays in steps]
+    fig = plt.figure(figsize=(15, 0.95 * sum(heights)))
+    most = max(len(arrays) for _, arrays in steps)
+    rows = fig.add_gridspec(
+        len(steps), 1 + most, height_ratios=heights, width_ratios=[2] + [1] * most
+    )
+    for row, (code, arrays) in enumerate(steps):
+        axes = fig.add_subplot(rows[row, 0])
+        bare(axes)
+        axes.text(
+            0, 0.5, code, family="monospace", fontsize=13, va="center", transform=axes.transAxes,
+            color=BLUE if not arrays else "black",
+        )  # fmt: skip
+        for place, (name, value) in enumerate(arrays.items(), 1):
+            value = np.asarray(value)
+            axes = fig.add_subplot(rows[row, place])
+            if value.ndim == 4:
+                axes.imshow(picture(np.concatenate(list(value), axis=1)))
+                axes.set(xticks=[], yticks=[])
+            elif value.ndim:
+                heat(axes, value)
+            else:
+                bare(axes)
+                axes.text(0.5, 0.5, f"{value:.3f}", ha="center", va="center", fontsize=16)
+            axes.set_title(f"{name} {list(value.shape)}", fontsize=11, pad=3)
+    return fig
+
+
+# -- F32 -------------------------------------------------------------------------------------------
+def cosine_and_temperature(measured, similarities, names, scales):
+    """F32: the cosine of an angle, with `measured` {label: (degrees, cosine) pairs} upon it; and
+    softmax of exp(t) · similarities for each of `scales`."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(15, 6), width_ratios=[1, 1.5])
+    angles = np.linspace(0, 180, 181)
+    left.plot(angles, np.cos(np.radians(angles)), color=BLUE)
+    for (label, points), color, marker in zip(measured.items(), (ORANGE, GREEN), "os"):
+        left.plot(*np.transpose(points), marker, color=color, label=label, alpha=0.6,
+                  linestyle="none")  # fmt: skip
+    left.axhline(0, color="grey", linewidth=1)
+    left.set(
+        xticks=range(0, 181, 45), xlabel="angle between image and text vector (degrees)",
+        ylabel="cosine similarity", title="one number for each pair",
+    )  # fmt: skip
+    left.legend(fontsize=13)
+    x = np.arange(len(similarities))
+    for k, scale in enumerate(scales):
+        z = np.exp(scale * (similarities - similarities.max()))
+        p = z / z.sum()
+        entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
+        right.bar(
+            x + (k - (len(scales) - 1) / 2) * 0.8 / len(scales), p, 0.8 / len(scales),
+            color=COLORS[k], label=f"exp(t) = {scale:.3g}: entropy {entropy:.2f} nats",
+        )  # fmt: skip
+    labels = [f"{textwrap.fill(name, 12)}\n{s:.2f}" for name, s in zip(names, similarities)]
+    right.set_xticks(x, labels, fontsize=12)
+    right.set(ylabel="softmax", ylim=(0, 1.05), title="the same cosines, scaled by exp(t)")
+    right.legend(fontsize=14)
+    return fig
+
+
+# -- F33 -------------------------------------------------------------------------------------------
+def text_encoder(text, steps, tokens, ids, counts, title):
+    """F33: a text on its way to ids, and what the text encoder's parameters are spent on.
+
+    steps: (caption, symbols) rows, from letters to tokens; counts: {part: parameters}.
+    """
+    fig = plt.figure(figsize=(15, 8.4))
+    upper, lower = fig.subfigures(2, 1, height_ratios=[1.25, 1])
+    axes = upper.subplots()
+    bare(axes)
+    axes.set(xlim=(0, 1), ylim=(len(steps) + 2.2, -0.6))
+    axes.set_title(f"“{text}”", fontsize=18)
+    rows = [*steps, ("[SOS] ... [EOS]", tokens), ("ids", [str(i) for i in ids])]
+    for y, (caption, symbols) in enumerate(rows):
+        axes.text(0, y, caption, fontsize=14, va="center", color=BLUE)
+        total = sum(len(s) + 2 for s in symbols)
+        unit = min(0.0135, 0.78 / total)
+        x = 0.21
+        for symbol in symbols:
+            w = (len(symbol) + 2) * unit
+            marked = symbol in ("[SOS]", "[EOS]")
+            axes.add_patch(
+                Rectangle((x, y - 0.36), w * 0.94, 0.72, facecolor="#fbe3d0" if marked else "white",
+                          edgecolor=ORANGE if marked else "grey")
+            )  # fmt: skip
+            axes.text(x + w * 0.47, y, symbol, ha="center", va="center", fontsize=13)
+            x += w
+    bars = lower.subplots()
+    values = [n / 1e6 for n in counts.values()]
+    bars.barh(range(len(values)), values, color=BLUE)
+    for y, (v, n) in enumerate(zip(values, counts.values())):
+        bars.text(v, y, f"  {n:,}", va="center", fontsize=14)
+    bars.set_yticks(range(len(values)), list(counts), fontsize=14)
+    bars.invert_yaxis()
+    bars.set(xlabel="million parameters", title=title, xlim=(0, 1.18 * max(values)))
+    return fig
+
+
+# -- F34 -------------------------------------------------------------------------------------------
+def image_encoders(rows):
+    """F34: rows of dicts: name, parameters and flops (computed, of the image encoder), published
+    parameters (millions) and GFLOPs, gpu_days (None: not known here)."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(16, 7.5), sharey=True)
+    y = np.arange(len(rows))
+    colors = [ORANGE if r["name"].startswith("RN") else BLUE for r in rows]
+    for axes, ours, theirs, unit in (
+        (left, [r["parameters"] / 1e6 for r in rows], "published parameters", "million parameters"),
+        (right, [r["flops"] / 1e9 for r in rows], "published GFLOPs",
+         "GFLOPs, one image forward (log)"),
+    ):  # fmt: skip
+        axes.barh(y, ours, color=colors, label="computed from our shapes")
+        axes.plot([r[theirs] for r in rows], y, "D", color="black", mfc="none", linestyle="none",
+                  label="published (open_clip's profile)")  # fmt: skip
+        for i, (v, r) in enumerate(zip(ours, rows)):
+            axes.annotate(f"{v:,.1f}", (max(v, r[theirs]), i), (10, 0), va="center", fontsize=13,
+                          textcoords="offset points")  # fmt: skip
+        axes.set(xlabel=f"image encoder: {unit}")
+    left.set_xlim(0, 500)
+    right.set(xscale="log", xlim=(4, 30000))
+    left.set_yticks(y, [r["name"] for r in rows])
+    left.invert_yaxis()
+    left.legend(loc="upper right", fontsize=13)
+    for i, r in enumerate(rows):
+        if r["gpu_days"]:
+            right.text(28000, i, f"{r['gpu_days']:,} V100-days", va="center", ha="right",
+                       fontsize=14, fontweight="bold")  # fmt: skip
+    return fig
+
+
+# -- F35 -------------------------------------------------------------------------------------------
+def efficiency(curves, chance, target=None):
+    """F35: accuracy against images seen. curves: {name: (images, accuracy (seeds, points))};
+    each seed a thin line, the mean a thick one."""
+    fig, axes = plt.subplots(figsize=(12, 7))
+    for k, (name, (seen, accuracy)) in enumerate(curves.items()):
+        for one in accuracy:
+            axes.plot(seen, one, color=COLORS[k], linewidth=1, alpha=0.5, linestyle="-")
+        axes.plot(seen, accuracy.mean(axis=0), color=COLORS[k], linestyle=DASHES[k], marker="o",
+                  label=name)  # fmt: skip
+    axes.axhline(chance, color="grey", linewidth=1.5, linestyle=":")
+    axes.text(seen[-1], chance, "chance", va="bottom", ha="right", fontsize=13, color="grey")
+    if target is not None:
+        axes.axhline(target, color="black", linewidth=1)
+        axes.text(seen[0], target, " the level at which images are counted", va="bottom",
+                  fontsize=13)  # fmt: skip
+    axes.set(xscale="log", xlabel="images seen (log)", ylabel="zero-shot accuracy")
+    axes.set_xticks(seen, [f"{n:,}" for n in seen])
+    axes.minorticks_off()
+    axes.legend()
+    return fig
+
+
+# -- F36 -------------------------------------------------------------------------------------------
+def zero_shot_classifier(image, names, prompts, text_vectors, image_vector, probabilities, true):
+    """F36: class names become prompts, prompts vectors, the vectors a classifier's weights.
+
+    text_vectors (d_e, classes), image_vector (d_e,), probabilities (classes,); true: the right one.
+    """
+    k = len(names)
+    fig = plt.figure(figsize=(16, 7))
+    grid = fig.add_gridspec(2, 5, width_ratios=[1.2, 2.5, 0.3, 3, 2.2], height_ratios=[3, 1])
+    axes = fig.add_subplot(grid[0, 0:2])
+    bare(axes)
+    axes.set(xlim=(0, 1), ylim=(k - 0.5, -0.5))
+    axes.set_title("class names → prompts", fontsize=15)
+    for i, (name, prompt) in enumerate(zip(names, prompts)):
+        axes.text(0, i, name, fontsize=14, va="center", fontweight="bold")
+        axes.text(0.5, i, f"→  {prompt}", fontsize=14, va="center", color=BLUE)
+    axes = fig.add_subplot(grid[0, 3])
+    heat(axes, text_vectors.T, np.quantile(np.abs(text_vectors), 0.98))
+    axes.set_title(f"text encoder → weights W, {text_vectors.shape[0]} x {k}", fontsize=15)
+    axes.set_ylabel("one row a class", fontsize=13)
+    bars = fig.add_subplot(grid[0, 4])
+    colors = [ORANGE if i == true else BLUE for i in range(k)]
+    bars.barh(range(k), probabilities, color=colors)
+    for i, p in enumerate(probabilities):
+        bars.text(p + 0.01, i, f"{p:.0%}", va="center", fontsize=13)
+    bars.set(ylim=(k - 0.5, -0.5), xlim=(0, 1.15), yticks=[])
+    bars.set_title("softmax(exp(t) W·I_e)", fontsize=15)
+    axes = fig.add_subplot(grid[1, 0])
+    axes.imshow(picture(image), interpolation="none")
+    bare(axes)
+    axes = fig.add_subplot(grid[1, 1])
+    bare(axes)
+    axes.text(0, 0.5, "image encoder →", fontsize=15, va="center", transform=axes.transAxes)
+    axes = fig.add_subplot(grid[1, 3])
+    heat(axes, image_vector, np.quantile(np.abs(image_vector), 0.98))
+    axes.set_title(f"I_e, {len(image_vector)} numbers", fontsize=15)
+    return fig
+
+
+# -- F37 -------------------------------------------------------------------------------------------
+def sorted_differences(differences, title, published, published_title):
+    """F37: zero-shot minus probe, in points, a bar a data set, the largest on top; beside it
+    published zero-shot accuracies, {data set: share}."""
+    names = sorted(differences, key=differences.get, reverse=True)
+    values = [100 * differences[n] for n in names]
+    fig, (left, right) = plt.subplots(1, 2, figsize=(17, 7.5), width_ratios=[1.5, 1])
+    left.barh(range(len(names)), values, color=[GREEN if v > 0 else ORANGE for v in values])
+    reach = max(1.0, *np.abs(values))
+    for i, v in enumerate(values):
+        left.text(v + 0.02 * reach * np.sign(v or 1), i, f"{v:+.1f}", va="center",
+                  ha="left" if v >= 0 else "right", fontsize=13)  # fmt: skip
+    left.axvline(0, color="black", linewidth=1)
+    left.set_yticks(range(len(names)), names, fontsize=13)
+    left.set(xlim=(-1.25 * reach, 1.25 * reach), xlabel="zero-shot minus probe (points)")
+    left.set_title(title, fontsize=15)
+    left.invert_yaxis()
+    names = sorted(published, key=published.get, reverse=True)
+    right.barh(range(len(names)), [100 * published[n] for n in names], color=BLUE)
+    right.set_yticks(range(len(names)), names, fontsize=13)
+    right.set(xlabel="zero-shot accuracy (%)")
+    right.set_title(published_title, fontsize=15)
+    right.invert_yaxis()
+    return fig
+
+
+# -- F38 -------------------------------------------------------------------------------------------
+def compute_efficiency(panels):
+    """F38: panels of (title, x label, y label, {family: [(name, flops, score, scores)]}); `scores`
+    of single runs are drawn as small dots."""
+    fig, grid = plt.subplots(1, len(panels), figsize=(8.2 * len(panels), 7))
+    for axes, (title, x_label, y_label, families) in zip(np.atleast_1d(grid), panels):
+        for k, (family, models) in enumerate(families.items()):
+            models = sorted(models, key=lambda m: m[1])
+            axes.plot([m[1] for m in models], [m[2] for m in models], marker="os"[k % 2],
+                      color=COLORS[k], linestyle=DASHES[k], label=family)  # fmt: skip
+            for name, flops, score, scores in models:
+                axes.plot([flops] * len(scores), scores, ".", color=COLORS[k], alpha=0.5,
+                          linestyle="none", markersize=7)  # fmt: skip
+                axes.annotate(name, (flops, score), (8, -16) if k else (-8, 8), fontsize=13,
+                              textcoords="offset points", color=COLORS[k],
+                              ha="left" if k else "right")  # fmt: skip
+        axes.set(xscale="log", xlabel=x_label, ylabel=y_label)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        axes.set_title(title, fontsize=15)
+        axes.margins(x=0.2, y=0.16)
+        axes.legend(fontsize=14, loc="lower right")
+    return fig
+
+
+# -- F39 -------------------------------------------------------------------------------------------
+def example_cards(cards):
+    """F39: cards of (title, image, labels, probabilities, true, candidates): the labels that were
+    ranked first, best first; `true` is the right label, `candidates` how many there were."""
+    columns = 3
+    rows = -(-len(cards) // columns)
+    fig = plt.figure(figsize=(6.2 * columns, 4.6 * rows))
+    for part, (title, image, labels, p, true, candidates) in zip(
+        np.atleast_1d(fig.subfigures(rows, columns).ravel()), cards, strict=False
+    ):
+        order = np.argsort(-p)
+        rank = int(np.flatnonzero(order == labels.index(true))[0]) + 1
+        shown = list(order[:5]) if rank <= 5 else [*order[:4], order[rank - 1]]
+        part.suptitle(
+            f"{title}\n{true} ({p[order[rank - 1]]:.1%}), ranked {rank} out of {candidates}",
+            fontsize=14,
+        )
+        left, right = part.subplots(1, 2, width_ratios=[1, 2.1])
+        left.imshow(picture(image), interpolation="none")
+        bare(left)
+        is_true = [labels[i] == true for i in shown]
+        right.barh(range(len(shown)), [p[i] for i in shown], 0.3,
+                   color=[GREEN if t else ORANGE for t in is_true])  # fmt: skip
+        for y, (i, t) in enumerate(zip(shown, is_true)):
+            right.text(0.02, y - 0.4, f"{RIGHT if t else WRONG} {labels[i]}  {p[i]:.1%}",
+                       va="center", fontsize=12.5)  # fmt: skip
+        right.set(xlim=(0, 1), ylim=(len(shown) - 0.6, -0.8), yticks=[], xticks=[0, 0.5, 1])
+        right.tick_params(labelsize=11)
+    return fig
+
+
+# -- F40 -------------------------------------------------------------------------------------------
+def prompts(accuracies, chance, published):
+    """F40: accuracy for each way of asking, {way: {set: share}}; published: a sentence."""
+    fig, axes = plt.subplots(figsize=(14, 7))
+    sets = list(next(iter(accuracies.values())))
+    width = 0.8 / len(accuracies)
+    for k, (way, of) in enumerate(accuracies.items()):
+        x = np.arange(len(sets)) + (k - (len(accuracies) - 1) / 2) * width
+        axes.bar(x, [100 * of[s] for s in sets], width * 0.94, color=COLORS[k], label=way)
+        for place, s in zip(x, sets):
+            axes.text(
+                place, 100 * of[s] + 0.4, f"{100 * of[s]:.1f}", ha="center", va="bottom",
+                fontsize=13, bbox=dict(facecolor="white", edgecolor="none", pad=0.5),
+            )  # fmt: skip
+    for i, s in enumerate(sets):
+        axes.hlines(100 * chance[s], i - 0.45, i + 0.45, color="black", linestyle=":", zorder=0,
+                    label=None if i else "chance, or the largest class")  # fmt: skip
+    axes.set_xticks(range(len(sets)), sets)
+    top = max(v for of in accuracies.values() for v in of.values())
+    axes.set(ylabel="zero-shot accuracy (%)", ylim=(0, 100 * top * 1.45))
+    axes.legend(fontsize=14, loc="upper right")
+    axes.set_title(published, fontsize=14)
+    return fig

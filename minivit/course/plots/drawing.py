@@ -1,0 +1,135 @@
+"""What the figures share: pictures without ticks, heat maps, tables, smoothed curves."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from minivit.course import COLORS
+from minivit.engine.errors import ShapeError
+
+BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK = COLORS
+
+
+def picture(image):
+    """(H, W, 1 or 3) in [-1, 1] -> (H, W, 3) in [0, 1], for imshow."""
+    if image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ShapeError(f"plots: got an image of shape {image.shape}, expected (H, W, 1 or 3)")
+    return np.repeat(np.clip((image + 1) / 2, 0, 1), 4 - image.shape[2], axis=2)[:, :, :3]
+
+
+def bare(axes):
+    """No ticks, no grid, no frame: for pictures and words."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+def framed(axes, color="grey", linewidth=0.8):
+    """No ticks and no grid, a frame all round."""
+    bare(axes)
+    axes.spines[:].set(visible=True, color=color, linewidth=linewidth)
+
+
+def heat(axes, values, limit=None, title=None, color="black"):
+    """A matrix in colours, zero white; a vector is one row. limit: where the colours end."""
+    values = np.atleast_2d(values)
+    limit = limit or float(np.abs(values).max()) or 1.0
+    axes.imshow(values, aspect="auto", cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none")
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    if title:
+        axes.set_title(title, fontsize=14, color=color)
+
+
+def sign(axes, text, size=24):
+    """An arrow, a plus or an equals sign between two panels."""
+    axes.text(0.5, 0.5, text, fontsize=size, ha="center", va="center", transform=axes.transAxes)
+    bare(axes)
+
+
+def shown(token):
+    """A token as matplotlib draws it: its blanks to be seen, no $ taken for a formula."""
+    return token.replace(" ", "␣").replace("$", r"\$")
+
+
+def sheet(images, columns, gap=1, value=1.0):
+    """A contact sheet: (n, H, W, C) -> one picture, `columns` a row, gaps of `gap` pixels."""
+    n, H, W, C = images.shape
+    rows = -(-n // columns)
+    out = np.full((rows * (H + gap) - gap, columns * (W + gap) - gap, C), value, images.dtype)
+    for i, image in enumerate(images):
+        y, x = (i // columns) * (H + gap), (i % columns) * (W + gap)
+        out[y : y + H, x : x + W] = image
+    return out
+
+
+def smoothed(axes, runs, window=20):
+    """Loss against step, the mean of `window` steps: {label: losses}."""
+    for label, losses in runs.items():
+        smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+        axes.plot(np.arange(window, len(losses) + 1), smooth, label=label)
+    axes.legend()
+
+
+def learning(histories, labels):
+    """Loss against step on a logarithmic axis, a line for each run."""
+    fig, axes = plt.subplots()
+    smoothed(axes, dict(zip(labels, histories, strict=True)))
+    axes.set(xlabel="step", ylabel="cross-entropy loss (nats)", yscale="log")
+    return fig
+
+
+def tables(parts):
+    """F21: tables as a figure, one below the other: words and exact numbers.
+
+    parts: [(title, header, rows, marked)]; marked: the (row, column) of the cells in bold.
+    """
+    for title, header, rows, _ in parts:
+        if any(len(row) != len(header) for row in rows):
+            raise ShapeError(f"tables: {title}: a row has more or fewer cells than {header}")
+    heights = [1.0 + 0.35 * _lines(header) + 0.52 * len(rows) for _, header, rows, _ in parts]
+    fig = plt.figure(figsize=(14, sum(heights)))
+    for part, given in zip(
+        np.atleast_1d(fig.subfigures(len(parts), 1, height_ratios=heights)), parts
+    ):
+        _table(part.subplots(), *given)
+    return fig
+
+
+def _lines(header):
+    return 1 + max(name.count("\n") for name in header)
+
+
+def _table(axes, title, header, rows, marked):
+    words = [[f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in rows]
+    columns = zip(header, *words)
+    longest = [max(len(w) for cell in column for w in cell.split("\n")) for column in columns]
+    bare(axes)
+    axes.set_title(title, fontsize=18, fontweight="bold")
+    edges = np.cumsum([0, *(n + 3 for n in longest)])
+    axes.set(xlim=(0, edges[-1]), ylim=(len(rows) + 0.1, -0.5 - 0.65 * _lines(header)))
+    for j, name in enumerate(header):
+        side, x = ("left", 0.5) if j == 0 else ("right", edges[j + 1] - 1)
+        axes.text(x, -0.45, name, ha=side, va="bottom", fontsize=15, color=BLUE)
+        for i, row in enumerate(words):
+            bold = (i, j) in marked
+            axes.text(
+                x, i + 0.35, row[j], ha=side, va="center", fontsize=16,
+                color=ORANGE if bold else "black", fontweight="bold" if bold else "normal",
+            )  # fmt: skip
+    for y in [-0.3, *np.arange(1, len(rows)) - 0.15]:
+        axes.axhline(y, color="black", linewidth=1.5 if y < 0 else 0.3)
+
+
+def show(fig, alt):
+    """Show a figure that is not one of the forty, with its alt text, and close it."""
+    from IPython import display, get_ipython
+
+    png = io.BytesIO()
+    fig.savefig(png, dpi=100, bbox_inches="tight", facecolor="white")
+    plt.close(fig)
+    if get_ipython() is not None:
+        about = {"image/png": {"alt": alt, "width": round(80 * fig.get_figwidth())}}
+        content = {"image/png": png.getvalue(), "text/plain": alt}
+        display.display(content, metadata=about, raw=True)

@@ -1,0 +1,210 @@
+"""The figures of lectures 1 and 2: the layer, F01 and F02, and the three systems, F03 to F05."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from minivit.course.plots.drawing import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    heat,
+    shown,
+    sign,
+    smoothed,
+)
+from minivit.engine.errors import ShapeError
+
+
+def _columns(axes, X, words, title, color="black", limit=None):
+    """X (D, N) as a heat map, a token a column."""
+    heat(axes, X, limit)
+    axes.set_title(title, fontsize=16, color=color)
+    axes.set_xticks(range(len(words)), words, rotation=90, fontsize=13)
+    axes.spines[:].set(visible=True, color=color, linewidth=1.5)
+
+
+def _weights(axes, A, keys, queries, title, transpose=False):
+    """Attention weights A (queries, keys); transpose=True: A (keys, queries)."""
+    axes.imshow(A, vmin=0, vmax=1, cmap="Blues", aspect="auto", interpolation="none")
+    down, across = (keys, queries) if transpose else (queries, keys)
+    axes.set(xticks=range(len(across)), yticks=range(len(down)))
+    axes.set_xticklabels(across, rotation=90, fontsize=13)
+    axes.set_yticklabels(down, fontsize=13)
+    axes.set_title(title, fontsize=16)
+    axes.grid(False)
+
+
+# -- lecture 1 -------------------------------------------------------------------------------------
+def layer_norm_steps(stages, words):
+    """F02: X, centred, normed, scaled and shifted, each (D, N), and each column's statistics."""
+    titles = ["X", "X − E[x]", "/ √(Var[x] + ε)", "* γ + β"]
+    fig, panels = plt.subplots(3, 4, figsize=(14, 9), height_ratios=[2.2, 1, 1])
+    limit = max(float(np.abs(Z).max()) for Z in stages)
+    for j, (Z, title) in enumerate(zip(stages, titles)):
+        _columns(
+            panels[0, j], Z, words, f"{title}\nD x N = {Z.shape[0]} x {Z.shape[1]}", limit=limit
+        )
+        for i, (name, values, color) in enumerate(
+            [("mean", Z.mean(axis=0), BLUE), ("variance", Z.var(axis=0), ORANGE)], 1
+        ):
+            axes = panels[i, j]
+            axes.bar(range(len(words)), values, color=color)
+            axes.axhline(0 if i == 1 else 1, color="black", linewidth=1, linestyle="--")
+            axes.set(xticks=[])
+            if j == 0:
+                axes.set_ylabel(f"{name}\nof the column")
+    for i in (1, 2):
+        limits = [axes.get_ylim() for axes in panels[i]]
+        for axes in panels[i]:
+            axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+    panels[0, 0].set_ylabel("features")
+    return fig
+
+
+def layer_diagram(stages, words):
+    """F01: the layer from its arrays: {"X": (D, N), "A": (H, N, N), "MhSa[X]", ... "out"}."""
+    H = len(stages["A"])
+    fig = plt.figure(figsize=(15, 10))
+    upper, lower = fig.subfigures(2, 1)
+    panels = upper.subplots(1, 6 + H, width_ratios=[1.4, 0.4, *[1.4] * H, 0.4, 1.4, 0.5, 1.4])
+    shape = f"{stages['X'].shape[0]} x {stages['X'].shape[1]}"
+    upper.suptitle("X ← X + MhSa[X]:  tokens look at each other", fontsize=20, color=BLUE)
+    _columns(panels[0], stages["X"], words, f"X\n{shape}")
+    sign(panels[1], "→")
+    for h in range(H):
+        A = stages["A"][h]
+        axes = panels[2 + h]
+        _weights(axes, A, words, words, f"head {h + 1}: A\n{len(A)} x {len(A)}", transpose=True)
+        axes.set_title(axes.get_title(), color=BLUE, fontsize=16)
+        axes.set_yticks([])
+        axes.set_ylabel("keys" if h == 0 else "", fontsize=14)
+        axes.set_xlabel("queries", fontsize=14)
+    sign(panels[2 + H], "→")
+    _columns(panels[3 + H], stages["MhSa[X]"], words, f"MhSa[X]\n{shape}", BLUE)
+    sign(panels[4 + H], "+X\n=")
+    _columns(panels[5 + H], stages["X + MhSa[X]"], words, f"X + MhSa[X]\n{shape}")
+
+    lower.suptitle(
+        "LayerNorm;  xₙ ← xₙ + mlp[xₙ]:  each token for itself;  LayerNorm",
+        fontsize=20, color=ORANGE,
+    )  # fmt: skip
+    panels = lower.subplots(1, 7, width_ratios=[1.4, 0.4, 1.4, 0.5, 1.4, 0.4, 1.4])
+    _columns(panels[0], stages["LayerNorm"], words, f"LayerNorm[X]\n{shape}", GREEN)
+    sign(panels[1], "→")
+    _columns(panels[2], stages["mlp[x_n]"], words, f"mlp[xₙ]\n{shape}", ORANGE)
+    sign(panels[3], "+xₙ\n=")
+    _columns(panels[4], stages["x_n + mlp[x_n]"], words, f"xₙ + mlp[xₙ]\n{shape}")
+    sign(panels[5], "→")
+    _columns(panels[6], stages["out"], words, f"LayerNorm[X]: out\n{shape}", GREEN)
+    return fig
+
+
+def attention_pair(A, A_causal, words):
+    """Two attention maps (keys, queries), without and with a causal mask."""
+    fig, panels = plt.subplots(1, 2, figsize=(13, 6))
+    _weights(panels[0], A, words, words, "no mask", transpose=True)
+    _weights(panels[1], A_causal, words, words, "causal mask: only the past", transpose=True)
+    for axes in panels:
+        axes.set(xlabel="query", ylabel="key")
+    return fig
+
+
+# -- lecture 2 -------------------------------------------------------------------------------------
+def losses(runs):
+    """Loss against step, smoothed over 20 steps: {label: losses}."""
+    fig, axes = plt.subplots()
+    smoothed(axes, runs)
+    axes.set(xlabel="step", ylabel="loss on training text (nats)")
+    return fig
+
+
+def accuracy_climbs(climbs, baselines):
+    """Accuracy against step: {label: [(step, accuracy)]}; baselines {label: accuracy}, dashed."""
+    fig, axes = plt.subplots()
+    for label, points in climbs.items():
+        axes.plot(*np.transpose(points), marker="o", label=label)
+    for label, accuracy in baselines.items():
+        axes.axhline(accuracy, color="black", linestyle="--", linewidth=1.5)
+        axes.text(points[-1][0], accuracy, label, ha="right", va="bottom", fontsize=14)
+    axes.set(xlabel="step", ylabel="accuracy on masked held-out tokens", ylim=(0, None))
+    axes.legend(loc="upper left")
+    return fig
+
+
+def masked_words(examples, curve):
+    """F03: sentences with a masked token, the model's first guesses with probabilities; the loss.
+
+    examples: [(tokens with "[MASK]", the true token, [(guess, probability)])]; curve: {label:
+    losses}.
+    """
+    n = len(examples)
+    longest = max(p for _, _, guesses in examples for _, p in guesses)
+    fig = plt.figure(figsize=(15, 9.5))
+    left, right = fig.subfigures(1, 2, width_ratios=[2.2, 1])
+    panels = left.subplots(n, 1, squeeze=False)[:, 0]
+    for axes, (tokens, truth, guesses) in zip(panels, examples):
+        names, p = zip(*guesses)
+        bars = axes.barh(
+            range(len(p)), p, color=[ORANGE if name == truth else BLUE for name in names]
+        )
+        axes.bar_label(bars, [f"{100 * x:.0f}%" for x in p], fontsize=13, padding=4)
+        axes.set(yticks=range(len(p)), xlim=(0, 1.12 * longest), xticks=[])
+        axes.set_yticklabels(names, fontsize=14)
+        axes.invert_yaxis()
+        axes.set_title(f"{_text(tokens)}   ({truth})", fontsize=15, loc="left")
+    panels[-1].set_xlabel("probability of the masked token (orange: what stood there)")
+    axes = right.subplots()
+    smoothed(axes, curve)
+    axes.set(xlabel="step", ylabel="loss on the chosen tokens (nats)")
+    return fig
+
+
+def _text(tokens):
+    """WordPiece tokens as one reads them: "##" joined to the word before; no $ for matplotlib."""
+    words = " ".join(t for t in tokens if t not in ("[CLS]", "[SEP]"))
+    return words.replace(" ##", "").replace("$", r"\$")
+
+
+def next_tokens(steps, columns=4):
+    """F04: the distribution at every step of a generation.
+
+    steps: [(text so far, [(token, probability)], drawn token)].
+    """
+    rows = -(-len(steps) // columns)
+    fig, panels = plt.subplots(rows, columns, figsize=(4 * columns, 3.7 * rows), squeeze=False)
+    for axes in panels.flat:
+        axes.set_visible(False)
+    for axes, (text, guesses, drawn) in zip(panels.flat, steps):
+        names, p = zip(*guesses)
+        axes.set_visible(True)
+        bars = axes.barh(range(len(p)), p, color=[ORANGE if t == drawn else BLUE for t in names])
+        axes.bar_label(bars, [f"{100 * x:.1f}%" for x in p], fontsize=12, padding=3)
+        axes.set(yticks=range(len(p)), xlim=(0, 1.15), xticks=[0, 0.5, 1])
+        axes.set_yticklabels([shown(t) for t in names], fontsize=14)
+        axes.tick_params(axis="x", labelsize=12)
+        axes.invert_yaxis()
+        axes.set_title(_last(text), fontsize=14, loc="right")
+    for axes in panels[-1]:
+        axes.set_xlabel("probability", fontsize=14)
+    return fig
+
+
+def _last(text, length=30):
+    text = text.replace("$", r"\$")
+    return text if len(text) <= length else "…" + text[-length:]
+
+
+def alignments(pairs):
+    """F05: where each target token looked in the source.
+
+    pairs: [(source tokens, target tokens, A (targets, sources))].
+    """
+    fig, panels = plt.subplots(1, len(pairs), figsize=(7.2 * len(pairs), 7), squeeze=False)
+    for axes, (source, target, A) in zip(panels[0], pairs):
+        if A.shape != (len(target), len(source)):
+            raise ShapeError(
+                f"alignments: A has shape {A.shape}, expected {(len(target), len(source))}"
+            )
+        _weights(axes, A, [shown(t) for t in source], [shown(t) for t in target], "")
+        axes.set(xlabel="source: keys and values", ylabel="target written: queries")
+    return fig
