@@ -19,6 +19,8 @@ class DtypeError(MinivitError, TypeError):
 
 class ArgumentError(MinivitError, TypeError):
     """An argument that the function does not take, or one that it needs and did not get."""
+
+
 class OptionError(MinivitError, ValueError):
     """A value that an argument cannot have: an unknown option, a number out of range."""
 
