@@ -5,7 +5,7 @@ minivit check 1 FILE        the answer in this .py file or notebook
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
         --nbgrader DIR      or a course folder for nbgrader
-        --gradescope ZIP    or an autograder for Gradescope; --only 4: of one exercise
+        --gradescope ZIP    or an autograder for Gradescope; --only 2: of one exercise
 minivit grade DIR --out DIR points and reports of a folder of submissions
 
 minivit classify PHOTO      what is in a photo, by labels of your own

@@ -108,7 +108,7 @@ def from_namespace(namespace):
 def check(exercise, namespace):
     """Check a function that is defined in this notebook, print the report, give the points.
 
-    `check("layer_norm", globals())` says the same as `minivit check 1`. The judge is another
+    `check("layer_norm", globals())` says the same as `minivit check 7`. The judge is another
     process, which shares nothing with this one.
     """
     from minivit.grading import judge, report

@@ -169,11 +169,12 @@ class CLIP(nn.Module):
     """An image encoder and a text encoder with one common space of d_e dimensions.
 
     d_i, d_t: how wide the encoders' outputs are; d_i None: the image encoder projects to d_e
-    itself, as the attention pool of CLIP's ResNets does.
+    itself, as the attention pool of CLIP's ResNets does. An encoder may be given by its
+    description (`nn.described`).
     """
 
     def __init__(self, image_encoder, text_encoder, d_i, d_t, d_e):
-        self.image_encoder, self.text_encoder = image_encoder, text_encoder
+        self.image_encoder, self.text_encoder = nn.build(image_encoder), nn.build(text_encoder)
         self.d_e = d_e
         self.W_i = None if d_i is None else nn.Parameter(nn.normal((d_i, d_e), d_i**-0.5))
         self.W_t = nn.Parameter(nn.normal((d_t, d_e), d_t**-0.5))

@@ -155,27 +155,23 @@ class ViT(nn.Module):
 
     def adapted(self, image=None, classes=None):
         """The same network for other images or classes, to be fine-tuned: positions interpolated
-        where the resolution is another one, the head a new one of zeros where classes are named.
-        """
-        H, W = self.image if image is None else (image, image) if isinstance(image, int) else image
-        mlp = self.layers[0].mlp.fc1.weight.shape[0]
-        old = 0 if self.head is None else self.head.weight.shape[0]
-        pre_logits = 0 if self.pre_logits is None else self.pre_logits.weight.shape[0]
-        new = ViT(
-            (H, W), self.patch, self.channels, classes or old, self.norm.weight.shape[0],
-            len(self.layers), self.layers[0].attn.num_heads, mlp, self.drop.p, self.pool,
-            self.positions, self.drop_path, self.layers[0].mlp.activation, self.norm.eps,
-            pre_logits,
-        ).to(self.projection.weight.device)  # fmt: skip
-        state = {k: v for k, v in self.state_dict().items() if k != "position"}
-        if classes is not None:
-            state |= {k: v for k, v in new.state_dict().items() if k.startswith("head.")}
-        if self.positions == "learned":
-            state["position"] = resize_positions(self.position.numpy(), self.grid, new.grid)
-        elif self.positions == "sincos":
-            state["position"] = new.position.numpy()
+        where the resolution is another one; where `classes` is given, a new head of zeros (0: no
+        head). What was frozen stays frozen, and the new head is not."""
+        changes = {"image": image, "classes": classes}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        new, old = type(self)(**self.config | changes), dict(self.named_tensors())
+        state = new.state_dict()
+        for name, tensor in new.named_tensors():
+            tensor.data = tensor.data.astype(self.projection.weight.dtype)
+            if classes is not None and name.startswith("head."):
+                continue
+            if name == "position" and self.positions == "learned":
+                state[name] = resize_positions(old[name].numpy(), self.grid, new.grid)
+            elif name != "position":
+                state[name] = old[name].numpy()
+            tensor.requires_grad = old[name].requires_grad
         new.load_state_dict(state)
-        return new
+        return new.to(self.projection.weight.device)
 
     def attention(self, images):
         """The attention weights of every layer: a list of arrays (B, heads, N + 1, N + 1)."""

@@ -3,7 +3,7 @@
     minivit release --out bundle
     minivit grade submissions --out results
 
-A submission is a folder or a zip file with any of the exercises' files (`01_layer_norm.py` or
+A submission is a folder or a zip file with any of the exercises' files (`07_layer_norm.py` or
 `.ipynb`; `handed_in.py`). Each exercise of each student is judged by itself and kept as JSON at
 once, so a run that was interrupted goes on where it stopped. Grading has inputs of its own: another
 seed.

@@ -1,7 +1,7 @@
 """The exercises on Gradescope: an autograder zip, and what runs there.
 
     minivit release --gradescope autograder.zip            # one assignment, all exercises
-    minivit release --gradescope attention.zip --only 4    # one assignment, one exercise
+    minivit release --gradescope attention.zip --only 2    # one assignment, one exercise
 
 The zip holds `setup.sh`, which makes an environment with the packages of the machine that wrote
 the zip, in the same versions; `run_autograder`; and minivit, which needs no installation. There,

@@ -2,8 +2,8 @@
 
     minivit release --nbgrader COURSE       # pip install 'minivit[nbgrader]'
     cd COURSE
-    nbgrader generate_assignment 01_layer_norm
-    nbgrader autograde 01_layer_norm
+    nbgrader generate_assignment 07_layer_norm
+    nbgrader autograde 07_layer_norm
 
 nbgrader runs a submission in a kernel with the teacher's rights, and the grading cell in the same
 kernel: a student's code may read the solutions and replace `check`. In this course folder no cell
