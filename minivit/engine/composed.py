@@ -11,6 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from minivit.engine import backend, ops
 from minivit.engine.errors import ArgumentError, ShapeError
+from minivit.engine.numerics import shape_of
 from minivit.engine.products import matmul
 from minivit.engine.record import function
 
@@ -73,7 +74,7 @@ def fliplr(m):
 @function
 def array_split(x, indices_or_sections, axis=0):
     """`split` into pieces that need not be equally long: the first ones have one more."""
-    if np.ndim(indices_or_sections) == 0:
+    if len(shape_of(indices_or_sections)) == 0:
         n = x.shape[axis]
         indices_or_sections = [len(p) for p in np.array_split(np.arange(n), indices_or_sections)]
         indices_or_sections = np.cumsum(indices_or_sections)[:-1].tolist()
@@ -83,14 +84,14 @@ def array_split(x, indices_or_sections, axis=0):
 @function
 def hstack(tensors):
     """Tensors joined along their second axis, vectors along their only one."""
-    tensors = [t if np.ndim(t) else ops.reshape(t, 1) for t in tensors]
-    return ops.concatenate(tensors, axis=0 if np.ndim(tensors[0]) == 1 else 1)
+    tensors = [t if len(shape_of(t)) else ops.reshape(t, 1) for t in tensors]
+    return ops.concatenate(tensors, axis=0 if len(shape_of(tensors[0])) == 1 else 1)
 
 
 @function
 def vstack(tensors):
     """Tensors joined along their first axis; vectors are rows."""
-    tensors = [t if np.ndim(t) > 1 else ops.reshape(t, 1, -1) for t in tensors]
+    tensors = [t if len(shape_of(t)) > 1 else ops.reshape(t, 1, -1) for t in tensors]
     return ops.concatenate(tensors, axis=0)
 
 
@@ -103,7 +104,7 @@ def take(x, indices, axis=None):
     if axis is None:
         return ops.getitem(ravel(x), indices)
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
-    return ops.getitem(x, (*before, indices if np.ndim(indices) else int(indices)))
+    return ops.getitem(x, (*before, indices if len(shape_of(indices)) else int(indices)))
 
 
 @function
@@ -113,9 +114,9 @@ def take_along_axis(x, indices, axis=-1):
         return ops.getitem(ravel(x), indices)
     xp = backend.module_of([_array(x)], "take_along_axis")
     axis, index = normalize_axis_index(axis, x.ndim), []
-    if np.ndim(indices) != x.ndim:
+    if len(shape_of(indices)) != x.ndim:
         raise ShapeError(
-            f"take_along_axis: x has {x.ndim} axes, the indices {np.ndim(indices)}; expected as "
+            f"take_along_axis: x has {x.ndim} axes, the indices {len(shape_of(indices))}; expected as "
             "many"
         )
     for i, n in enumerate(x.shape):
@@ -231,7 +232,7 @@ def diff(x, n=1, axis=-1):
 def norm(x, ord=None, axis=None, *, keepdims=False):
     """np.linalg.norm, with ord 2 (the root of the sum of squares), 1 or infinity, of vectors (one
     axis); without ord or with "fro" over all the axes that are named."""
-    vector = (x.ndim == 1) if axis is None else np.ndim(axis) == 0
+    vector = (x.ndim == 1) if axis is None else len(shape_of(axis)) == 0
     if ord is None or (ord == 2 and vector) or (ord == "fro" and not vector):
         return ops.norm_(x, axis=axis, keepdims=keepdims)
     if not vector or ord not in (1, np.inf, -np.inf):
@@ -252,10 +253,10 @@ def outer(a, b):
 @function
 def tensordot(a, b, axes=2):
     """Sums of products over pairs of axes (of an integer n: the last n of a, the first n of b)."""
-    if np.ndim(axes) == 0:
+    if len(shape_of(axes)) == 0:
         of_a, of_b = range(a.ndim - axes, a.ndim), range(axes)
     else:
-        of_a, of_b = ([i] if np.ndim(i) == 0 else i for i in axes)
+        of_a, of_b = ([i] if len(shape_of(i)) == 0 else i for i in axes)
     of_a, of_b = normalize_axis_tuple(of_a, a.ndim), normalize_axis_tuple(of_b, b.ndim)
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
         raise ShapeError(f"tensordot: shapes {a.shape} and {b.shape} do not fit over {axes}")
@@ -273,7 +274,7 @@ def tensordot(a, b, axes=2):
 @function
 def inner(a, b):
     """Sums of products over the last axes."""
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    if len(shape_of(a)) == 0 or len(shape_of(b)) == 0:
         return ops.multiply(a, b)
     return tensordot(a, b, axes=(-1, -1))
 

@@ -90,6 +90,11 @@ def _index_part(part):
     return part.astype(np.int64)
 
 
+def shape_of(x):
+    """The shape of a Tensor, an array on any device, a number or a list."""
+    return x.shape if hasattr(x, "shape") else np.shape(x)
+
+
 def _ends(part):
     return part.start, part.stop, part.step
 

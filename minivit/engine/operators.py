@@ -166,7 +166,7 @@ for _name in (
 ).split():
     UFUNCS[getattr(np, _name)] = _plain(_name)
 for _name in (
-    "argmax argmin argsort zeros_like ones_like full_like empty_like allclose array_equal isclose "
+    "argmax argmin argsort zeros_like ones_like full_like allclose array_equal isclose "
     "all any round nonzero argwhere count_nonzero searchsorted unique bincount result_type"
 ).split():
     FUNCTIONS[getattr(np, _name)] = _plain(_name)
