@@ -1,4 +1,4 @@
-"""A gradient check of one's own layer: its input and its parameters, and a mistake that it finds."""
+"""A gradient check of one's own layer, of its input and parameters; and a mistake that it finds."""
 
 import numpy as np
 
