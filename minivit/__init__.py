@@ -17,6 +17,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     files             a file is written whole or not at all
     functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
     nn                modules: Linear, LayerNorm, Embedding, Dropout
+    groups            which parameters an optimizer changes
+    flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
     convolution       the other way to look at an image
     attention         every token looks at the others
