@@ -43,6 +43,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
         preprocess        their pictures
+        sentences         one vector of the states of a text
         bert gpt2 image_gpt marian vit clip
         flops             what a forward pass costs
         download hub      from the network, once
