@@ -16,8 +16,9 @@ from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
+from minivit import files
 from minivit.engine.errors import CheckpointError, TextError
-from minivit.text.base import Tokenizer, read_lines, read_text, write_whole
+from minivit.text.base import Tokenizer, read_lines, read_text
 from minivit.text.words import BYTE, LETTER, checked_text, count_words, gpt2_pattern, spell_bytes
 
 
@@ -208,10 +209,9 @@ class BPE(Tokenizer):
     def save(self, folder):
         """Write vocab.json and merges.txt into `folder`: each is there whole, or as it was."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         lines = ["#version: 0.2", *(f"{a} {b}" for a, b in self.merges)]
-        write_whole(folder / "merges.txt", "\n".join(lines) + "\n")
-        write_whole(folder / "vocab.json", json.dumps(self.ids, ensure_ascii=False))
+        files.write_whole(folder / "merges.txt", "\n".join(lines) + "\n")
+        files.write_whole(folder / "vocab.json", json.dumps(self.ids, ensure_ascii=False))
 
     @classmethod
     def load(cls, vocab, merges=None, special_tokens=None):
