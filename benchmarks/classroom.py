@@ -224,7 +224,7 @@ def beside_nbgrader(scratch, exercise="chain_rule"):
         (scratch / "same" / f"{i:03d}" / f"{e.stem}.ipynb").write_bytes(
             (course / "submitted" / f"{i:03d}" / e.stem / f"{e.stem}.ipynb").read_bytes()
         )
-    command = [sys.executable, "-m", "minivit.commands.cli", "grade", scratch / "same",
+    command = [sys.executable, "-m", "minivit.commands", "grade", scratch / "same",
                "--out", scratch / "same results", "--processes", "1"]  # fmt: skip
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)

@@ -22,7 +22,7 @@ import nbformat
 import pages
 import thumbnails
 
-from minivit import course
+from minivit import course, files
 
 HERE = Path(__file__).resolve().parent
 METADATA = {
@@ -68,7 +68,7 @@ def write_notebooks(folder):
         text = notebook_text(source)
         same = target.is_file() and target.read_text(encoding="utf-8") == text
         if not same:
-            target.write_text(text, encoding="utf-8", newline="\n")
+            files.write_whole(target, text)
         print(f"{target.name}: {'as it was' if same else 'written'}")
     orphans = {p.stem for p in lectures(folder, "ipynb")} - {p.stem for p in sources}
     for name in sorted(orphans):
@@ -173,7 +173,7 @@ def execute(path, target, place, seconds):
 def write_page(path, target, neighbours=(None, None)):
     """The executed notebook as one HTML file; how many of its pictures have no alt text."""
     page, silent = pages.lecture(nbformat.read(path, as_version=4), path, *neighbours)
-    (target / f"{path.stem}.html").write_text(page, encoding="utf-8")
+    files.write_whole(target / f"{path.stem}.html", page)
     return silent
 
 
@@ -188,7 +188,7 @@ def write_pages(build):
         before = links[place - 1] if place else None
         after = links[place + 1] if place + 1 < len(links) else None
         write_page(path, build / "lectures", (before, after))
-    (build / "index.html").write_text(pages.index(build), encoding="utf-8")
+    files.write_whole(build / "index.html", pages.index(build))
 
 
 def _excerpt(source, error, lines=12):

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import thumbnails
 
-from minivit import course
+from minivit import course, files
 
 TEMPLATES = Path(__file__).with_name("templates")
 # What a cell begins with that only draws; a reader sees the figure, and may unfold the code.
@@ -182,9 +182,8 @@ def index(build):
             {"name": path.stem, "title": title(notebook, path), "state": state, "registered": made}
         )
     figures = []
-    (build / "thumbnails").mkdir(exist_ok=True)
     for id, path in course.figures().items():
-        (build / "thumbnails" / f"{id}.png").write_bytes(thumbnails.small(path, 60_000))
+        files.write_whole(build / "thumbnails" / f"{id}.png", thumbnails.small(path, 60_000))
         row = course.FIGURES[id]
         page = f"{makers[id]}#{id}" if id in makers else None
         figures.append(

@@ -6,13 +6,15 @@ generator, whatever device they end up on.
 """
 
 import contextlib
+import copy
+import inspect
 import math
 
 import numpy as np
 
 from minivit import functions
 from minivit.engine import backend
-from minivit.engine.errors import RangeError, ShapeError, StateError
+from minivit.engine.errors import DtypeError, OptionError, ShapeError, StateError
 from minivit.engine.tensor import Tensor
 
 
@@ -55,6 +57,21 @@ class Module:
     """
 
     training = True
+
+    def __new__(cls, *inputs, **options):
+        self = super().__new__(cls)
+        self._config = _bound(cls, inputs, options)
+        return self
+
+    @property
+    def config(self):
+        """The arguments that this module was built with, defaults included, as JSON can hold them:
+        `ViT(**model.config | {"classes": 5})`. A module among them stands there as the dict that
+        `nn.build` reads. An argument that JSON cannot hold, such as a function: a DtypeError."""
+        return {
+            name: _json(value, f"{type(self).__name__}: the argument {name}")
+            for name, value in self._config.items()
+        }
 
     def __call__(self, *inputs, **options):
         return self.forward(*inputs, **options)
@@ -169,6 +186,96 @@ def listed(title, names):
     return f"\n  {title} ({len(names)}): " + ", ".join(shown) if names else ""
 
 
+# -- from arguments to a dict, and back ------------------------------------------------------------
+def _bound(cls, inputs, options):
+    """{name: value} of the arguments of cls(*inputs, **options); {} if they do not fit: __init__
+    will say so (and a copy is made without arguments)."""
+    try:
+        bound = inspect.signature(cls.__init__).bind(None, *inputs, **options)
+    except TypeError:
+        return {}
+    bound.apply_defaults()
+    arguments = dict(list(bound.arguments.items())[1:])  # without self
+    for parameter in bound.signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments |= arguments.pop(parameter.name)
+    return {name: _recorded(value) for name, value in arguments.items()}
+
+
+def _recorded(value):
+    """What of an argument is kept: modules as dicts, and of what JSON cannot hold only its type."""
+    if isinstance(value, Module):
+        return {"class": _class_name(type(value))} | copy.deepcopy(value._config)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (list, tuple)):
+        return [_recorded(item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _recorded(item) for key, item in value.items()}
+    return value if value is None or type(value) in (bool, int, float, str) else type(value)
+
+
+def _json(value, what):
+    """A copy of what `_recorded` made, if JSON can hold it."""
+    if isinstance(value, type):
+        raise DtypeError(
+            f"{what} was a {value.__name__}, which no config can hold; expected numbers, strings, "
+            "lists, dicts or modules"
+        )
+    if isinstance(value, list):
+        return [_json(item, what) for item in value]
+    if isinstance(value, dict):
+        return {key: _json(item, what) for key, item in value.items()}
+    return value
+
+
+def described(module):
+    """{"class": its name, **config}: what `build` makes the same architecture of."""
+    return {"class": _class_name(type(module))} | module.config
+
+
+def build(description):
+    """The module that `described` described, with new weights; a module is returned as it is."""
+    if isinstance(description, Module):
+        return description
+    if not isinstance(description, dict) or not isinstance(description.get("class"), str):
+        raise DtypeError(
+            f"build: got {type(description).__name__}, expected a module, or the dict that "
+            "nn.described makes of one"
+        )
+    arguments = dict(description)
+    name = arguments.pop("class")
+    known = {_class_name(cls): cls for cls in _subclasses(Module)}
+    if name not in known:
+        raise OptionError(
+            f"build: no class {name!r} has been imported; there are {', '.join(sorted(known))}"
+        )
+    signature = inspect.signature(known[name].__init__)
+    inputs = []
+    for i, p in enumerate(signature.parameters.values()):
+        if p.kind is p.VAR_POSITIONAL:  # such as Sequential's: those before it have no name either
+            before = list(signature.parameters)[1:i]
+            inputs = [arguments.pop(x) for x in before if x in arguments]
+            inputs += [build(x) for x in arguments.pop(p.name, [])]
+    try:
+        signature.bind(None, *inputs, **arguments)
+    except TypeError as reason:
+        raise OptionError(f"build: {name}: {reason}") from None
+    return known[name](*inputs, **arguments)
+
+
+def _class_name(cls):
+    """Of a class that is not this library's, its module too: a notebook may define its own ViT."""
+    ours = cls.__module__.partition(".")[0] == "minivit"
+    return cls.__name__ if ours else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _subclasses(cls):
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _subclasses(sub)
+
+
 # -- initialisation --------------------------------------------------------------------------------
 _empty = False
 
@@ -269,7 +376,7 @@ class Dropout(Module):
 
     def __init__(self, p=0.5):
         if not 0 <= p < 1:
-            raise RangeError(f"Dropout: p is {p}, expected 0 <= p < 1")
+            raise OptionError(f"Dropout: p is {p}, expected 0 <= p < 1")
         self.p = p
 
     def forward(self, x):

@@ -1,83 +1,55 @@
-"""What the commands with published models share. Each command is one file of this folder:
+"""The command `minivit`.
+
+minivit check 1             check your answer to exercise 1, in exercises/
+minivit check 1 FILE        the answer in this .py file or notebook
+minivit progress            points so far, over all exercises
+minivit release --out DIR   the students' bundle: pages and starters, no solutions
+        --nbgrader DIR      or a course folder for nbgrader
+        --gradescope ZIP    or an autograder for Gradescope; --only 2: of one exercise
+minivit grade DIR --out DIR points and reports of a folder of submissions
+
+minivit classify PHOTO      what is in a photo, by labels of your own
+minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
+minivit embed SENTENCE ...  sentences, or photos, as vectors
+minivit info FILE           what is in a published checkpoint
+
+Each command is one file of this folder, and a name in COMMANDS:
 
     add_to(commands)    its arguments: commands.add_parser(...), set_defaults(run=run)
     run(options)        does it; returns the exit status. What cannot be done is a MinivitError
-
-and a name in COMMANDS of cli.py.
 """
 
 import argparse
-import io
-import json
-import math
 import os
-from pathlib import Path
+import sys
 
-from minivit.engine.errors import CheckpointError, DataError
+from minivit.commands import check, classify, complete, embed, grade, info, progress, release
+from minivit.engine.errors import MinivitError
 
-
-def add_json(parser):
-    """The option --json: the result for programs."""
-    parser.add_argument("--json", action="store_true", help="the result as JSON, for programs")
-
-
-def show(options, facts, text):
-    """Print `facts` (what JSON can hold) where --json was given, else `text`."""
-    print(json.dumps(facts, indent=1, ensure_ascii=False) if options.json else text)
+COMMANDS = (check, progress, release, grade, classify, complete, embed, info)
+USAGE = __doc__.partition("\nEach command is")[0]
 
 
-def add_model(parser, default, what):
-    """The option --model: a name of the hub, or a file or folder here."""
-    parser.add_argument("--model", default=default, metavar="NAME", help=f"a name or path; {what}")
-
-
-def load(name, *families):
-    """The published model, which must be of one of the families."""
-    from minivit import published
-
-    found = published.load(name)
-    if found.family not in families:
-        raise CheckpointError(
-            f"{name}: a model of the family {found.family}; this needs {' or '.join(families)}"
-        )
-    return found
-
-
-def number(least, below=math.inf, kind=float):
-    """For add_argument(type=...): a number from `least` on, less than `below`."""
-
-    def parse(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value < below:
-            limits = f"from {least} on" if below == math.inf else f"from {least} to below {below}"
-            what = "an integer" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {limits}")
-        return value
-
-    return parse
-
-
-def check_out(path, *endings):
-    """Refuse a name for --out before the long work."""
-    if Path(path).suffix.lower() not in endings or not Path(path).parent.is_dir():
-        raise DataError(
-            f"--out {path}: expected a name that ends in {' or '.join(endings)}, in a folder that "
-            "is there"
-        )
-
-
-def write(path, content):
-    """A file, whole or not at all: content(file, ending) writes it."""
-    path, file = Path(path), io.BytesIO()
-    content(file, path.suffix.lower()[1:])
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+def main(arguments=None):
+    """Run one command. Exit status: 0 all went well, 1 a check failed, 2 none could be run (130:
+    interrupted)."""
+    parser = argparse.ArgumentParser(
+        prog="minivit", description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    options = parser.parse_args(arguments)
     try:
-        part.write_bytes(file.getvalue())
-        os.replace(part, path)
-    except OSError as reason:
-        raise DataError(f"--out {path}: cannot be written ({reason.strerror})") from reason
-    finally:
-        part.unlink(missing_ok=True)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except (MinivitError, ImportError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # who reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

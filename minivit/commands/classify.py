@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minivit import commands
+from minivit.commands import shared
 from minivit.engine.errors import CheckpointError, DataError, RangeError, ShapeError
 
 CLIP = "openai/clip-vit-base-patch32"
@@ -21,16 +21,16 @@ def add_to(parsers):
         help=f"what is made of a label, {{}} being the label; more than one are averaged. Default: "
         f'"{TEMPLATE}"',
     )  # fmt: skip
-    commands.add_model(
+    shared.add_model(
         parser, CLIP, f"a CLIP or a ViT such as google/vit-base-patch16-224; default {CLIP}. "
         f"{EMOJI!r}: the small CLIP of lecture 7, which needs no network and knows emoji only"
     )  # fmt: skip
     parser.add_argument(
-        "--top", type=commands.number(1, kind=int), default=5, metavar="K",
+        "--top", type=shared.number(1, kind=int), default=5, metavar="K",
         help="how many are shown, the likeliest first (5)",
     )  # fmt: skip
     parser.add_argument("--out", metavar="PNG", help="the photo with bars beside it (matplotlib)")
-    commands.add_json(parser)
+    shared.add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -38,7 +38,7 @@ def run(options):
     from minivit.images import pictures
 
     if options.out:
-        commands.check_out(options.out, ".png", ".jpg", ".pdf", ".svg")
+        shared.check_out(options.out, ".png", ".jpg", ".pdf", ".svg")
         import matplotlib  # noqa: F401, before the long work
     check(options)
     picture = pictures.picture(options.photo)
@@ -51,7 +51,7 @@ def run(options):
     if options.out:
         facts["out"] = options.out
         draw(options.out, picture, results, options.model)
-    commands.show(options, facts, text(facts))
+    shared.show(options, facts, text(facts))
     return 0
 
 
@@ -70,7 +70,7 @@ def load(name):
     if name == EMOJI:
         return emoji_clip()
     try:
-        return commands.load(name, "clip", "vit")
+        return shared.load(name, "clip", "vit")
     except DataError as reason:  # it could not be downloaded
         raise DataError(f"{reason}\n(--model {EMOJI} needs no network)") from reason
 
@@ -180,4 +180,4 @@ def draw(path, picture, results, name):
     right.invert_yaxis()
     right.spines[["top", "right", "bottom"]].set_visible(False)
     right.set_title(f"by {name}", loc="left")
-    commands.write(path, lambda file, ending: figure.savefig(file, format=ending, dpi=120))
+    shared.write(path, lambda file, ending: figure.savefig(file, format=ending, dpi=120))

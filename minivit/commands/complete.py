@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivit import commands
+from minivit.commands import shared
 from minivit.images import pictures
 
 SHOWN, GAP = 256, 8  # pixels: of one square in the picture that is written, and between two
@@ -14,27 +14,27 @@ SHOWN, GAP = 256, 8  # pixels: of one square in the picture that is written, and
 def add_to(parsers):
     parser = parsers.add_parser("complete", help="the rest of a picture, drawn by an Image GPT")
     parser.add_argument("photo", help="a picture; of one that is not square, the middle")
-    commands.add_model(
+    shared.add_model(
         parser, None, "openai/imagegpt-small, say. Default: the small one of lecture 4, which "
         "knows flags and faces of 16 x 16 pixels"
     )  # fmt: skip
     for name, kind, default, what in (
-        ("--keep", commands.number(0, 1), 0.5, "how much of it the model sees"),
-        ("--samples", commands.number(1, kind=int), 3, "how many it draws"),
-        ("--temperature", commands.number(0), 1.0, "below 1: less varied; 0: the likeliest"),
-        ("--top-k", commands.number(1, kind=int), None, "only from the k likeliest colours"),
-        ("--seed", commands.number(0, kind=int), 0, "of the draws"),
+        ("--keep", shared.number(0, 1), 0.5, "how much of it the model sees"),
+        ("--samples", shared.number(1, kind=int), 3, "how many it draws"),
+        ("--temperature", shared.number(0), 1.0, "below 1: less varied; 0: the likeliest"),
+        ("--top-k", shared.number(1, kind=int), None, "only from the k likeliest colours"),
+        ("--seed", shared.number(0, kind=int), 0, "of the draws"),
     ):
         shown = "" if default is None else f" ({default})"
         parser.add_argument(name, type=kind, default=default, metavar="X", help=what + shown)
     parser.add_argument("--out", metavar="PNG", help="default: the photo's name, -completed.png")
-    commands.add_json(parser)
+    shared.add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(options):
     out = options.out or f"{Path(options.photo).stem}-completed.png"
-    commands.check_out(out, ".png", ".jpg", ".webp")
+    shared.check_out(out, ".png", ".jpg", ".webp")
     square = pictures.middle_square(pictures.read(options.photo))
     name, model, pixels = load(options.model)
     ids = pixels(np.rint((square + 1) * 127.5).astype(np.uint8))  # (1, N)
@@ -44,14 +44,14 @@ def run(options):
     drawn = model.complete(np.repeat(kept, options.samples, axis=0), progress=True, **how)
     squares = pixels.pictures(np.concatenate([ids, ids, drawn]))
     squares[1, rows:] = 128
-    commands.write(out, side_by_side(squares))
+    shared.write(out, side_by_side(squares))
     original, *bits = bits_a_pixel(model, np.concatenate([ids, drawn]), kept.shape[1])
     facts = {
         "model": name, "side": pixels.side, "rows kept": rows, "seed": options.seed, "out": out,
         "bits a pixel": {"original": original, "drawn": bits},
     }  # fmt: skip
     drawings = ", ".join(f"{b:.2f}" for b in bits)
-    commands.show(
+    shared.show(
         options, facts,
         f"{out}: the picture in {pixels.side} x {pixels.side} pixels, the {rows} rows that the "
         f"model saw, and {len(bits)} times what it drew.\n"
@@ -73,7 +73,7 @@ def load(name):
         side = math.isqrt(model.pixels)
         look = Preprocess((side, side), None, "box")  # as it was trained: areas averaged
         return "lecture 4", model, Pixels(palette, side, look)
-    found = commands.load(name, "image_gpt")
+    found = shared.load(name, "image_gpt")
     if found.preprocess is None:
         raise CheckpointError(f"{name}: no preprocessor_config.json, which has the palette")
     return name, found.model, found.preprocess
@@ -89,7 +89,7 @@ def bits_a_pixel(model, ids, first):
 
 
 def side_by_side(squares):
-    """Squares (n, side, side, 3), enlarged, in one row; what `commands.write` calls."""
+    """Squares (n, side, side, 3), enlarged, in one row; what `shared.write` calls."""
     n, side = squares.shape[:2]
     times = max(1, SHOWN // side)
     large = squares.repeat(times, axis=1).repeat(times, axis=2)

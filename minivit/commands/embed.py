@@ -4,56 +4,57 @@ import sys
 
 import numpy as np
 
-from minivit import commands
+from minivit.commands import shared
 from minivit.engine.errors import DataError, TextError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+TEXT_FAMILIES = ("bert", "distilbert", "roberta", "clip")
 TABLE = 12  # as many at most are shown as a table of similarities
 
 
 def add_to(parsers):
     parser = parsers.add_parser("embed", help="sentences or photos as vectors")
     parser.add_argument("inputs", nargs="+", help="sentences, or - for the lines of standard input")
-    commands.add_model(parser, MINILM, f"a BERT, CLIP or ViT; default {MINILM}")
+    shared.add_model(parser, MINILM, f"a BERT, CLIP or ViT; default {MINILM}")
     parser.add_argument("--photos", action="store_true", help="the inputs are files of photos")
     parser.add_argument("--out", metavar="NPY", help="write the vectors here, one a row")
-    commands.add_json(parser)
+    shared.add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(options):
     if options.out:
-        commands.check_out(options.out, ".npy")
+        shared.check_out(options.out, ".npy")
     inputs = options.inputs
     if inputs == ["-"]:
         inputs = [line for line in sys.stdin.read().splitlines() if line.strip()]
     if not inputs:
         raise TextError("embed: nothing came from standard input; expected one sentence a line")
-    families = ("clip", "vit") if options.photos else ("bert", "clip")
-    found = commands.load(options.model, *families)
-    rows = (photos if options.photos else texts)(found, inputs)  # (n, D), unit vectors
+    families = ("clip", "vit") if options.photos else TEXT_FAMILIES
+    found = shared.load(options.model, *families)
+    rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
     if options.out:
-        commands.write(options.out, lambda file, _: np.save(file, rows))
+        shared.write(options.out, lambda file, _: np.save(file, rows))
         facts["out"] = options.out
     elif options.json:
         facts["embeddings"] = rows.tolist()
-    commands.show(options, facts, text(inputs, rows, options.out))
+    shared.show(options, facts, text(inputs, rows, options.out))
     return 0
 
 
-def texts(found, sentences):
+def texts(found, lines):
     from minivit import no_grad
-    from minivit.published import bert
+    from minivit.published import sentences
 
     if found.tokenizer is None:
         raise DataError(
             "the model has no vocabulary beside it: vocab.txt, or vocab.json and merges"
         )
-    if found.family == "bert":
-        return bert.embed(found, sentences, progress=True)
+    if found.sentences is not None:
+        return sentences.embed(found, lines, progress=True)
     with no_grad():
-        return found.model.encode_text(found.tokenizer(sentences)).numpy()
+        return found.model.encode_text(found.tokenizer(lines)).numpy()
 
 
 def photos(found, paths):
@@ -78,7 +79,8 @@ def text(inputs, rows, out):
     lines = [f"{len(rows)} vectors of {rows.shape[1]} numbers" + (f" in {out}" if out else "")]
     if 1 < len(rows) <= TABLE:
         lines.append("cosine similarity:")
-        for i, (line, similarities) in enumerate(zip(inputs, rows @ rows.T), 1):
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)  # some encoders' are not
+        for i, (line, similarities) in enumerate(zip(inputs, unit @ unit.T), 1):
             shown = " ".join(f"{s:5.2f}" for s in similarities)
             lines.append(f"{i:3} {shown}   {line if len(line) <= 50 else line[:49] + '…'}")
     elif not out:

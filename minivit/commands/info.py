@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from math import prod
 
-from minivit.commands import add_json, show
+from minivit.commands.shared import add_json, show
 from minivit.engine.errors import MinivitError
 
 

@@ -108,7 +108,7 @@ def from_namespace(namespace):
 def check(exercise, namespace):
     """Check a function that is defined in this notebook, print the report, give the points.
 
-    `check("layer_norm", globals())` says the same as `minivit check 1`. The judge is another
+    `check("layer_norm", globals())` says the same as `minivit check 7`. The judge is another
     process, which shares nothing with this one.
     """
     from minivit.grading import judge, report
@@ -121,7 +121,7 @@ def check(exercise, namespace):
         cells, results = Path(folder, "cells.json"), Path(folder, "results.json")
         cells.write_text(json.dumps(asdict(answer)), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", "minivit.commands.cli", "check", exercise]
+            [sys.executable, "-m", "minivit.commands", "check", exercise]
             + ["--cells", str(cells), "--results", str(results)],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},

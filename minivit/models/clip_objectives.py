@@ -18,7 +18,7 @@ class WordPredictor(nn.Module):
     """Which words has the caption? Images to logits over the vocabulary: (B, H, W, C) -> (B, V)."""
 
     def __init__(self, image_encoder, d_i, vocabulary):
-        self.image_encoder = image_encoder
+        self.image_encoder = nn.build(image_encoder)
         self.head = nn.Linear(d_i, vocabulary)
 
     def forward(self, I):
@@ -59,7 +59,7 @@ class Captioner(nn.Module):
     images (B, H, W, C), texts (B, L) -> logits (B, L - 1, V)."""
 
     def __init__(self, image_encoder, d_i, vocabulary, context, width=64, layers=2, heads=2):
-        self.image_encoder = image_encoder
+        self.image_encoder = nn.build(image_encoder)
         self.bridge = nn.Linear(d_i, width)
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.token_embedding.weight.data[...] = nn.normal((vocabulary, width), 0.02)

@@ -10,7 +10,7 @@ import numpy as np
 from minivit import functions, nn
 from minivit.attention import dot_product_attention
 from minivit.engine import backend, ops
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.images.patches import patchify
 from minivit.transformer import MLP, TransformerLayer
 
@@ -73,13 +73,13 @@ class ViT(nn.Module):
         if width % heads:
             raise ShapeError(f"ViT: width {width} does not divide into {heads} heads")
         if pool not in ("class", "mean", "map"):
-            raise RangeError(f"ViT: pool is {pool!r}, expected 'class', 'mean' or 'map'")
+            raise OptionError(f"ViT: pool is {pool!r}, expected 'class', 'mean' or 'map'")
         if positions not in ("learned", "sincos", "none"):
-            raise RangeError(
+            raise OptionError(
                 f"ViT: positions is {positions!r}, expected 'learned', 'sincos' or 'none'"
             )
         if not 0 <= drop_path < 1:
-            raise RangeError(f"ViT: drop_path is {drop_path}, expected 0 <= p < 1")
+            raise OptionError(f"ViT: drop_path is {drop_path}, expected 0 <= p < 1")
         self.image, self.patch, self.channels = (H, W), patch, channels
         self.grid = H // patch, W // patch
         self.pool, self.positions, self.drop_path = pool, positions, drop_path
@@ -155,27 +155,23 @@ class ViT(nn.Module):
 
     def adapted(self, image=None, classes=None):
         """The same network for other images or classes, to be fine-tuned: positions interpolated
-        where the resolution is another one, the head a new one of zeros where classes are named.
-        """
-        H, W = self.image if image is None else (image, image) if isinstance(image, int) else image
-        mlp = self.layers[0].mlp.fc1.weight.shape[0]
-        old = 0 if self.head is None else self.head.weight.shape[0]
-        pre_logits = 0 if self.pre_logits is None else self.pre_logits.weight.shape[0]
-        new = ViT(
-            (H, W), self.patch, self.channels, classes or old, self.norm.weight.shape[0],
-            len(self.layers), self.layers[0].attn.num_heads, mlp, self.drop.p, self.pool,
-            self.positions, self.drop_path, self.layers[0].mlp.activation, self.norm.eps,
-            pre_logits,
-        ).to(self.projection.weight.device)  # fmt: skip
-        state = {k: v for k, v in self.state_dict().items() if k != "position"}
-        if classes is not None:
-            state |= {k: v for k, v in new.state_dict().items() if k.startswith("head.")}
-        if self.positions == "learned":
-            state["position"] = resize_positions(self.position.numpy(), self.grid, new.grid)
-        elif self.positions == "sincos":
-            state["position"] = new.position.numpy()
+        where the resolution is another one; where `classes` is given, a new head of zeros (0: no
+        head). What was frozen stays frozen, and the new head is not."""
+        changes = {"image": image, "classes": classes}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        new, old = type(self)(**self.config | changes), dict(self.named_tensors())
+        state = new.state_dict()
+        for name, tensor in new.named_tensors():
+            tensor.data = tensor.data.astype(self.projection.weight.dtype)
+            if classes is not None and name.startswith("head."):
+                continue
+            if name == "position" and self.positions == "learned":
+                state[name] = resize_positions(old[name].numpy(), self.grid, new.grid)
+            elif name != "position":
+                state[name] = old[name].numpy()
+            tensor.requires_grad = old[name].requires_grad
         new.load_state_dict(state)
-        return new
+        return new.to(self.projection.weight.device)
 
     def attention(self, images):
         """The attention weights of every layer: a list of arrays (B, heads, N + 1, N + 1)."""
@@ -227,6 +223,6 @@ def vit(name, image=224, channels=3, classes=1000):
     slide calls it the input size)."""
     size, _, patch = name.partition("/")
     if size not in SIZES or not patch.isdigit():
-        raise RangeError(f"vit: got {name!r}, expected e.g. 'B/16', with one of {list(SIZES)}")
+        raise OptionError(f"vit: got {name!r}, expected e.g. 'B/16', with one of {list(SIZES)}")
     layers, width, hidden, heads = SIZES[size]
     return ViT(image, int(patch), channels, classes, width, layers, heads, hidden)

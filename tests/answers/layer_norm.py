@@ -1,4 +1,4 @@
-"""Answers to exercise 1."""
+"""Answers to exercise 7."""
 
 ANSWER = """
 import numpy as np

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import minivit
-from minivit import Tensor
-from minivit.commands import cli
+from minivit import Tensor, commands
 from minivit.models.clip import zero_shot_weights
 from minivit.text import CLIPTokenizer
 from minivit.training import data
@@ -23,7 +22,7 @@ LABELS = ("a dog", "a cat", "two cups of coffee")
 def run(*arguments, folder):
     """(exit status, standard output, standard error) of `minivit classify ...` in a folder."""
     done = subprocess.run(
-        [sys.executable, "-m", "minivit.commands.cli", "classify", *map(str, arguments)],
+        [sys.executable, "-m", "minivit.commands", "classify", *map(str, arguments)],
         cwd=folder, capture_output=True, text=True, timeout=120, encoding="utf-8",
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
@@ -164,7 +163,7 @@ def test_classify_says_what_it_cannot_do(arguments, says, here, monkeypatch, cap
     monkeypatch.chdir(here)
     before = sorted(here.iterdir())
     try:
-        status = cli.main(["classify", *arguments])
+        status = commands.main(["classify", *arguments])
     except SystemExit as argument:  # argparse's way
         status = argument.code
     text, errors = capsys.readouterr()

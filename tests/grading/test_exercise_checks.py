@@ -11,7 +11,7 @@ from minivit.grading.exercise import registry
 from minivit.grading.process.runner import Answer
 
 FOLDER = Path(__file__).parents[2] / "exercises"
-OTHERS = [e for e in registry().values() if e.number > 1]  # test_exercises.py holds the first
+OTHERS = [e for e in registry().values() if e.function != "layer_norm"]  # test_exercises.py
 MISTAKES = [(e, m) for e in OTHERS for m in e.mistakes]
 
 

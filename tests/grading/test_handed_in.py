@@ -24,7 +24,7 @@ from minivit.grading.process import child, protection, runner, sandbox
 from minivit.grading.teachers import classroom, handed_in
 
 ROOT = Path(__file__).parents[2]
-STEM, OTHER = "12_chain_rule", "03_unbroadcast"
+STEM, OTHER = "06_chain_rule", "01_unbroadcast"
 STEMS = {e.stem for e in registry().values()}
 RIGHT = (ROOT / "exercises" / "source" / f"{STEM}.py").read_text(encoding="utf-8")
 STUB = (ROOT / "exercises" / f"{STEM}.py").read_text(encoding="utf-8")
@@ -45,12 +45,12 @@ def test_links_folders_pipes_and_wrong_names_are_left_out_and_said(tmp_path):
     ada, ben = tmp_path / "class" / "ada", tmp_path / "class" / "ben"
     ben.mkdir(parents=True)
     (ben / f"{STEM}.py").write_text(RIGHT, encoding="utf-8")
-    (ada / "01_layer_norm.py").mkdir(parents=True)
+    (ada / "07_layer_norm.py").mkdir(parents=True)
     (ada / "Chain Rule (1).py").write_text("x")
     (ada / "linked").symlink_to(ben)
     (ada / f"{STEM}.py").symlink_to(ben / f"{STEM}.py")
     if hasattr(os, "mkfifo"):
-        os.mkfifo(ada / "02_cross_entropy.py")
+        os.mkfifo(ada / "11_cross_entropy.py")
     (tmp_path / "class" / "cleo").symlink_to(ben)
     (tmp_path / "class" / "dan.tar.gz").write_bytes(b"x")
     found, others = handed_in.submissions(tmp_path / "class", tmp_path / "scratch", STEMS)
@@ -58,7 +58,7 @@ def test_links_folders_pipes_and_wrong_names_are_left_out_and_said(tmp_path):
     assert found["ada"].files == {} and list(found["ben"].files) == [STEM]
     notes = " ".join(found["ada"].notes)
     assert f"{STEM}.py is a link, not a file" in notes
-    assert "01_layer_norm.py is a folder, not a file" in notes
+    assert "07_layer_norm.py is a folder, not a file" in notes
     assert "the name of no exercise: Chain Rule (1).py" in notes
 
 
@@ -100,17 +100,17 @@ def test_a_zip_with_links_folders_and_bombs_gives_what_it_honestly_holds(tmp_pat
     zeros = bytes(handed_in.LARGEST_FILE + 1)
     folder = zipped(
         tmp_path / "class",
-        (entry("01_layer_norm.py", stat.S_IFLNK | 0o777), "/etc/passwd"),
-        (entry("04_attention.py/", stat.S_IFDIR | 0o755), ""),
-        (entry("02_cross_entropy.ipynb"), zeros),
+        (entry("07_layer_norm.py", stat.S_IFLNK | 0o777), "/etc/passwd"),
+        (entry("02_attention.py/", stat.S_IFDIR | 0o755), ""),
+        (entry("11_cross_entropy.ipynb"), zeros),
         (entry("essay.py"), "x"),
         (entry(f"{STEM}.py"), RIGHT),
     )
     there = handed(folder, tmp_path)
     assert list(there.files) == [STEM]
     notes = "\n".join(there.notes)
-    assert "01_layer_norm.py: a link" in notes and "04_attention.py: a folder" in notes
-    assert "02_cross_entropy.ipynb: larger than 20 MB: clear its outputs" in notes
+    assert "07_layer_norm.py: a link" in notes and "02_attention.py: a folder" in notes
+    assert "11_cross_entropy.ipynb: larger than 20 MB: clear its outputs" in notes
     assert "the name of no exercise: essay.py" in notes
     assert sum(p.stat().st_size for p in (tmp_path / "scratch").rglob("*.*")) == len(RIGHT.encode())
 
@@ -285,7 +285,7 @@ def test_a_grading_that_was_killed_goes_on_and_gives_the_same(tmp_path):
         (tmp_path / "class" / f"s{i}" / f"{STEM}.py").write_text(text, encoding="utf-8")
 
     def command(out):
-        return [sys.executable, "-m", "minivit.commands.cli", "grade", str(tmp_path / "class"),
+        return [sys.executable, "-m", "minivit.commands", "grade", str(tmp_path / "class"),
                 "--out", str(tmp_path / out), "--processes", "2"]  # fmt: skip
 
     def done():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minivit.commands import cli
+from minivit import commands
 from minivit.grading import starter
 from minivit.grading.exercise import SubmissionError, find, registry
 from minivit.grading.teachers import classroom, nbgrader
@@ -48,7 +48,9 @@ CLASS = {  # student: (the cell of the solution, points of 10); None: as it was 
 def test_a_course_folder_holds_every_exercise(tmp_path, capsys):
     pytest.importorskip("jupytext")
     release = ["release", "--exercises", str(EXERCISES), "--nbgrader", str(tmp_path / "c")]
-    assert cli.main(release) == 0 and f"{len(registry())} assignments" in capsys.readouterr().out
+    assert (
+        commands.main(release) == 0 and f"{len(registry())} assignments" in capsys.readouterr().out
+    )
     for exercise in registry().values():
         folder = tmp_path / "c" / "source" / exercise.stem
         book = json.loads((folder / f"{exercise.stem}.ipynb").read_text("utf-8"))
@@ -59,9 +61,9 @@ def test_a_course_folder_holds_every_exercise(tmp_path, capsys):
             f"{exercise.function}_explain": (2, True),  # the text that a person grades
         }
         assert (folder / f"{exercise.stem}.md").exists()
-    assert cli.main(release) == 2 and "is not empty" in capsys.readouterr().err
+    assert commands.main(release) == 2 and "is not empty" in capsys.readouterr().err
     bundle = ["release", "--exercises", str(tmp_path), "--nbgrader", str(tmp_path / "d")]
-    assert cli.main(bundle) == 2 and "no folder source/" in capsys.readouterr().err
+    assert commands.main(bundle) == 2 and "no folder source/" in capsys.readouterr().err
 
 
 def test_a_verdict_on_a_notebooks_text():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.engine.check import gradcheck
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.models.vit import MAPHead, ViT, resize_positions, sincos_2d
 from tests.devices import DEVICES
 
@@ -143,6 +143,23 @@ def test_adapting_leaves_the_model_as_it_was():
     assert all(np.array_equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+@pytest.mark.parametrize("changes", [{}, {"image": 12}, {"classes": 3}, {"classes": 0}], ids=str)
+@pytest.mark.parametrize("pool", POOLS)
+def test_adapted_keeps_what_was_frozen_and_the_dtype(pool, changes):
+    model = shaken(ViT(**SMALL, pool=pool, drop_path=0.1)).requires_grad_(False)
+    model.norm.requires_grad_(True)
+    for p in model.parameters():
+        p.data = p.data.astype(np.float64)
+    new = model.adapted(**changes)
+    frozen = {name for name, p in new.named_parameters() if not p.requires_grad}
+    new_head = {"head.weight", "head.bias"} if "classes" in changes else set()
+    before = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == before - new_head
+    assert {p.dtype.name for p in new.parameters()} == {"float64"}
+    assert (new.head is None) == (changes.get("classes") == 0)
+    assert new.config | {"image": 0} == model.config | {"image": 0} | changes | {"image": 0}
+
+
 def test_skipped_layers_act_in_training_only_and_keep_the_mean():
     mv.manual_seed(0)
     model = shaken(ViT(**SMALL, drop_path=0.5))
@@ -169,7 +186,7 @@ def test_skipped_layers_act_in_training_only_and_keep_the_mean():
     ],
 )
 def test_unknown_options_are_named(option, says):
-    with pytest.raises(RangeError, match=says):
+    with pytest.raises(OptionError, match=says):
         ViT(**SMALL, **option)
 
 

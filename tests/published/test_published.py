@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import minivit
-from minivit import attention, functions, nn, optim
-from minivit.commands import cli
+from minivit import attention, commands, functions, nn, optim
 from minivit.engine import backend
 from minivit.engine.errors import CheckpointError, StateError
 from minivit.models import bert, clip, gpt, image_gpt, seq2seq, vit
@@ -309,7 +308,7 @@ def test_a_file_of_350_mb_loads_in_little_more_memory_and_time_than_reading_take
 
 # -- minivit info ----------------------------------------------------------------------------------
 def test_info_says_what_is_in_a_file(folder, capsys):
-    assert cli.main(["info", str(folder)]) == 0
+    assert commands.main(["info", str(folder)]) == 0
     said = capsys.readouterr().out
     for part in (
         "safetensors",
@@ -317,7 +316,7 @@ def test_info_says_what_is_in_a_file(folder, capsys):
         "828 kFLOP: an image of 32 x 32 pixels",
     ):
         assert part in said
-    assert cli.main(["info", str(folder / "model.safetensors"), "--json", "--tensors"]) == 0
+    assert commands.main(["info", str(folder / "model.safetensors"), "--json", "--tensors"]) == 0
     facts = json.loads(capsys.readouterr().out)
     model = minivit.load(folder).model
     assert facts["parameters"] == facts["numbers"] == model.count_parameters()
@@ -329,21 +328,21 @@ def test_info_says_what_is_in_a_file(folder, capsys):
 
 def test_info_has_a_status_for_what_is_no_model_and_one_for_what_cannot_be_read(tmp_path, capsys):
     np.savez(tmp_path / "a.npz", x=np.ones((2, 3)))
-    assert cli.main(["info", str(tmp_path / "a.npz"), "--json"]) == 1
+    assert commands.main(["info", str(tmp_path / "a.npz"), "--json"]) == 1
     said = capsys.readouterr()
     assert json.loads(said.out)["numbers"] == 6 and "no family has tensors" in said.err
     (tmp_path / "a.npz").write_bytes(b"PK\3\4")
-    assert cli.main(["info", str(tmp_path / "a.npz")]) == 2
+    assert commands.main(["info", str(tmp_path / "a.npz")]) == 2
     assert "a.npz: cannot be read" in capsys.readouterr().err
     config, arrays = files.vit()
     del arrays["classifier.bias"]
     files.write(tmp_path / "vit", config, arrays)
-    assert cli.main(["info", str(tmp_path / "vit")]) == 1
+    assert commands.main(["info", str(tmp_path / "vit")]) == 1
     assert "missing in the file (1): classifier.bias" in capsys.readouterr().err
 
 
 def test_info_needs_neither_hypothesis_nor_a_network(folder):
-    code = "import sys; from minivit.commands import cli; cli.main(['info', sys.argv[1]])"
+    code = "import sys; from minivit.commands import main; main(['info', sys.argv[1]])"
     code += "; print({'hypothesis', 'requests', 'pooch', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
     assert done.stdout.endswith("set()\n"), done

@@ -1,4 +1,4 @@
-"""Exercise 4: attention with heads, scale and mask, on one sequence.
+"""Exercise 2: attention with heads, scale and mask, on one sequence.
 
 A = softmax(Q_h K_h^T / √(D/H), masked),  head h = A V_h,  heads side by side
 """
@@ -109,7 +109,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=4,
+    number=2,
     function="attention",
     title="Attention: scale, heads, mask",
     lecture="The Transformer layer",

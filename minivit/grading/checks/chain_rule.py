@@ -1,4 +1,4 @@
-"""Exercise 12: the backward pass over a graph of numbers.
+"""Exercise 6: the backward pass over a graph of numbers.
 
 g[last] = 1,   g[parent] += g[node] · slope(node, parent),   from the last node to the first
 """
@@ -72,7 +72,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=12,
+    number=6,
     function="chain_rule",
     title="The backward pass",
     lecture="Vision Transformer",

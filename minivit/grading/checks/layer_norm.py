@@ -1,4 +1,4 @@
-"""Exercise 1: the forward and backward pass of LayerNorm.
+"""Exercise 7: the forward and backward pass of LayerNorm.
 
     y = γ n + β,  n = (x - μ) s,  s = 1/√(σ² + ε),  μ and σ² over the last axis
 
@@ -276,7 +276,7 @@ WRONG = {
 
 
 EXERCISE = Exercise(
-    number=1,
+    number=7,
     function="layer_norm",
     title="LayerNorm and its gradient",
     lecture="Vision Transformer",

@@ -1,4 +1,4 @@
-"""Exercise 11: one merge of byte-pair encoding, everywhere in a sequence of ids.
+"""Exercise 3: one merge of byte-pair encoding, everywhere in a sequence of ids.
 
 from left to right, without overlap: ... left right ... -> ... new ...
 """
@@ -93,7 +93,7 @@ MISTAKES = {
 }
 
 EXERCISE = Exercise(
-    number=11,
+    number=3,
     function="merge_pair",
     title="One merge of byte-pair encoding",
     lecture="Text, all the way in",

@@ -1,4 +1,4 @@
-"""Exercise 10: one round of k-means, from pixels and a palette to a better palette.
+"""Exercise 4: one round of k-means, from pixels and a palette to a better palette.
 
 each pixel goes to its nearest centre; each centre to the mean of its pixels
 """
@@ -82,7 +82,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=10,
+    number=4,
     function="palette_step",
     title="A palette by k-means",
     lecture="Image GPT",

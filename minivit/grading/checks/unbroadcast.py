@@ -1,4 +1,4 @@
-"""Exercise 3: the gradient of broadcasting, a sum over the axes that were repeated."""
+"""Exercise 1: the gradient of broadcasting, a sum over the axes that were repeated."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -68,7 +68,7 @@ def _all(g, shape):
 
 
 EXERCISE = Exercise(
-    number=3,
+    number=1,
     function="unbroadcast",
     title="The gradient of broadcasting",
     lecture="The Transformer layer",

@@ -1,4 +1,4 @@
-"""Exercise 5: from an image to the first tokens of a ViT, in five steps.
+"""Exercise 8: from an image to the first tokens of a ViT, in five steps.
 
 patches in raster order, P·P·C numbers each -> linear -> [class] in front -> + positions
 """
@@ -83,7 +83,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=5,
+    number=8,
     function="vit_input",
     title="Patches, positions, class token",
     lecture="Vision Transformer",

@@ -1,4 +1,4 @@
-"""Exercise 7: a classifier made of text, with several prompts a class.
+"""Exercise 13: a classifier made of text, with several prompts a class.
 
 w_c = unit(mean over prompts of unit(text vectors)),  p = softmax(scale · unit(images) w)
 """
@@ -62,7 +62,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=7,
+    number=13,
     function="zero_shot",
     title="A classifier made of text",
     lecture="CLIP, line by line",

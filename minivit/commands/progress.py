@@ -1,0 +1,21 @@
+"""minivit progress: points so far, over all exercises."""
+
+from minivit.commands.shared import graded, home
+
+
+def add_to(commands):
+    parser = commands.add_parser("progress", help="points so far, over all exercises")
+    parser.set_defaults(run=run)
+
+
+@graded
+def run(options):
+    from minivit.grading import exercise, judge, report
+
+    exercises, verdicts = exercise.registry(), {}
+    for number, each in exercises.items():
+        path = report.results_path(home(), each)
+        if path.exists():
+            verdicts[number] = judge.Verdict.read(path)
+    print(report.progress(exercises.values(), verdicts), end="")
+    return 0

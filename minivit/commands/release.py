@@ -1,0 +1,36 @@
+"""minivit release: what a class needs, in one of three forms."""
+
+from minivit.commands.shared import graded, home
+
+
+def add_to(commands):
+    parser = commands.add_parser("release", help="write what a class needs")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--out", metavar="DIR", help="the students' bundle, a new folder")
+    kind.add_argument(
+        "--nbgrader", metavar="DIR", help="a course folder for nbgrader, a new folder"
+    )
+    kind.add_argument(
+        "--gradescope", metavar="ZIP", help="an autograder for Gradescope, a new file"
+    )
+    parser.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
+    parser.add_argument("--seed", type=int, help="of grading, for --nbgrader and --gradescope")
+    parser.add_argument("--exercises", default=None, help="the folder of the exercises")
+    parser.set_defaults(run=run)
+
+
+@graded
+def run(options):
+    from minivit.grading.teachers import classroom, gradescope, nbgrader
+
+    if options.gradescope:
+        count = gradescope.bundle(options.gradescope, options.only, options.seed)
+        print(f"{options.gradescope}: an autograder for {count} exercise{'s' * (count > 1)}")
+        return 0
+    if options.nbgrader:
+        names = nbgrader.course(options.exercises or home(), options.nbgrader, options.seed)
+        print(f"{len(names)} assignments and nbgrader_config.py in {options.nbgrader}")
+        return 0
+    names = classroom.release(options.exercises or home(), options.out)
+    print(f"{len(names)} files in {options.out}")
+    return 0

@@ -1,0 +1,99 @@
+"""What the commands share: options, how a result is shown or written, where the exercises are."""
+
+import argparse
+import functools
+import io
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+from minivit.engine.errors import CheckpointError, DataError
+
+
+def add_json(parser):
+    """The option --json: the result for programs."""
+    parser.add_argument("--json", action="store_true", help="the result as JSON, for programs")
+
+
+def show(options, facts, text):
+    """Print `facts` (what JSON can hold) where --json was given, else `text`."""
+    print(json.dumps(facts, indent=1, ensure_ascii=False) if options.json else text)
+
+
+def add_model(parser, default, what):
+    """The option --model: a name of the hub, or a file or folder here."""
+    parser.add_argument("--model", default=default, metavar="NAME", help=f"a name or path; {what}")
+
+
+def load(name, *families):
+    """The published model, which must be of one of the families."""
+    from minivit import published
+
+    found = published.load(name)
+    if found.family not in families:
+        raise CheckpointError(
+            f"{name}: a model of the family {found.family}; this needs {' or '.join(families)}"
+        )
+    return found
+
+
+def number(least, below=math.inf, kind=float):
+    """For add_argument(type=...): a number from `least` on, less than `below`."""
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value < below:
+            limits = f"from {least} on" if below == math.inf else f"from {least} to below {below}"
+            what = "an integer" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {limits}")
+        return value
+
+    return parse
+
+
+def check_out(path, *endings):
+    """Refuse a name for --out before the long work."""
+    if Path(path).suffix.lower() not in endings or not Path(path).parent.is_dir():
+        raise DataError(
+            f"--out {path}: expected a name that ends in {' or '.join(endings)}, in a folder that "
+            "is there"
+        )
+
+
+def write(path, content):
+    """A file, whole or not at all: content(file, ending) writes it."""
+    path, file = Path(path), io.BytesIO()
+    content(file, path.suffix.lower()[1:])
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(file.getvalue())
+        os.replace(part, path)
+    except OSError as reason:
+        raise DataError(f"--out {path}: cannot be written ({reason.strerror})") from reason
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def graded(run):
+    """A command that grades: it needs hypothesis, and says so where there is none."""
+
+    @functools.wraps(run)
+    def run_graded(options):
+        try:
+            import hypothesis  # noqa: F401
+        except ImportError:
+            print("The checks need the package hypothesis: pip install hypothesis", file=sys.stderr)
+            return 2
+        return run(options)
+
+    return run_graded
+
+
+def home():
+    """The folder of the student's files: here, or `exercises` in here."""
+    return Path("exercises") if Path("exercises").is_dir() else Path()
