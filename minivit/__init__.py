@@ -19,6 +19,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     files             a file is written whole or not at all
     functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
     nn                modules: Linear, LayerNorm, Embedding, Dropout
+    groups            which parameters an optimizer changes
+    flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
     convolution       the other way to look at an image
     attention         every token looks at the others
@@ -45,6 +47,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
         preprocess        their pictures
+        sentences         one vector of the states of a text
         bert gpt2 image_gpt marian vit clip
         flops             what a forward pass costs
         download hub      from the network, once
