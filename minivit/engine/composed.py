@@ -116,8 +116,7 @@ def take_along_axis(x, indices, axis=-1):
     axis, index = normalize_axis_index(axis, x.ndim), []
     if len(shape_of(indices)) != x.ndim:
         raise ShapeError(
-            f"take_along_axis: x has {x.ndim} axes, the indices {len(shape_of(indices))}; expected as "
-            "many"
+            f"take_along_axis: x has {x.ndim} axes, the indices have {len(shape_of(indices))}"
         )
     for i, n in enumerate(x.shape):
         grid = xp.arange(n).reshape([-1 if j == i else 1 for j in range(x.ndim)])

@@ -7,8 +7,6 @@ stack of rows times one matrix is folded into a single 2-D product.
 import math
 from string import ascii_letters
 
-import numpy as np
-
 from minivit.engine import backend
 from minivit.engine.errors import ShapeError
 from minivit.engine.numerics import NUMBERS, shape_of
