@@ -22,7 +22,7 @@ from pathlib import Path
 import nbformat
 import pages
 
-from minivit import course
+from minivit import course, files
 
 HERE = Path(__file__).resolve().parent
 METADATA = {
@@ -68,7 +68,7 @@ def write_notebooks(folder):
         text = notebook_text(source)
         same = target.is_file() and target.read_text(encoding="utf-8") == text
         if not same:
-            target.write_text(text, encoding="utf-8", newline="\n")
+            files.write_whole(target, text)
         print(f"{target.name}: {'as it was' if same else 'written'}")
     orphans = {p.stem for p in lectures(folder, "ipynb")} - {p.stem for p in sources}
     for name in sorted(orphans):
@@ -106,7 +106,7 @@ def run(folder, names=(), seconds=1800):
     failed = 0
     for place, path in enumerate(chosen, 1):
         failed += not execute(path, build / "lectures", f"[{place}/{len(chosen)}]", seconds)
-    (build / "index.html").write_text(pages.index(build), encoding="utf-8")
+    files.write_whole(build / "index.html", pages.index(build))
 
     print(f"\n{course.report()}\n")
     print(f"Wrote to {_near(build)}/:")
@@ -193,7 +193,7 @@ def write_page(notebook, path, target):
     page, _ = exporter.from_notebook_node(
         notebook, {"metadata": {"name": pages.title(notebook, path), "path": str(path.parent)}}
     )
-    (target / f"{path.stem}.html").write_text(page, encoding="utf-8")
+    files.write_whole(target / f"{path.stem}.html", page)
     return page.count('alt="No description has been provided for this image"')
 
 

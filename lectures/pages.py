@@ -7,7 +7,7 @@ import sys
 
 import nbformat
 
-from minivit import course
+from minivit import course, files
 
 
 def title(notebook, path):
@@ -99,9 +99,8 @@ def gallery(folder):
         print("no figures in build/: run `make lectures` first", file=sys.stderr)
         return 1
     shelf = folder / "gallery"
-    shelf.mkdir(exist_ok=True)
     for id, path in course.figures().items():
-        (shelf / f"{id}.png").write_bytes(small(path))
+        files.write_whole(shelf / f"{id}.png", small(path))
     rows = ["| figure | slide | what it shows |", "|---|---|---|"]
     for id, row in course.FIGURES.items():
         path = shelf / f"{id}.png"
@@ -117,7 +116,7 @@ def gallery(folder):
         print(f"{page} lacks the lines that hold the tables:\n{BEGIN}\n{END}", file=sys.stderr)
         return 1
     table = "\n".join(rows)
-    page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8", newline="\n")
+    files.write_whole(page, f"{before}{BEGIN}\n{table}\n{END}{after}")
     print(f"{len(course.figures())} figures in {shelf}/, tables in {page}")
     return 0
 

@@ -10,13 +10,16 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
         record            op: from a function of arrays to a function of Tensors
-        ops               the primitives, each beside its derivative
+        ops/              the primitives, each beside its derivative
+            arithmetic reductions movement
         products          matmul, dot, einsum
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?
     files             a file is written whole or not at all
     functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
     nn                modules: Linear, LayerNorm, Embedding, Dropout
+    groups            which parameters an optimizer changes
+    flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
     convolution       the other way to look at an image
     attention         every token looks at the others
@@ -43,6 +46,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
         preprocess        their pictures
+        sentences         one vector of the states of a text
         bert gpt2 image_gpt marian vit clip
         flops             what a forward pass costs
         download hub      from the network, once
@@ -51,10 +55,12 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         checkpoint trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
+        register          which figures and claims there are, and what became of them
+        style             one look for all figures
         plots/            the figures, a file a lecture
             drawing transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
-            _keep image_gpt scaling clip
+            results image_gpt scaling clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code

@@ -24,8 +24,9 @@ from types import coroutine
 
 import numpy as np
 
-from minivit.engine import backend
+from minivit.engine import backend, numerics
 from minivit.engine.errors import (
+    ArgumentError,
     DtypeError,
     GraphError,
     MinivitError,
@@ -55,7 +56,7 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def op(f):
+def op(f=None, *, accepts=numerics.FLOATS):
     """Lift `f(*arrays, options) -> (value, vjp)` from arrays to Tensors, and register it.
 
     Arguments before the `/` are operands: Tensors, arrays or numbers; the vjp returns one gradient
@@ -69,7 +70,13 @@ def op(f):
         return x @ y, (lambda g: g @ y.mT, lambda g: x.mT @ g)
 
     Then only those are called (and kept, with the arrays in them) whose operand wants a gradient.
+
+    accepts: the dtypes that f is written for (numerics: FLOATS, NUMBERS, EVERY_DTYPE). Operands of
+    others are converted before f sees them: integers as NumPy promotes them beside float32, and
+    float16 to float32, in which case a float32 result goes back to float16.
     """
+    if f is None:
+        return lambda f: op(f, accepts=accepts)
     arguments = list(signature(f).parameters.values())
     takes_xp = bool(arguments) and arguments[0].name == "xp"
     positional = [a for a in arguments if a.kind is Argument.POSITIONAL_ONLY]
@@ -85,17 +92,19 @@ def op(f):
         parents = tuple([x if isinstance(x, Tensor) else None for x in operands])
         arrays = [x._data if isinstance(x, Tensor) else _constant(x, name) for x in operands]
         xp = backend.module_of(arrays, name)
+        half, kinds = False, {a.dtype.char for a in arrays if hasattr(a, "dtype")}
         if extra or options:
             extra = [_option(x, name) for x in extra]
             options = {key: _option(x, name) for key, x in options.items()}
         try:
+            if not kinds or not kinds <= accepts:
+                arrays, half = numerics.converted(arrays, accepts, name)
+                xp = backend.module_of(arrays, name)
             pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
         except MinivitError:
             raise
-        except (ValueError, IndexError) as error:
-            kind = RangeError if isinstance(error, IndexError) else ShapeError
-            shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
-            raise kind(f"{name}: got shapes {shapes}: {error}") from error
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise _in_words(error, name, f, takes_xp, arrays, extra, options) from error
         if type(pair) is not tuple or len(pair) != 2:
             raise GraphError(_no_pair(pair, name))
         value, vjp = pair
@@ -105,6 +114,8 @@ def op(f):
             value = xp.asarray(value)  # NumPy's sum of all elements
         if not callable(vjp) and type(vjp) is not tuple:
             raise GraphError(_no_pair(pair, name))
+        if half and value.dtype.char == "f":
+            value = value.astype(np.float16)
         modes = _thread.modes
         if modes.detect_anomaly:
             _refuse_non_finite(value, f"{name}: its result")
@@ -115,6 +126,8 @@ def op(f):
             return Tensor._from_op(value, (), None, name)
         if type(vjp) is tuple:
             vjp = _each(vjp, wanted, name)
+        if half and value.dtype.char == "e":
+            vjp = numerics.in_float32(vjp)
         if modes.detect_anomaly:
             vjp = _watched(vjp, arrays, wanted, name)
         return Tensor._from_op(value, parents, vjp, name)
@@ -167,6 +180,42 @@ def _option(x, name):
     if isinstance(x, np.generic):
         return x.item()
     return backend.to_array(x, name) if isinstance(x, np.ndarray) else x
+
+
+def function(f):
+    """A function that is made of ops and says in words, as they do, what it does not take."""
+    name = f.__name__
+
+    @wraps(f)
+    def worded(*args, **options):
+        try:
+            return f(*args, **options)
+        except MinivitError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise _in_words(error, name, f, False, args, (), options) from error
+
+    return worded
+
+
+def _in_words(error, name, f, takes_xp, arrays, extra, options):
+    """What NumPy or Python refused, as an error of this library that names the op."""
+    if isinstance(error, TypeError):
+        try:
+            signature(f).bind(*[None] * takes_xp, *arrays, *extra, **options)
+        except TypeError as wrong_call:
+            return ArgumentError(f"{name}: {wrong_call}; it takes {_takes(f, takes_xp)}")
+    if isinstance(error, (TypeError, AttributeError)):
+        kinds = [getattr(a, "dtype", type(a).__name__) for a in arrays]
+        return DtypeError(f"{name}: got {' and '.join(map(str, kinds))}: {error}")
+    kind = RangeError if isinstance(error, (LookupError, ArithmeticError)) else ShapeError
+    shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
+    return kind(f"{name}: got shapes {shapes}: {error}")
+
+
+def _takes(f, takes_xp):
+    arguments = list(signature(f).parameters.values())[takes_xp:]
+    return str(signature(f).replace(parameters=arguments))
 
 
 # -- what is recorded: a matter of the thread ------------------------------------------------------

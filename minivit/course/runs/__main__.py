@@ -9,7 +9,7 @@ from minivit.engine.errors import MinivitError
 
 
 def main(arguments):
-    names = [m.name for m in pkgutil.iter_modules(runs.__path__) if not m.name.startswith("_")]
+    names = [m.name for m in pkgutil.iter_modules(runs.__path__) if m.name != "results"]
     if not arguments or arguments[0] not in names:
         print("usage: python -m minivit.course.runs NAME\nlong runs:")
         for name in names:

@@ -31,7 +31,8 @@ from minivit.training.pairs import (
 )
 from minivit.training.trainer import Trainer
 from minivit.engine.errors import CheckpointError, RangeError
-from minivit.course.runs._keep import machine, thinned, write_whole
+from minivit.course.runs import results as record
+from minivit.course.runs.results import machine, thinned
 from minivit.models import clip
 from minivit.models.clip_objectives import Captioner, WordPredictor
 from minivit.models.resnet import ModifiedResNet, ResNet
@@ -58,7 +59,7 @@ def save(model, name):
     from safetensors.numpy import save
 
     content = save({k: v.astype(np.float16) for k, v in model.state_dict().items()})
-    write_whole(RESULTS / name, content)
+    files.write_whole(RESULTS / name, content)
 
 
 def load(model, name):
@@ -93,7 +94,7 @@ def train(name, model, batches, loss, steps, lr=1e-3, decay=0.1, schedule=None, 
 def _seconds(folder, value=None):
     path = Path(folder) / "seconds.txt"
     if value is not None:
-        path.write_text(str(value))
+        files.write_whole(path, str(value))
     return float(path.read_text()) if path.is_file() else 0.0
 
 
@@ -104,7 +105,7 @@ def _kept(folder):
 
 def _keep(folder, step, numbers):
     path = Path(folder) / "points.json"
-    path.write_text(json.dumps({**_kept(folder), str(step): numbers}))
+    files.write_whole(path, json.dumps({**_kept(folder), str(step): numbers}))
 
 
 # -- what is measured ------------------------------------------------------------------------------
@@ -296,8 +297,7 @@ PARTS = {
 
 def main(names=()):
     """Run the named parts (all: none named); each is added to data/results/clip.json."""
-    if unknown := set(names) - set(PARTS):
-        raise RangeError(f"long clip: got {sorted(unknown)}, expected some of {list(PARTS)}")
+    record.check_parts("clip", names, PARTS)
     emoji = data.emoji()
     tokenizer = caption_tokenizer(emoji)
     for name in names or PARTS:
@@ -307,13 +307,12 @@ def main(names=()):
         result["wall seconds"] = round(time.perf_counter() - start, 1)
         result["command"] = f"python -m minivit.course.runs clip {name}"
         result["machine"] = machine()
-        text = json.dumps({**results(), name: result}, indent=1) + "\n"
-        write_whole(RESULTS / "clip.json", text.encode())
+        record.keep("clip", {name: result})
         shutil.rmtree(course.build_folder() / "long" / "clip" / name, ignore_errors=True)
+    print(f"clip: in {record.path('clip')}")
     return 0
 
 
 def results():
     """What data/results/clip.json holds: {part: numbers}."""
-    path = RESULTS / "clip.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return record.kept("clip")

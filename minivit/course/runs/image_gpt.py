@@ -28,7 +28,8 @@ from minivit.training import data, probe
 from minivit.images import pictures
 from minivit.training.trainer import Trainer
 from minivit.engine.errors import CheckpointError, RangeError
-from minivit.course.runs._keep import machine, thinned, write_whole
+from minivit.course.runs import results as record
+from minivit.course.runs.results import machine, thinned
 from minivit.models.image_gpt import ImageGPT
 from minivit.nn import xavier_uniform
 from minivit.optim import AdamW, decay_groups, warmup_cosine
@@ -267,7 +268,7 @@ def save(model, palette, name):
     from safetensors.numpy import save
 
     arrays = {**model.state_dict(), "palette": palette.colours}
-    write_whole(RESULTS / name, save({k: v.astype(np.float16) for k, v in arrays.items()}))
+    files.write_whole(RESULTS / name, save({k: v.astype(np.float16) for k, v in arrays.items()}))
 
 
 def load_colour():
@@ -299,28 +300,26 @@ PARTS = {  # part: (function, its arguments, run by run)
 
 def main(names=()):
     """Run what is missing of the named parts (all: none named)."""
-    if unknown := set(names) - set(PARTS):
-        raise RangeError(f"long image_gpt: got {sorted(unknown)}, expected some of {list(PARTS)}")
+    record.check_parts("image_gpt", names, PARTS)
     for part in names or PARTS:
         function, runs = PARTS[part]
         for arguments in runs:
             name = " ".join(map(str, (function.__name__, *arguments)))
-            if name in results():
+            if name in record.made("image_gpt"):
                 continue
             print(f"image_gpt: {name}", flush=True)
             start = time.perf_counter()
             result = function(*arguments)
             result["wall seconds"] = round(time.perf_counter() - start, 1)
             result["command"] = f"python -m minivit.course.runs image_gpt {part}"
-            text = json.dumps({**results(), name: result, "machine": machine()}, indent=1)
-            write_whole(RESULTS / "image_gpt.json", (text + "\n").encode())
+            record.keep("image_gpt", {name: result, "machine": machine()})
+    print(f"image_gpt: in {record.path('image_gpt')}")
     return 0
 
 
 def results():
     """What data/results/image_gpt.json holds: {run: numbers}, and the machine."""
-    path = RESULTS / "image_gpt.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return record.kept("image_gpt")
 
 
 def _folder(name):
@@ -335,6 +334,6 @@ def _train(trainer, steps):
         try:
             trainer.run(steps)
         finally:
-            path.write_text(str(before + time.process_time() - start))
+            files.write_whole(path, str(before + time.process_time() - start))
     trainer.model.eval()
     return round(float(path.read_text()), 1), trainer.history["loss"]
