@@ -88,6 +88,7 @@ from minivit.attention import (
 )
 from minivit.engine import backend, check, errors, graph, operators
 from minivit.engine.backend import default_device, manual_seed, use
+from minivit.engine.check import gradcheck
 from minivit.engine.ops import (
     absolute,
     add,
@@ -98,6 +99,7 @@ from minivit.engine.ops import (
     divide,
     erf,
     exp,
+    expand_dims,
     flip,
     log,
     max,
@@ -105,14 +107,19 @@ from minivit.engine.ops import (
     mean,
     min,
     minimum,
+    moveaxis,
     multiply,
     negative,
     pad,
     power,
+    prod,
+    ravel,
     reshape,
     split,
     sqrt,
+    squeeze,
     stack,
+    std,
     subtract,
     sum,
     swapaxes,

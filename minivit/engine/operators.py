@@ -38,15 +38,17 @@ for _name, _op in {
 for _name in ("gt", "ge", "lt", "le", "eq", "ne"):
     setattr(Tensor, f"__{_name}__", _plain(getattr(operator, _name)))
 Tensor.__neg__, Tensor.__abs__, Tensor.__getitem__ = ops.negative, ops.absolute, ops.getitem
+Tensor.__pos__ = lambda self: self  # nothing is changed, so nothing needs a node
 Tensor.__hash__ = object.__hash__  # == compares elements; a Tensor as a key is itself
 
 # -- methods ---------------------------------------------------------------------------------------
 
 for _name in (
-    "sum mean var max min cumsum reshape transpose swapaxes astype clip to exp log sqrt tanh"
+    "sum mean var std max min prod cumsum reshape ravel squeeze expand_dims transpose swapaxes "
+    "moveaxis astype clip to exp log sqrt tanh"
 ).split():
     setattr(Tensor, _name, getattr(ops, _name))
-Tensor.dot = products.dot
+Tensor.flatten, Tensor.dot = ops.ravel, products.dot
 Tensor.T = property(ops.transpose, doc="Axes reversed.")
 Tensor.mT = property(lambda self: ops.swapaxes(self, -1, -2), doc="The last two axes exchanged.")
 
@@ -59,8 +61,8 @@ for _name in (
 UFUNCS[np.matmul] = products.matmul
 UFUNCS[np.square] = lambda x: ops.power(x, 2)
 for _name in (
-    "sum mean var max min cumsum reshape transpose swapaxes broadcast_to concatenate stack split "
-    "pad flip where clip"
+    "sum mean var std max min prod cumsum reshape ravel squeeze expand_dims transpose swapaxes "
+    "moveaxis broadcast_to concatenate stack split pad flip where clip"
 ).split():
     FUNCTIONS[getattr(np, _name)] = getattr(ops, _name)
 FUNCTIONS |= {np.dot: products.dot, np.einsum: products.einsum}
@@ -75,6 +77,8 @@ def _same_function(name):
 
 for _name in "greater greater_equal less less_equal equal not_equal isfinite isnan sign".split():
     UFUNCS[getattr(np, _name)] = _same_function(_name)
+for _name in ("argmax", "argmin", "argsort"):
+    setattr(Tensor, _name, _same_function(_name))
 for _name in "argmax argmin argsort zeros_like ones_like allclose array_equal".split():
     FUNCTIONS[getattr(np, _name)] = _same_function(_name)
 FUNCTIONS |= {np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size}
