@@ -13,6 +13,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
         products          matmul, dot, einsum
+        composed          NumPy's functions that are made of these
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?
     files             a file is written whole or not at all
@@ -89,6 +90,7 @@ from minivit.attention import (
 from minivit.engine import backend, check, errors, graph, operators
 from minivit.engine.backend import default_device, manual_seed, use
 from minivit.engine.check import gradcheck
+from minivit.engine.composed import expand_dims, moveaxis, ravel, squeeze
 from minivit.engine.ops import (
     absolute,
     add,
@@ -99,7 +101,6 @@ from minivit.engine.ops import (
     divide,
     erf,
     exp,
-    expand_dims,
     flip,
     log,
     max,
@@ -107,17 +108,14 @@ from minivit.engine.ops import (
     mean,
     min,
     minimum,
-    moveaxis,
     multiply,
     negative,
     pad,
     power,
     prod,
-    ravel,
     reshape,
     split,
     sqrt,
-    squeeze,
     stack,
     std,
     subtract,

@@ -30,18 +30,14 @@ from minivit.engine.ops.movement import (
     astype,
     broadcast_to,
     concatenate,
-    expand_dims,
     flip,
     getitem,
-    moveaxis,
     pad,
-    ravel,
     reshape,
     split,
-    squeeze,
     stack,
     swapaxes,
     to,
     transpose,
 )
-from minivit.engine.ops.reductions import cumsum, max, mean, min, prod, std, sum, var
+from minivit.engine.ops.reductions import cumsum, max, mean, min, norm_, prod, std, sum, var

@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from minivit.engine import backend, numerics
 from minivit.engine.errors import ArgumentError, DtypeError, ShapeError
-from minivit.engine.numerics import EVERY_DTYPE
+from minivit.engine.numerics import EVERY_DTYPE, shape_of
 from minivit.engine.record import function, op
 
 
@@ -53,47 +53,6 @@ def swapaxes(x, axis1, axis2):
     return transpose(x, axes)
 
 
-@function
-def moveaxis(x, source, destination):
-    """Axes at `source` moved to `destination`; the others keep their order."""
-    source = normalize_axis_tuple(source, x.ndim, "source")
-    destination = normalize_axis_tuple(destination, x.ndim, "destination")
-    if len(source) != len(destination):
-        raise ShapeError(
-            f"moveaxis: {len(source)} axes are to move to {len(destination)} places: got source "
-            f"{source} and destination {destination}"
-        )
-    order = [i for i in range(x.ndim) if i not in source]
-    for to_, from_ in sorted(zip(destination, source, strict=True)):
-        order.insert(to_, from_)
-    return transpose(x, order)
-
-
-@function
-def expand_dims(x, axis):
-    """New axes of length 1, at these places of the result."""
-    ndim = x.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
-    new = normalize_axis_tuple(axis, ndim)
-    sides = iter(x.shape)
-    return reshape(x, tuple([1 if i in new else next(sides) for i in range(ndim)]))
-
-
-@function
-def squeeze(x, axis=None):
-    """Without these axes, each of length 1; without all such axes if none is given."""
-    axes = [i for i, n in enumerate(x.shape) if n == 1]
-    axes = axes if axis is None else normalize_axis_tuple(axis, x.ndim)
-    if any(x.shape[i] != 1 for i in axes):
-        raise ShapeError(f"squeeze: axis {axis} of shape {x.shape} is longer than 1")
-    return reshape(x, tuple([n for i, n in enumerate(x.shape) if i not in axes]))
-
-
-@function
-def ravel(x, order="C"):
-    """All numbers in a row."""
-    return reshape(x, -1, order=order)
-
-
 @op(accepts=EVERY_DTYPE)
 def broadcast_to(xp, x, /, shape):
     """x repeated along new axes and axes of length 1. The engine sums g back."""
@@ -118,10 +77,10 @@ def concatenate(tensors, axis=0):
 @function
 def stack(tensors, axis=0):
     """Tensors of one shape joined along a new axis."""
-    (axis,) = normalize_axis_tuple(axis, np.ndim(tensors[0]) + 1)
-    if len({np.shape(t) for t in tensors}) != 1:
-        raise ShapeError(f"stack: shapes {[np.shape(t) for t in tensors]}, expected equal ones")
-    joined = [reshape(t, *np.shape(t)[:axis], 1, *np.shape(t)[axis:]) for t in tensors]
+    (axis,) = normalize_axis_tuple(axis, len(shape_of(tensors[0])) + 1)
+    if len({shape_of(t) for t in tensors}) != 1:
+        raise ShapeError(f"stack: shapes {[shape_of(t) for t in tensors]}, expected equal ones")
+    joined = [reshape(t, *shape_of(t)[:axis], 1, *shape_of(t)[axis:]) for t in tensors]
     return concatenate(joined, axis)
 
 
@@ -129,7 +88,7 @@ def stack(tensors, axis=0):
 def split(x, indices_or_sections, axis=0):
     """A list of pieces along `axis`: so many equal ones, or cut before the given indices."""
     n = x.shape[axis]
-    if np.ndim(indices_or_sections) == 0:
+    if len(shape_of(indices_or_sections)) == 0:
         sections = as_integer(indices_or_sections)
         if sections < 1 or n % sections:
             raise ShapeError(f"split: axis {axis} has length {n}, not divisible by {sections}")
