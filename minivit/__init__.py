@@ -10,13 +10,16 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
         record            op: from a function of arrays to a function of Tensors
-        ops               the primitives, each beside its derivative
+        ops/              the primitives, each beside its derivative
+            arithmetic reductions movement
         products          matmul, dot, einsum
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?
     files             a file is written whole or not at all
     functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
     nn                modules: Linear, LayerNorm, Embedding, Dropout
+    groups            which parameters an optimizer changes
+    flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
     convolution       the other way to look at an image
     attention         every token looks at the others
@@ -43,6 +46,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
         preprocess        their pictures
+        sentences         one vector of the states of a text
         bert gpt2 image_gpt marian vit clip
         companions own    what `save` writes and `load` reads
         flops             what a forward pass costs
@@ -156,11 +160,13 @@ def load(source, path=None, classes=()):
     return published.load(source, path, classes)
 
 
-def save(model, folder, tokenizer=None, preprocess=None, labels=None, dtype=None):
+def save(
+    model, folder, tokenizer=None, preprocess=None, labels=None, sentences=None, dtype=None
+):  # fmt: skip
     """Write a model, and what belongs to it, into a folder that `load` reads; returns its path.
 
     All or nothing, also over the folder that it was loaded from: minivit.published.own.save.
     """
     from minivit.published import own
 
-    return own.save(model, folder, tokenizer, preprocess, labels, dtype)
+    return own.save(model, folder, tokenizer, preprocess, labels, sentences, dtype)

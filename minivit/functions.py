@@ -11,14 +11,14 @@ import numpy as np
 
 from minivit.engine import backend, numerics
 from minivit.engine.errors import DtypeError, RangeError, ShapeError
-from minivit.engine.numerics import column_sum, row_dot
+from minivit.engine.numerics import NUMBERS, column_sum, row_dot
 from minivit.engine.ops import erf, exp, log, maximum, tanh
 from minivit.engine.record import op
 
 # -- activations -----------------------------------------------------------------------------------
 
 
-@op
+@op(accepts=NUMBERS)
 def relu(xp, x, /):
     """max(x, 0). The derivative at 0 is taken as 0."""
     return xp.maximum(x, 0), lambda g: g * (x > 0)
@@ -395,7 +395,7 @@ def linear_composed(x, W, b=None):
     return y if b is None else y + b
 
 
-@op
+@op(accepts=NUMBERS)
 def embedding(xp, table, /, ids):
     """Row `ids` of the table (V, D): a product with one-hot rows, without the zeros.
 
@@ -412,7 +412,7 @@ def embedding_composed(table, ids):
     return backend.to_device(onehot.astype(table.dtype), table.device) @ table
 
 
-@op
+@op(accepts=NUMBERS)
 def dropout(xp, x, /, p=0.5, training=True):
     """Each element zeroed with probability p, the others divided by 1 - p (Srivastava et al. 2014).
 

@@ -16,8 +16,9 @@ from inspect import signature
 
 import numpy as np
 
-from minivit.engine import backend
+from minivit.engine import backend, numerics
 from minivit.engine.errors import (
+    ArgumentError,
     DtypeError,
     GraphError,
     MinivitError,
@@ -32,7 +33,7 @@ _recording = True
 _anomaly = False
 
 
-def op(f):
+def op(f=None, *, accepts=numerics.FLOATS):
     """Lift `f(*arrays, options) -> (value, vjp)` from arrays to Tensors, and register it.
 
     Arguments before the `/` are operands: Tensors, arrays or numbers; the vjp returns one gradient
@@ -40,7 +41,13 @@ def op(f):
     argument called `xp` receives numpy or cupy, whichever the operands belong to. The vjp may
     return `g` itself, views of it, or fresh arrays, each once; it never writes into its operands
     or `g`.
+
+    accepts: the dtypes that f is written for (numerics: FLOATS, NUMBERS, EVERY_DTYPE). Operands of
+    others are converted before f sees them: integers as NumPy promotes them beside float32, and
+    float16 to float32, in which case a float32 result goes back to float16.
     """
+    if f is None:
+        return lambda f: op(f, accepts=accepts)
     arguments = list(signature(f).parameters.values())
     takes_xp = arguments[0].name == "xp"
     positional = [a for a in arguments if a.kind is Argument.POSITIONAL_ONLY]
@@ -56,19 +63,23 @@ def op(f):
         parents = tuple([x if isinstance(x, Tensor) else None for x in operands])
         arrays = [x._data if isinstance(x, Tensor) else _constant(x, name) for x in operands]
         xp = backend.module_of(arrays, name)
+        half, kinds = False, {a.dtype.char for a in arrays if hasattr(a, "dtype")}
         if extra or options:
             extra = [_option(x, name) for x in extra]
             options = {key: _option(x, name) for key, x in options.items()}
         try:
+            if not kinds or not kinds <= accepts:
+                arrays, half = numerics.converted(arrays, accepts, name)
+                xp = backend.module_of(arrays, name)
             value, vjp = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
         except MinivitError:
             raise
-        except (ValueError, IndexError) as error:
-            kind = RangeError if isinstance(error, IndexError) else ShapeError
-            shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
-            raise kind(f"{name}: got shapes {shapes}: {error}") from error
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise _in_words(error, name, f, takes_xp, arrays, extra, options) from error
         if isinstance(value, (np.generic, float, int)):  # NumPy's sum of all elements
             value = xp.asarray(value)
+        if half and value.dtype.char == "f":
+            value, vjp = value.astype(np.float16), numerics.in_float32(vjp)
         if _anomaly:
             _refuse_non_finite(value, f"{name}: its result")
         if not _recording or not any([p is not None and p.requires_grad for p in parents]):
@@ -110,6 +121,42 @@ def _option(x, name):
             )
         return x._data
     return x.item() if isinstance(x, np.generic) else x
+
+
+def function(f):
+    """A function that is made of ops and says in words, as they do, what it does not take."""
+    name = f.__name__
+
+    @wraps(f)
+    def worded(*args, **options):
+        try:
+            return f(*args, **options)
+        except MinivitError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise _in_words(error, name, f, False, args, (), options) from error
+
+    return worded
+
+
+def _in_words(error, name, f, takes_xp, arrays, extra, options):
+    """What NumPy or Python refused, as an error of this library that names the op."""
+    if isinstance(error, TypeError):
+        try:
+            signature(f).bind(*[None] * takes_xp, *arrays, *extra, **options)
+        except TypeError as wrong_call:
+            return ArgumentError(f"{name}: {wrong_call}; it takes {_takes(f, takes_xp)}")
+    if isinstance(error, (TypeError, AttributeError)):
+        kinds = [getattr(a, "dtype", type(a).__name__) for a in arrays]
+        return DtypeError(f"{name}: got {' and '.join(map(str, kinds))}: {error}")
+    kind = RangeError if isinstance(error, (LookupError, ArithmeticError)) else ShapeError
+    shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
+    return kind(f"{name}: got shapes {shapes}: {error}")
+
+
+def _takes(f, takes_xp):
+    arguments = list(signature(f).parameters.values())[takes_xp:]
+    return str(signature(f).replace(parameters=arguments))
 
 
 class _mode(ContextDecorator):

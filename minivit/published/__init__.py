@@ -47,6 +47,7 @@ class Pretrained:
     layout: str
     config: dict = field(repr=False)
     tokenizer: Any = None  # of a text, .encode gives ids; called with texts, most give a batch
+    sentences: Any = None  # what makes one vector of a text's states: sentences.embed uses it
     preprocess: Any = None  # preprocess(picture) gives the model's input (1, H, W, C)
     labels: list | None = field(default=None, repr=False)  # the names of the classes
 
@@ -125,14 +126,15 @@ def read_config(folder):
     return next((config for config in found if "model_type" in config), (found or [{}])[-1])
 
 
-def read_json(path, largest=100_000_000):
-    """The object in a JSON file; what is none, or is over `largest` bytes: CheckpointError."""
+def read_json(path, largest=100_000_000, kind=dict):
+    """The object (or the list: `kind`) in a JSON file; what is none, or is over `largest` bytes:
+    CheckpointError."""
     try:
         if path.stat().st_size > largest:
             raise ValueError(f"it has over {largest} bytes")
         content = json.loads(path.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError("it is not an object {...}")
+        if not isinstance(content, kind):
+            raise ValueError("it is not " + ("an object {...}" if kind is dict else "a list [...]"))
     except (OSError, ValueError, RecursionError) as reason:
         raise CheckpointError(f"{path.name}: cannot be read ({reason})") from reason
     return content

@@ -22,10 +22,12 @@ TOKENIZERS = {  # where they are
     "BPE": "text",
     "CLIPTokenizer": "text",
     "WordPiece": "text",
-    "Sentences": "published.bert",
+    "Pieces": "published.vocabularies",
+    "BytePairs": "published.vocabularies",
     "SentencePieces": "published.vocabularies",
+    "XlmPieces": "published.vocabularies",
 }
-SETTINGS = ("context_length", "longest", "pooling")  # what some tokenizers have besides
+SETTINGS = ("context_length", "longest")  # what some tokenizers have besides
 
 
 # -- tokenizers ------------------------------------------------------------------------------------
@@ -45,10 +47,11 @@ def write_tokenizer(tokenizer, folder):
     elif isinstance(tokenizer, WordPiece):
         tokenizer.save(folder / "vocab.txt")
         said |= {"lower": tokenizer.lower, "max_chars": tokenizer.max_chars}
-    else:  # SentencePiece: a file that only its package writes, and our ids
-        (folder / "source.spm").write_bytes(tokenizer.path.read_bytes())
-        ids = json.dumps(tokenizer.ids, ensure_ascii=False)
-        (folder / "vocab.json").write_text(ids, encoding="utf-8")
+    else:  # SentencePiece: a file that only its package writes
+        (folder / tokenizer.path.name).write_bytes(tokenizer.path.read_bytes())
+        if name == "SentencePieces":
+            ids = json.dumps(tokenizer.ids, ensure_ascii=False)
+            (folder / "vocab.json").write_text(ids, encoding="utf-8")
     return said | {key: getattr(tokenizer, key) for key in SETTINGS if hasattr(tokenizer, key)}
 
 
@@ -67,7 +70,10 @@ def read_tokenizer(folder, said):
     elif issubclass(cls, WordPiece):
         tokenizer = cls(read_lines(folder / "vocab.txt"), said["lower"], said["max_chars"])
     else:
-        tokenizer = cls(folder)
+        file = "source.spm" if said["class"] == "SentencePieces" else "sentencepiece.bpe.model"
+        if not (folder / file).is_file():
+            raise CheckpointError(f"{folder / file}: there is no such file")
+        tokenizer = cls(folder if said["class"] == "SentencePieces" else folder / file)
     for key in SETTINGS:
         if hasattr(tokenizer, key):
             kind = type(getattr(tokenizer, key))

@@ -22,7 +22,7 @@ import numpy as np
 from minivit import files, nn
 from minivit.engine import backend
 from minivit.engine.errors import CheckpointError, DtypeError, MinivitError, OptionError, StateError
-from minivit.published import Layout, companions
+from minivit.published import Layout, companions, tables, weights
 
 MODEL_TYPES = ("minivit",)  # "model_type" in config.json
 FORMAT = 1  # raised when a reader of the format before would misunderstand
@@ -40,28 +40,35 @@ CLASSES = {  # where they are: which of them a file may name
     "models.resnet": "BatchNorm2d BasicBlock ResNet Bottleneck AttentionPool ModifiedResNet",
     "models.clip": "VisionTransformer TextTransformer BagOfWords CLIP",
     "models.clip_objectives": "WordPredictor Captioner",
+    "published.sentences": "Pooling Dense Normalize SentenceHead",
 }
 # the families of published models that these belong to: what a command asks for
 FAMILIES = {"ViT": "vit", "CLIP": "clip", "GPT": "gpt2", "ImageGPT": "image_gpt", "BERT": "bert",
             "Seq2Seq": "marian"}  # fmt: skip
+HEAD = "sentences.safetensors"
 LARGEST = 10**6  # of an integer in a file, if no tensor is as long
 
 
 # -- writing ---------------------------------------------------------------------------------------
-def save(model, folder, tokenizer=None, preprocess=None, labels=None, dtype=None):
+def save(
+    model, folder, tokenizer=None, preprocess=None, labels=None, sentences=None, dtype=None
+):  # fmt: skip
     """Write a model, and what belongs to it, into `folder`; returns its path.
 
     All files change in one step: a crash leaves the old or the new ones. It may be the folder that
     `model` was loaded from. tokenizer, preprocess: as `load` returns them, or one of `minivit.text`
-    and a `Preprocess`. labels: the names of the classes. dtype="float16" halves the file; the
-    numbers are rounded, and loaded as float32. What is changed on a model without its arguments
-    (a dropout rate, frozen parameters, training mode) is not kept.
+    and a `Preprocess`. labels: the names of the classes. sentences: a `SentenceHead`.
+    dtype="float16" halves the file; the numbers are rounded, and loaded as float32. What is changed
+    on a model without its arguments (a dropout rate, frozen parameters, training) is not kept.
     """
     config, arrays = description(model, dtype)
     config |= {"preprocess": companions.described(preprocess), "labels": _labels(labels)}
     try:
         with files.writing_folder(folder) as new:
             config["tokenizer"] = companions.write_tokenizer(tokenizer, new)
+            if sentences is not None:  # what follows a text encoder, with numbers of its own
+                config["sentences"] = nn.described(sentences)
+                (new / HEAD).write_bytes(_to_bytes(sentences.state_dict()))
             write(new, config, arrays)
     except MinivitError:
         raise
@@ -72,10 +79,14 @@ def save(model, folder, tokenizer=None, preprocess=None, labels=None, dtype=None
 
 def write(folder, config, arrays):
     """The two files of a model, into a folder that nobody reads yet."""
-    from safetensors.numpy import save as to_bytes
-
-    (folder / "model.safetensors").write_bytes(to_bytes(arrays))
+    (folder / "model.safetensors").write_bytes(_to_bytes(arrays))
     (folder / "config.json").write_text(text_of(config), encoding="utf-8")
+
+
+def _to_bytes(arrays):
+    from safetensors.numpy import save
+
+    return save(arrays)
 
 
 def text_of(config):
@@ -181,7 +192,18 @@ def extras(folder, config, model):
             "tokenizer": companions.read_tokenizer(folder, config.get("tokenizer")),
             "preprocess": companions.built(config.get("preprocess")),
             "labels": _labels(labels),
+            "sentences": _head(folder, config),
         }
+
+
+def _head(folder, config):
+    """The `SentenceHead` that was saved, or None."""
+    if config.get("sentences") is None:
+        return None
+    with nn.empty():
+        head = _made(config["sentences"], ())
+    arrays = weights.read(folder / HEAD)
+    return tables.fill(head, arrays, {name: name for name, _ in head.named_tensors()}).eval()
 
 
 def _half(array):

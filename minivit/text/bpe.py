@@ -270,7 +270,7 @@ def read_json(path):
     """A JSON object {symbol: id}."""
     try:
         ids = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not whole JSON ({error})") from None
     if not isinstance(ids, dict) or not all(type(i) is int for i in ids.values()):
         raise CheckpointError(f"{path}: expected an object {{symbol: id}}")

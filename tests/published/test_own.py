@@ -15,12 +15,14 @@ from minivit import Tensor, nn, optim
 from minivit.engine.errors import CheckpointError, DtypeError, MinivitError, OptionError, StateError
 from minivit.models.gpt import GPT
 from minivit.models.vit import ViT
-from minivit.published import own
+from minivit.published import own, sentences
 from minivit.published.preprocess import Preprocess
 from minivit.text import BPE, CLIPTokenizer, WordPiece
 from minivit.training import data
 from minivit.training.trainer import Trainer
 from tests.models.test_config import BUILT
+from tests.published import test_text as of_texts
+from tests.published import test_vision as of_pictures
 
 TEXTS = ["low lower lowest", "newer wider, and a cat's höher 🎈"]
 
@@ -157,6 +159,33 @@ def test_preprocessing_and_labels_come_back(tmp_path):
     assert again.preprocess.look == pixels.preprocess.look
 
 
+@pytest.mark.parametrize("family", ["bert", "gpt2", "image_gpt", "marian", "vit_hf", "clip_hf"])
+def test_what_others_published_is_saved_in_our_format_too(family, tmp_path):
+    case = of_pictures.case if family.endswith("_hf") else of_texts.case
+    found = minivit.load(case(family).write(tmp_path / "theirs"))
+    beside = {key: getattr(found, key) for key in ("tokenizer", "preprocess", "labels")}
+    again = minivit.load(minivit.save(found.model, tmp_path / "ours", **beside))
+    assert bits(again.model) == bits(found.model) and again.family == found.family
+    assert (again.preprocess, again.labels) == (found.preprocess, found.labels)
+
+
+def test_a_sentence_encoder_comes_back_with_all_its_steps(tmp_path):
+    case = of_texts.case("bert")
+    folder = case.write(tmp_path / "theirs")
+    of_texts.PIECES.save(folder / "vocab.txt")
+    found = minivit.load(folder)
+    width = found.model.tokens.weight.shape[1]
+    steps = [sentences.Dense(width, 5, "tanh"), sentences.Normalize()]
+    head = sentences.SentenceHead(sentences.Pooling(["cls"]), steps, {"q": "a "}, "q").eval()
+    for steps in (head, found.sentences):
+        found.sentences = steps
+        again = minivit.load(minivit.save(
+            found.model, tmp_path / "ours", tokenizer=found.tokenizer, sentences=steps
+        ))  # fmt: skip
+        expected = sentences.embed(found, ["a b c", "abc"])
+        assert sentences.embed(again, ["a b c", "abc"]).tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("arguments, kind, says", [
     (dict(model=3), DtypeError, "expected a minivit.nn.Module"),
     (dict(dtype="float8"), OptionError, "expected None"),
@@ -256,7 +285,7 @@ def test_whatever_config_json_says_the_model_loads_or_the_error_is_typed(saved, 
     ({"model": {"class": "ViT", "width": 10**12}}, "width is"),
     ({"model": {"class": "ViT", "wdith": 3}}, "ViT: got an unexpected keyword argument 'wdith'"),
     ({"model": {"class": "ViT", "pool": "cls"}}, "pool is 'cls'"),
-    ({"model": {"class": "GPT", "vocabulary": 3, "context": 4}}, "other tensors than this architecture"),
+    ({"model": {"class": "GPT", "vocabulary": 3, "context": 4}}, "holds other tensors"),
 ])  # fmt: skip
 def test_a_config_that_does_not_fit_is_told(saved, change, says, tmp_path):
     folder = copied(saved, tmp_path / "m")
