@@ -13,11 +13,14 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
         products          matmul, dot, einsum
+        composed          NumPy's functions that are made of these
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?
     files             a file is written whole or not at all
     functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
     nn                modules: Linear, LayerNorm, Embedding, Dropout
+    groups            which parameters an optimizer changes
+    flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
     convolution       the other way to look at an image
     attention         every token looks at the others

@@ -11,7 +11,7 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.attention import MultiHeadAttention
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 
 IGNORED = -100  # a label that the loss leaves out, as in cross_entropy_loss
 ACTIVATIONS = {  # name: an op and its options
@@ -34,7 +34,7 @@ class MLP(nn.Module):
 
     def __init__(self, width, hidden, activation="gelu", dropout=0.0, bias=True):
         if activation not in ACTIVATIONS:
-            raise RangeError(f"MLP: activation is {activation!r}, not one of {list(ACTIVATIONS)}")
+            raise OptionError(f"MLP: activation is {activation!r}, not one of {list(ACTIVATIONS)}")
         self.fc1, self.fc2 = nn.Linear(width, hidden, bias), nn.Linear(hidden, width, bias)
         self.activation, self.drop = activation, nn.Dropout(dropout)
 
@@ -57,7 +57,7 @@ class TransformerLayer(nn.Module):
         cross_attention=False, layer_norm=nn.LayerNorm, bias=True,
     ):  # fmt: skip
         if norm not in ("pre", "post"):
-            raise RangeError(f"TransformerLayer: norm is {norm!r}, expected 'pre' or 'post'")
+            raise OptionError(f"TransformerLayer: norm is {norm!r}, expected 'pre' or 'post'")
         self.norm = norm
         self.ln_1 = layer_norm(width, eps)
         self.attn = MultiHeadAttention(width, heads, bias, dropout)
@@ -98,7 +98,7 @@ def sinusoids(N, D, variant="interleaved"):
     sines, then all cosines (Marian). "tensor2tensor": halves, the last wavelength exactly 10000.
     """
     if variant not in ("interleaved", "halves", "tensor2tensor") or D % 2:
-        raise RangeError(
+        raise OptionError(
             f"sinusoids: got variant {variant!r} and width {D}; expected 'interleaved', 'halves' "
             "or 'tensor2tensor', and an even width"
         )

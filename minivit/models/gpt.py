@@ -11,7 +11,7 @@ import numpy as np
 from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, project
@@ -118,6 +118,6 @@ class GPT(nn.Module):
 def gpt2(name="gpt2"):
     """A released size: "gpt2" (124M), "gpt2-medium", "gpt2-large", "gpt2-xl"."""
     if name not in SIZES:
-        raise RangeError(f"gpt2: got {name!r}, expected one of {list(SIZES)}")
+        raise OptionError(f"gpt2: got {name!r}, expected one of {list(SIZES)}")
     layers, width, heads = SIZES[name]
     return GPT(50257, 1024, width, layers, heads)

@@ -13,7 +13,7 @@ import numpy as np
 from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend, ops
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.sampling import generation
@@ -97,7 +97,7 @@ class ImageGPT(nn.Module):
         """What the linear probes read: the normed input of every layer, and the final norm,
         averaged over the sequence: L + 1 tensors (B, D). causal=False: BERT's input."""
         if causal and hidden is not None:
-            raise RangeError("features: causal=True has no hidden pixels; causal=False hides them")
+            raise OptionError("features: causal=True has no hidden pixels; causal=False hides them")
         x = self.shifted(ids) if causal else self.visible(ids, hidden)
         norms = [layer.ln_1 for layer in self.layers] + [self.norm]
         return [norm(x).mean(axis=1) for norm, x in zip(norms, self.states(x, causal))]
@@ -172,7 +172,7 @@ def image_gpt(name):
 
 def _published(name):
     if name not in SIZES:
-        raise RangeError(f"image_gpt: got {name!r}, expected one of {list(SIZES)}")
+        raise OptionError(f"image_gpt: got {name!r}, expected one of {list(SIZES)}")
     layers, width, heads, pixels = SIZES[name]
     return pixels, width, layers, heads
 

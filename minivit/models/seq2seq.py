@@ -12,7 +12,7 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.attention import KVCache
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.models.bert import padding_mask
@@ -135,7 +135,7 @@ class Seq2Seq(nn.Module):
         if source.ndim != 1 or not len(source):
             raise ShapeError(f"translate: got shape {source.shape}, expected one sentence (N,)")
         if beams < 1:
-            raise RangeError(f"translate: beams is {beams}, expected 1 (greedy) or more")
+            raise OptionError(f"translate: beams is {beams}, expected 1 (greedy) or more")
         with evaluating(self):
             return self._beam_search(self.encode(source[None]), beams, steps, length_penalty)
 

@@ -7,7 +7,7 @@ that hold probability p (top-p, Holtzman et al. 2019).
 
 import numpy as np
 
-from minivit.engine.errors import RangeError
+from minivit.engine.errors import OptionError
 
 
 def next_token_distribution(logits, temperature=1.0, top_k=None, top_p=None):
@@ -17,7 +17,7 @@ def next_token_distribution(logits, temperature=1.0, top_k=None, top_p=None):
     is scaled to sum 1.
     """
     if temperature < 0 or (top_k is not None and top_k < 1) or not 0 < (top_p or 1) <= 1:
-        raise RangeError(
+        raise OptionError(
             f"next_token_distribution: got temperature {temperature}, top_k {top_k}, top_p {top_p};"
             " expected temperature >= 0, top_k >= 1, 0 < top_p <= 1"
         )

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 import minivit as mv
 from minivit import nn
 from minivit.course.runs import clip as long_clip
-from minivit.engine.errors import CheckpointError, DtypeError, GraphError, RangeError, ShapeError
+from minivit.engine.errors import (
+    CheckpointError,
+    DtypeError,
+    GraphError,
+    OptionError,
+    RangeError,
+    ShapeError,
+)
 from minivit.models import clip, clip_objectives, resnet
 from minivit.training import data, pairs
 from tests.models.test_sequence_models import shaken
@@ -109,7 +116,7 @@ def test_small_models_are_counted_by_the_same_functions():
 
 def test_other_names_are_refused():
     for f in (clip.clip, clip.count_parameters, clip.count_flops):
-        with pytest.raises(RangeError, match="'ViT-B/33', expected one of"):
+        with pytest.raises(OptionError, match="'ViT-B/33', expected one of"):
             f("ViT-B/33")
 
 
@@ -217,7 +224,7 @@ def test_chunks_refuse_what_would_not_be_exact():
     plain = model.loss(images(4), texts(4)).item()
     assert model.backward_in_chunks(images(4), texts(4), 2) == pytest.approx(plain, rel=1e-5)
     for chunk in (0, -1, 2.5, None):
-        with pytest.raises(RangeError, match="chunk"):
+        with pytest.raises(OptionError, match="chunk"):
             model.backward_in_chunks(images(4), texts(4), chunk)
 
 
@@ -255,7 +262,7 @@ def test_recall_of_nothing_learnt_is_nothing():
     assert clip.recall_at_k(mv.Tensor(np.eye(12)))["text to image"] == {1: 1, 5: 1, 10: 1}
     with pytest.raises(ShapeError, match=r"\(3, 4\)"):
         clip.recall_at_k(np.zeros((3, 4)))
-    with pytest.raises(RangeError, match="expected 1 to 3"):
+    with pytest.raises(OptionError, match="expected 1 to 3"):
         clip.recall_at_k(np.zeros((3, 3)), ks=(1, 5))
 
 
@@ -279,13 +286,13 @@ def test_an_ensemble_is_the_mean_direction_of_its_prompts():
 
 @pytest.mark.parametrize("labels", [["cat", "cat"], [], ["cat", ""]])
 def test_labels_twice_and_no_labels_are_refused(labels):
-    with pytest.raises(RangeError, match="labels"):
+    with pytest.raises(OptionError, match="labels"):
         clip.zero_shot_weights(small(), tokenize, labels)
 
 
 def test_templates_without_a_place_for_the_label_are_refused():
     for templates in ([], ["a photo"]):
-        with pytest.raises(RangeError, match="templates"):
+        with pytest.raises(OptionError, match="templates"):
             clip.zero_shot_weights(small(), tokenize, ["cat"], templates)
 
 

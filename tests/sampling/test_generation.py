@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minivit.engine.check import arrays
-from minivit.engine.errors import RangeError
+from minivit.engine.errors import OptionError
 from minivit.sampling.generation import draw, generate, next_token_distribution
 
 
@@ -56,5 +56,5 @@ def test_a_row_that_stopped_goes_on_with_its_stop_token_and_all_stopped_ends():
 
 @pytest.mark.parametrize("wrong", [{"temperature": -1}, {"top_k": 0}, {"top_p": 1.5}])
 def test_settings_that_mean_nothing_are_refused(wrong):
-    with pytest.raises(RangeError, match=next(iter(wrong))):
+    with pytest.raises(OptionError, match=next(iter(wrong))):
         next_token_distribution(np.zeros((1, 3)), **wrong)
