@@ -13,6 +13,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
         products          matmul, dot, einsum
+        composed          NumPy's functions that are made of these
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?
     files             a file is written whole or not at all

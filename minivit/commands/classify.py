@@ -47,7 +47,9 @@ def run(options):
     labels, probabilities = way(found, picture, options)
     order = np.argsort(-probabilities, kind="stable")[: options.top]
     results = [{"label": labels[i], "probability": float(probabilities[i])} for i in order]
-    facts = {"photo": options.photo, "model": options.model, "results": results}
+    facts = {
+        "photo": options.photo, "model": options.model, "layout": found.layout, "results": results
+    }  # fmt: skip
     if options.out:
         facts["out"] = options.out
         draw(options.out, picture, results, options.model)
@@ -139,6 +141,8 @@ def text(facts):
     for r in facts["results"]:
         bar = "#" * round(BAR * r["probability"])
         lines.append(f"{r['probability']:7.1%}  {r['label']:{width}}  {bar}".rstrip())
+    if "(" in facts["layout"]:  # what was assumed
+        lines.append(f"names of {facts['layout']}")
     if facts["model"] == EMOJI:
         lines.append("(this small CLIP has seen nothing but emoji)")
     if "out" in facts:

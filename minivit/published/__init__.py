@@ -47,9 +47,9 @@ class Pretrained:
     layout: str
     config: dict = field(repr=False)
     tokenizer: Any = None  # of a text, .encode gives ids; called with texts, most give a batch
-    sentences: Any = None  # what makes one vector of a text's states: sentences.embed uses it
     preprocess: Any = None  # preprocess(picture) gives the model's input (1, H, W, C)
     labels: list | None = field(default=None, repr=False)  # the names of the classes
+    sentences: Any = None  # what makes one vector of a text's states: sentences.embed uses it
 
 
 def load(source, path=None, classes=()):
