@@ -53,7 +53,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         companions own    what `save` writes and `load` reads
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
-        data pairs        the data sets, and batches
+        data downloaded pairs    the data sets, and batches
         checkpoint trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class

@@ -457,46 +457,6 @@ def test_bad_batches_are_refused(emoji):
         pairs.Pairs(emoji, tokenizer)[-1]
 
 
-# -- photographs of one's own ---------------------------------------------------------------------
-@pytest.fixture
-def photos(tmp_path):
-    image = pytest.importorskip("PIL.Image")
-    (tmp_path / "Images").mkdir()
-    for name, size in (("a.png", (90, 60)), ("b.png", (60, 120))):
-        pixels = np.zeros((*size[::-1], 3), np.uint8)
-        pixels[size[1] // 2 - 20 : size[1] // 2 + 20, size[0] // 2 - 20 : size[0] // 2 + 20] = 255
-        image.fromarray(pixels).save(tmp_path / "Images" / name)
-    return tmp_path
-
-
-@pytest.mark.parametrize("layout", ["captions.txt", "Flickr8k.token.txt"])
-def test_captioned_photos_are_read_in_both_layouts(photos, layout):
-    text = {
-        "captions.txt": 'image,caption\na.png,"a box, white"\na.png,a square\nb.png,a tall one\n',
-        "Flickr8k.token.txt": "a.png#0\ta box, white\na.png#1\ta square\nb.png#0\ta tall one\n",
-    }[layout]
-    (photos / layout).write_text(text)
-    I, captions = pairs.captioned_photos(photos, side=30)
-    assert captions == (("a box, white", "a square"), ("a tall one",))
-    assert I.shape == (2, 30, 30, 3) and I.dtype == np.float32
-    assert (I[:, 15, 15] > 0.99).all() and (I[:, 0, 0] < -0.99).all()  # the middle is kept
-    assert len(pairs.captioned_photos(photos, side=30, limit=1)[0]) == 1
-
-
-def test_photos_that_are_not_there_or_none_are_refused(photos):
-    with pytest.raises(data.DataError, match=r"captions\.txt"):
-        pairs.captioned_photos(photos)
-    table = photos / "captions.txt"
-    for line, message in (("c.png,text", "c.png has captions"), ("a.png,", "caption 0: got")):
-        table.write_text(f"image,caption\n{line}\n")
-        with pytest.raises(data.DataError, match=message):
-            pairs.captioned_photos(photos)
-    table.write_text("image,caption\nnone.png,text\n")
-    (photos / "Images" / "none.png").write_text("no image")
-    with pytest.raises(data.DataError, match="not an image"):
-        pairs.captioned_photos(photos)
-
-
 # -- the long run ----------------------------------------------------------------------------------
 def test_long_run_refuses_other_parts():
     with pytest.raises(ValueError, match="expected some of"):
