@@ -89,6 +89,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
         return Tensor._from_op(value, parents, vjp, name)
 
     OPS[name] = lifted
+    lifted.on_arrays = f  # for code that has arrays, and no use for Tensors (sampling.decoding)
 
     def twin(composed):
         """Register the same function composed of smaller ops: the oracle of the tests."""
