@@ -42,7 +42,9 @@ def converted(arrays, accepts, name):
 
 
 def in_float32(vjp):
-    """The vjp of an op that computed in float32 for float16 operands."""
+    """The vjp (or one for each operand) of an op that computed in float32 for float16 operands."""
+    if type(vjp) is tuple:
+        return tuple([in_float32(f) for f in vjp])
     return lambda g: vjp(g.astype(np.float32))
 
 
@@ -77,7 +79,7 @@ def _index_part(part):
         part = part.item()
         return part if isinstance(part, bool) else as_integer(part)
     if not hasattr(part, "dtype"):
-        if isinstance(part, (str, bytes)) or not hasattr(part, "__len__"):
+        if not isinstance(part, (list, tuple, range)):
             return as_integer(part)
         part = np.asarray([_bare(p) for p in part])
         part = part if part.size else part.astype(np.int64)
@@ -88,6 +90,11 @@ def _index_part(part):
     return part.astype(np.int64)
 
 
+def shape_of(x):
+    """The shape of a Tensor, an array on any device, a number or a list."""
+    return x.shape if hasattr(x, "shape") else np.shape(x)
+
+
 def _ends(part):
     return part.start, part.stop, part.step
 
@@ -96,7 +103,7 @@ def _bare(x):
     """The array of a Tensor (a later chapter); anything else as it is, with what is in it."""
     if isinstance(x, (list, tuple)):
         return [_bare(item) for item in x]
-    return getattr(x, "_data", x)
+    return getattr(x, "_array", x)
 
 
 def checked_index(xp, ids, size, what, ignore=None):

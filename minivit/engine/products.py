@@ -7,11 +7,9 @@ stack of rows times one matrix is folded into a single 2-D product.
 import math
 from string import ascii_letters
 
-import numpy as np
-
 from minivit.engine import backend
 from minivit.engine.errors import ShapeError
-from minivit.engine.numerics import NUMBERS
+from minivit.engine.numerics import NUMBERS, shape_of
 from minivit.engine.ops import getitem, multiply, reshape
 from minivit.engine.record import function, op
 
@@ -76,7 +74,7 @@ def _dot_vjp(xp, x, y, g):
 @function
 def dot(x, y):
     """np.dot: the last axis of x with the second-last of y (a product of numbers if 0-d)."""
-    if np.ndim(x) == 0 or np.ndim(y) == 0:
+    if len(shape_of(x)) == 0 or len(shape_of(y)) == 0:
         return multiply(x, y)
     return matmul(x, y) if y.ndim <= 2 else dot_(x, y)
 
@@ -116,21 +114,21 @@ def einsum(subscripts, *operands, optimize=True):
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _from_lists((subscripts, *operands))
-    terms, result = _subscripts(subscripts, [np.ndim(x) for x in operands])
+    terms, result = _subscripts(subscripts, [len(shape_of(x)) for x in operands])
     for i, x in enumerate(operands):
         if len(set(terms[i])) < len(terms[i]):
             operands, terms = _replaced(i, operands, terms, *_diagonal(x, terms[i], subscripts))
     sizes = {}
     for t, x in zip(terms, operands, strict=True):
-        for k, n in zip(t, np.shape(x), strict=True):
+        for k, n in zip(t, shape_of(x), strict=True):
             if sizes.setdefault(k, n) != n and 1 not in (sizes[k], n):
                 raise ShapeError(
-                    f"einsum: {subscripts!r} with shapes {[np.shape(x) for x in operands]}: an "
+                    f"einsum: {subscripts!r} with shapes {[shape_of(x) for x in operands]}: an "
                     f"axis has the lengths {sizes[k]} and {n}"
                 )
             sizes[k] = n if sizes[k] == 1 else sizes[k]
     for i, (t, x) in enumerate(zip(terms, operands, strict=True)):
-        long = [k for k, n in zip(t, np.shape(x), strict=True) if n == sizes[k]]
+        long = [k for k, n in zip(t, shape_of(x), strict=True) if n == sizes[k]]
         if len(long) < len(t):  # an axis of length 1 beside a longer one: not there at all
             x = reshape(x, tuple(sizes[k] for k in long))
             operands, terms = _replaced(i, operands, terms, x, "".join(long))
@@ -147,7 +145,7 @@ def _diagonal(x, term, text):
     sizes = dict(zip(term, x.shape, strict=True))
     if any(sizes[k] != n for k, n in zip(term, x.shape, strict=True)):
         raise ShapeError(f"einsum: {text!r}: the axes of a diagonal differ, shape {x.shape}")
-    xp = backend.module_of([getattr(x, "_data", x)], "einsum")
+    xp = backend.module_of([getattr(x, "_array", x)], "einsum")
     along = {
         k: xp.arange(sizes[k]).reshape([-1 if j == k else 1 for j in letters]) for k in letters
     }

@@ -59,13 +59,22 @@ def picture(source, most_pixels=MOST_PIXELS):
 
 
 def rgb(image):
-    """A Pillow image in 8-bit RGB, as most published models were shown pictures: what is
-    transparent keeps the colour that it hides."""
+    """A Pillow image in 8-bit RGB; what is transparent is put on white, as in `read`."""
     with _damage("the picture"):
         if image.mode.startswith("I") or image.mode == "F":
             values = np.rint((_values(image) + 1) * 127.5).astype(np.uint8)
             return pillow("Image").fromarray(values)
+        if image.mode in ("La", "RGBa"):  # colours multiplied by their opacity
+            image = image.convert(image.mode.upper())
+        if transparent(image):
+            white = pillow("Image").new("RGBA", image.size, (255, 255, 255, 255))
+            image = pillow("Image").alpha_composite(white, image.convert("RGBA"))
         return image.convert("RGB")
+
+
+def transparent(image):
+    """May a Pillow image have transparent parts?"""
+    return "A" in image.getbands() or "transparency" in image.info
 
 
 def _content(source):
@@ -108,7 +117,7 @@ def _values(image):
         # mode I says nothing of the range: values that all are bytes were meant as bytes
         white = 255 if image.mode == "I" and grey.max() <= 255 else 65535
         return np.repeat(grey[:, :, None] / np.float32(white / 2) - 1, 3, axis=2)
-    if "A" in image.getbands() or "transparency" in image.info:
+    if transparent(image):
         rgba = np.asarray(image.convert("RGBA")).astype(np.float32)
         alpha = rgba[:, :, 3:] / 255
         return (rgba[:, :, :3] * alpha + 255 * (1 - alpha)) / np.float32(127.5) - 1

@@ -230,6 +230,12 @@ def std(draw):
     )
 
 
+@case(np.linalg.norm)
+def norm(draw):
+    x = away_from_zero(draw(arrays(shapes(max_dims=2))))
+    return (x,), (), _reduction(draw, x)
+
+
 @case(np.max)
 def max_(draw):
     x = distinct(draw(arrays(small)))

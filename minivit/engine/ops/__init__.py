@@ -40,4 +40,4 @@ from minivit.engine.ops.movement import (
     to,
     transpose,
 )
-from minivit.engine.ops.reductions import cumsum, max, mean, min, prod, std, sum, var
+from minivit.engine.ops.reductions import cumsum, max, mean, min, norm_, prod, std, sum, var

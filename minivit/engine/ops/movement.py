@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from minivit.engine import backend, numerics
 from minivit.engine.errors import ArgumentError, DtypeError, ShapeError
-from minivit.engine.numerics import EVERY_DTYPE
+from minivit.engine.numerics import EVERY_DTYPE, shape_of
 from minivit.engine.record import function, op
 
 
@@ -77,10 +77,10 @@ def concatenate(tensors, axis=0):
 @function
 def stack(tensors, axis=0):
     """Tensors of one shape joined along a new axis."""
-    (axis,) = normalize_axis_tuple(axis, np.ndim(tensors[0]) + 1)
-    if len({np.shape(t) for t in tensors}) != 1:
-        raise ShapeError(f"stack: shapes {[np.shape(t) for t in tensors]}, expected equal ones")
-    joined = [reshape(t, *np.shape(t)[:axis], 1, *np.shape(t)[axis:]) for t in tensors]
+    (axis,) = normalize_axis_tuple(axis, len(shape_of(tensors[0])) + 1)
+    if len({shape_of(t) for t in tensors}) != 1:
+        raise ShapeError(f"stack: shapes {[shape_of(t) for t in tensors]}, expected equal ones")
+    joined = [reshape(t, *shape_of(t)[:axis], 1, *shape_of(t)[axis:]) for t in tensors]
     return concatenate(joined, axis)
 
 
@@ -88,7 +88,7 @@ def stack(tensors, axis=0):
 def split(x, indices_or_sections, axis=0):
     """A list of pieces along `axis`: so many equal ones, or cut before the given indices."""
     n = x.shape[axis]
-    if np.ndim(indices_or_sections) == 0:
+    if len(shape_of(indices_or_sections)) == 0:
         sections = as_integer(indices_or_sections)
         if sections < 1 or n % sections:
             raise ShapeError(f"split: axis {axis} has length {n}, not divisible by {sections}")

@@ -70,6 +70,19 @@ def std(xp, x, /, axis=None, *, ddof=0, keepdims=False):
     return y, vjp
 
 
+@op
+def norm_(xp, x, /, axis=None, *, keepdims=False):
+    """y, the root of the sum of squares over `axis`. d/dx = x / y; 0 where y is 0."""
+    kept = _kept(x, axis)
+    y = xp.sqrt(numerics.total(xp, x * x, axis, keepdims))
+
+    def vjp(g):
+        length = y.reshape(kept)
+        return x * (g.reshape(kept) / xp.where(length == 0, math.inf, length))
+
+    return y, vjp
+
+
 @op(accepts=NUMBERS)
 def max(xp, x, /, axis=None, *, keepdims=False):
     """The largest over `axis`. Where several are largest, they share the gradient."""
