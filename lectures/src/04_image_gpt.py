@@ -47,11 +47,11 @@ course.setup()
 # %%
 import csv
 import math
-from pathlib import Path
 
 import numpy as np
 
-from minivit import Tensor, no_grad
+import minivit
+from minivit import Tensor, files, no_grad
 from minivit.attention import causal_mask
 from minivit.course.plots import drawing
 from minivit.course.plots import image_gpt as plots
@@ -185,7 +185,8 @@ assert np.allclose(one_hot @ table, table[ids[0]])
 #
 # To train in class we take handwritten digits of 8 x 8 pixels. Grey is a colour with one channel:
 # the same k-means turns their 17 grey levels into a palette of 16. (With a network,
-# `data.cifar10()` brings 60,000 colour photographs of 32 x 32; then the same cells take hours.)
+# `training.downloaded.cifar10()` brings 60,000 colour photographs of 32 x 32; then the same cells
+# take hours.)
 
 # %%
 grey_palette, train, labels, test, test_labels = long.digits()
@@ -656,7 +657,7 @@ for size in long.SIZES:
     run = f"pretrain {size} ar {{seed}}"
     parameters = int(of_seeds(run, "parameters")[0])
     ours[size] = parameters, at_best(run), of_seeds(run, "test bits a pixel")
-with open(Path(long.RESULTS).parent / "published" / "image_gpt.csv", encoding="utf-8") as file:
+with open(files.data_folder() / "published" / "image_gpt.csv", encoding="utf-8") as file:
     published = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
 for name, (n, accuracy, b) in ours.items():
     print(f"{name:7} {n:9,} parameters, probe {accuracy.mean():.3f}, {b.mean():.3f} bits a pixel")
@@ -843,7 +844,8 @@ assert np.array_equal(slowly, model.complete(half, temperature=1.0, seed=7))
 # are concepts that it has not seen in any drawing style.
 
 # %%
-colour, colour_palette = long.load_colour()
+found = minivit.load("emoji-gpt")
+colour, colour_palette = found.model, found.preprocess.palette
 flags_train, flags_test, _ = long.flags_and_faces()
 chosen = flags_test[np.random.default_rng(4).choice(len(flags_test), 10, replace=False)]
 digits_shown = np.concatenate([test[test_labels == k][:1] for k in range(10)])

@@ -40,7 +40,7 @@ def _arrays(x):
     """The arrays of Tensors, also inside of lists and tuples."""
     if isinstance(x, (list, tuple)):
         return type(x)([_arrays(item) for item in x])
-    return x._data if isinstance(x, Tensor) else x
+    return x._array if isinstance(x, Tensor) else x
 
 
 for _name, _op in {
@@ -188,7 +188,7 @@ for _name in "reshape transpose swapaxes astype to exp log sqrt tanh".split():
     setattr(Tensor, _name, getattr(ops, _name))
 for _name in (
     "sum mean var std max min prod cumsum clip squeeze ravel repeat take sort diagonal trace dot "
-    "argmax argmin argsort all any round nonzero"
+    "argmax argmin argsort all any round nonzero expand_dims moveaxis"
 ).split():
     setattr(Tensor, _name, _method(FUNCTIONS[getattr(np, _name)]))
 Tensor.flatten, Tensor.copy = composed.ravel, composed.positive
