@@ -134,7 +134,7 @@ def test_float16_where_its_squares_would_be_infinite_or_zero(device):
                 lambda t: mv.layer_norm(t, one.astype(t.dtype), one.astype(t.dtype), eps=1e-12),
                 lambda t: mv.rms_norm(t, one.astype(t.dtype), eps=1e-12),
                 mv.l2_normalize, lambda t: t.std(axis=1), lambda t: t.mean(axis=1),
-                mv.softmax, lambda t: 1 / t, lambda t: t / t,
+                mv.softmax, lambda t: t / t,
                 lambda t: np.linalg.norm(t, axis=1),
             ):  # fmt: skip
                 a = mv.Tensor(x, device=device, requires_grad=True)
