@@ -6,7 +6,7 @@ gradients that reach one node by several ways summed.
 
 Nodes hold no arrays: an array lives only as long as its Tensor (next chapter), or a vjp that needs
 it. "How gradients flow" is here, without calculus; "what each derivative is" is in ops.py and
-functions.py, without a graph.
+functions/, without a graph.
 """
 
 from operator import attrgetter
