@@ -14,7 +14,7 @@ import numpy as np
 
 from minivit import functions
 from minivit.engine import backend
-from minivit.engine.errors import DtypeError, RangeError, ShapeError, StateError
+from minivit.engine.errors import DtypeError, OptionError, ShapeError, StateError
 from minivit.engine.tensor import Tensor
 
 
@@ -130,6 +130,17 @@ class Module:
     def eval(self):
         """Switch dropout off."""
         return self.train(False)
+
+    @contextlib.contextmanager
+    def evaluating(self):
+        """Inside of this block dropout is off; afterwards each module is in the mode it was in."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield self
+        finally:
+            for module, mode in modes:
+                module.training = mode
 
     def requires_grad_(self, wanted=True):
         """Freeze (False) or thaw all parameters."""
@@ -247,7 +258,7 @@ def build(description):
     name = arguments.pop("class")
     known = {_class_name(cls): cls for cls in _subclasses(Module)}
     if name not in known:
-        raise RangeError(
+        raise OptionError(
             f"build: no class {name!r} has been imported; there are {', '.join(sorted(known))}"
         )
     signature = inspect.signature(known[name].__init__)
@@ -260,7 +271,7 @@ def build(description):
     try:
         signature.bind(None, *inputs, **arguments)
     except TypeError as reason:
-        raise RangeError(f"build: {name}: {reason}") from None
+        raise OptionError(f"build: {name}: {reason}") from None
     return known[name](*inputs, **arguments)
 
 
@@ -376,7 +387,7 @@ class Dropout(Module):
 
     def __init__(self, p=0.5):
         if not 0 <= p < 1:
-            raise RangeError(f"Dropout: p is {p}, expected 0 <= p < 1")
+            raise OptionError(f"Dropout: p is {p}, expected 0 <= p < 1")
         self.p = p
 
     def forward(self, x):

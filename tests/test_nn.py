@@ -6,7 +6,7 @@ import pytest
 import minivit as mv
 from minivit import nn
 from minivit.engine import backend
-from minivit.engine.errors import RangeError, ShapeError, StateError
+from minivit.engine.errors import OptionError, ShapeError, StateError
 from tests.devices import DEVICES
 
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
@@ -226,7 +226,7 @@ def test_a_layer_draws_the_same_weights_from_the_same_seed():
 
 
 def test_errors():
-    with pytest.raises(RangeError, match="Dropout: p is 1, expected 0 <= p < 1"):
+    with pytest.raises(OptionError, match="Dropout: p is 1, expected 0 <= p < 1"):
         nn.Dropout(1)
     with pytest.raises(ShapeError, match=r"linear: x has 3 features .* expects 4"):
         nn.Linear(4, 2)(np.ones((2, 3)))

@@ -346,8 +346,8 @@ except check.GradientError as error:
 # <details><summary>Answer</summary>
 #
 # No. The rows of `centre(x)` sum to 0 whatever x is, so the true gradient of the sum *is* 0. The
-# check needs a cotangent that is random, and `gradcheck` draws one. The rows of LayerNorm (with γ =
-# 1) and of softmax have the same trap.
+# check needs a cotangent that is random, and `gradcheck` draws one. The rows of LayerNorm with
+# γ = 1, and those of softmax, have the same trap.
 # </details>
 
 

@@ -6,11 +6,12 @@ import numpy as np
 
 from minivit.engine import numerics
 from minivit.engine.errors import OptionError
+from minivit.engine.numerics import NUMBERS
 from minivit.engine.ops import erf, exp, maximum, tanh
 from minivit.engine.record import op
 
 
-@op
+@op(accepts=NUMBERS)
 def relu(xp, x, /):
     """max(x, 0). The derivative at 0 is taken as 0."""
     return xp.maximum(x, 0), lambda g: g * (x > 0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from minivit.engine import backend, numerics
 from minivit.engine.errors import DtypeError, OptionError, ShapeError
-from minivit.engine.numerics import column_sum, plus
+from minivit.engine.numerics import NUMBERS, column_sum, plus
 from minivit.engine.record import op
 
 
@@ -23,18 +23,16 @@ def linear(xp, x, W, b=None, /):
         )
     if b is not None and b.shape != W.shape[:1]:
         raise ShapeError(f"linear: the bias has shape {b.shape}, the weight {W.shape} (out, in)")
-    rows = prod(x.shape[:-1])
+    rows, out = prod(x.shape[:-1]), W.shape[0]
     x2 = x.reshape(rows, x.shape[-1])  # (B, N, in) -> (B N, in)
     y = x2 @ W.T
     if b is not None:
         y = plus(y, b)
-
-    def vjp(g):
-        g2 = g.reshape(rows, W.shape[0])
-        db = column_sum(xp, g2) if b is not None else None
-        return (g2 @ W).reshape(x.shape), g2.T @ x2, db
-
-    return y.reshape(*x.shape[:-1], W.shape[0]), vjp
+    return y.reshape(*x.shape[:-1], out), (
+        lambda g: (g.reshape(rows, out) @ W).reshape(x.shape),
+        lambda g: g.reshape(rows, out).T @ x2,
+        lambda g: column_sum(xp, g.reshape(rows, out)),
+    )
 
 
 @linear.twin
@@ -43,7 +41,7 @@ def linear_composed(x, W, b=None):
     return y if b is None else y + b
 
 
-@op
+@op(accepts=NUMBERS)
 def embedding(xp, table, /, ids):
     """Row `ids` of the table (V, D): a product with one-hot rows, without the zeros.
 
@@ -66,7 +64,7 @@ def embedding_composed(table, ids):
     return backend.to_device(onehot.astype(table.dtype), table.device) @ table
 
 
-@op
+@op(accepts=NUMBERS)
 def dropout(xp, x, /, p=0.5, training=True):
     """Each element zeroed with probability p, the others divided by 1 - p (Srivastava et al. 2014).
 

@@ -10,13 +10,15 @@ import numpy as np
 
 from minivit import nn
 from minivit.engine import ops
-from minivit.engine.errors import DtypeError, GraphError, RangeError, ShapeError
+from minivit.engine.errors import DtypeError, GraphError, OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
 from minivit.images.patches import PatchEmbedding
 from minivit.models.resnet import BatchNorm2d, ModifiedResNet
-from minivit.transformer import TransformerLayer, check_length
+from minivit.text.batch import check_length, host
+from minivit.text.words import one_or_many
+from minivit.transformer import TransformerLayer
 
 
 def clip_loss(image_encoder, text_encoder, I, T, W_i, W_t, t):
@@ -153,7 +155,7 @@ def check_images(images, side, channels):
 
 def check_texts(ids):
     """Token ids as an array (B, L), each row with a token in it."""
-    ids = np.asarray(ids)
+    ids = host("CLIP: texts", ids)
     if ids.dtype.kind not in "iu":
         raise DtypeError(
             f"CLIP: texts: got dtype {ids.dtype}, expected token ids (B, L): tokenizer(texts)"
@@ -162,7 +164,7 @@ def check_texts(ids):
         raise ShapeError(f"CLIP: texts: got shape {ids.shape}, expected token ids (B, L)")
     if (empty := ~ids.any(axis=1)).any():
         raise ShapeError(f"texts[{empty.argmax()}]: all padding: a text needs at least one token")
-    return ids
+    return ids.astype(np.int64, copy=False)
 
 
 class CLIP(nn.Module):
@@ -207,7 +209,7 @@ class CLIP(nn.Module):
         """
         self._check_pairs(I, T)
         if not (hasattr(chunk, "__index__") and chunk >= 1):
-            raise RangeError(f"chunk: got {chunk!r}, expected an integer, 1 or more")
+            raise OptionError(f"chunk: got {chunk!r}, expected an integer, 1 or more")
         if self.training and any(
             isinstance(m, BatchNorm2d) or getattr(m, "p", 0) or getattr(m, "dropout", 0)
             for m in self.modules()
@@ -255,13 +257,13 @@ def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
 
     tokenize(texts) gives token ids; templates: strings with {} for the label.
     """
-    labels, templates = list(labels), list(templates)
+    labels, templates = one_or_many(labels, "labels"), one_or_many(templates, "templates")
     if not labels or len(set(labels)) != len(labels) or not all(labels):
         twice = sorted({x for x in labels if labels.count(x) > 1})
         what = f"{twice} twice" if twice else f"{labels!r}"
-        raise RangeError(f"zero_shot_weights: labels: got {what}, expected some, none twice")
+        raise OptionError(f"zero_shot_weights: labels: got {what}, expected some, none twice")
     if not templates or any("{}" not in s for s in templates):
-        raise RangeError(
+        raise OptionError(
             f"zero_shot_weights: templates: got {templates!r}, expected strings with {{}} in them"
         )
     columns = []
@@ -282,7 +284,7 @@ def recall_at_k(similarity, ks=(1, 5, 10)):
     if s.ndim != 2 or s.shape[0] != s.shape[1] or not s.size:
         raise ShapeError(f"recall_at_k: got {s.shape}, expected (n, n): image i belongs to text i")
     if any(not 1 <= k <= len(s) for k in ks):
-        raise RangeError(f"recall_at_k: ks: got {tuple(ks)}, expected 1 to {len(s)}, the texts")
+        raise OptionError(f"recall_at_k: ks: got {tuple(ks)}, expected 1 to {len(s)}, the texts")
     right = s.diagonal()
     ranks = {
         "image to text": (s >= right[:, None]).sum(axis=1),  # 1: the best
@@ -318,7 +320,7 @@ def clip(name):
 
 def _size(name):
     if name not in SIZES:
-        raise RangeError(f"clip: got {name!r}, expected one of {list(SIZES)}")
+        raise OptionError(f"clip: got {name!r}, expected one of {list(SIZES)}")
     return SIZES[name]
 
 

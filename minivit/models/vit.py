@@ -10,7 +10,7 @@ import numpy as np
 from minivit import functions, nn
 from minivit.attention import SeparateProjections
 from minivit.engine import backend, ops
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.images.patches import patchify
 from minivit.transformer import MLP, TransformerLayer
 
@@ -73,13 +73,13 @@ class ViT(nn.Module):
         if width % heads:
             raise ShapeError(f"ViT: width {width} does not divide into {heads} heads")
         if pool not in ("class", "mean", "map"):
-            raise RangeError(f"ViT: pool is {pool!r}, expected 'class', 'mean' or 'map'")
+            raise OptionError(f"ViT: pool is {pool!r}, expected 'class', 'mean' or 'map'")
         if positions not in ("learned", "sincos", "none"):
-            raise RangeError(
+            raise OptionError(
                 f"ViT: positions is {positions!r}, expected 'learned', 'sincos' or 'none'"
             )
         if not 0 <= drop_path < 1:
-            raise RangeError(f"ViT: drop_path is {drop_path}, expected 0 <= p < 1")
+            raise OptionError(f"ViT: drop_path is {drop_path}, expected 0 <= p < 1")
         self.image, self.patch, self.channels = (H, W), patch, channels
         self.grid = H // patch, W // patch
         self.pool, self.positions, self.drop_path = pool, positions, drop_path
@@ -223,6 +223,6 @@ def vit(name, image=224, channels=3, classes=1000):
     slide calls it the input size)."""
     size, _, patch = name.partition("/")
     if size not in SIZES or not patch.isdigit():
-        raise RangeError(f"vit: got {name!r}, expected e.g. 'B/16', with one of {list(SIZES)}")
+        raise OptionError(f"vit: got {name!r}, expected e.g. 'B/16', with one of {list(SIZES)}")
     layers, width, hidden, heads = SIZES[size]
     return ViT(image, int(patch), channels, classes, width, layers, heads, hidden)

@@ -74,6 +74,8 @@ EQUIVALENT = {
     ("sum", 0, "passed_through"): "of the same shape: nothing was summed",
     ("mean", 0, "passed_through"): "of the same shape: the mean of one number",
     ("max", 0, "passed_through"): "of the same shape: the maximum of one number",
+    ("min", 0, "passed_through"): "of the same shape: the minimum of one number",
+    ("prod", 0, "passed_through"): "of the same shape: the product of one number",
     ("reshape", 0, "passed_through"): "of the same shape: nothing was moved",
     ("broadcast_to", 0, "passed_through"): "the gradient of a copy",
     ("astype", 0, "passed_through"): "only the dtype changes",

@@ -1,7 +1,5 @@
 """CLIP: the published models counted, the loss in chunks, retrieval, zero-shot, bad input."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +8,13 @@ from hypothesis import strategies as st
 import minivit as mv
 from minivit import nn
 from minivit.course.runs import clip as long_clip
-from minivit.engine.errors import CheckpointError, DtypeError, GraphError, RangeError, ShapeError
+from minivit.engine.errors import (
+    DtypeError,
+    GraphError,
+    OptionError,
+    RangeError,
+    ShapeError,
+)
 from minivit.models import clip, clip_objectives, resnet
 from minivit.training import data, pairs
 from tests.models.test_sequence_models import shaken
@@ -109,7 +113,7 @@ def test_small_models_are_counted_by_the_same_functions():
 
 def test_other_names_are_refused():
     for f in (clip.clip, clip.count_parameters, clip.count_flops):
-        with pytest.raises(RangeError, match="'ViT-B/33', expected one of"):
+        with pytest.raises(OptionError, match="'ViT-B/33', expected one of"):
             f("ViT-B/33")
 
 
@@ -217,7 +221,7 @@ def test_chunks_refuse_what_would_not_be_exact():
     plain = model.loss(images(4), texts(4)).item()
     assert model.backward_in_chunks(images(4), texts(4), 2) == pytest.approx(plain, rel=1e-5)
     for chunk in (0, -1, 2.5, None):
-        with pytest.raises(RangeError, match="chunk"):
+        with pytest.raises(OptionError, match="chunk"):
             model.backward_in_chunks(images(4), texts(4), chunk)
 
 
@@ -255,7 +259,7 @@ def test_recall_of_nothing_learnt_is_nothing():
     assert clip.recall_at_k(mv.Tensor(np.eye(12)))["text to image"] == {1: 1, 5: 1, 10: 1}
     with pytest.raises(ShapeError, match=r"\(3, 4\)"):
         clip.recall_at_k(np.zeros((3, 4)))
-    with pytest.raises(RangeError, match="expected 1 to 3"):
+    with pytest.raises(OptionError, match="expected 1 to 3"):
         clip.recall_at_k(np.zeros((3, 3)), ks=(1, 5))
 
 
@@ -279,13 +283,13 @@ def test_an_ensemble_is_the_mean_direction_of_its_prompts():
 
 @pytest.mark.parametrize("labels", [["cat", "cat"], [], ["cat", ""]])
 def test_labels_twice_and_no_labels_are_refused(labels):
-    with pytest.raises(RangeError, match="labels"):
+    with pytest.raises(OptionError, match="labels"):
         clip.zero_shot_weights(small(), tokenize, labels)
 
 
 def test_templates_without_a_place_for_the_label_are_refused():
     for templates in ([], ["a photo"]):
-        with pytest.raises(RangeError, match="templates"):
+        with pytest.raises(OptionError, match="templates"):
             clip.zero_shot_weights(small(), tokenize, ["cat"], templates)
 
 
@@ -499,32 +503,17 @@ def test_photos_that_are_not_there_or_none_are_refused(photos):
 
 
 # -- the long run ----------------------------------------------------------------------------------
-def test_long_run_refuses_other_parts_and_missing_weights(monkeypatch, tmp_path):
-    with pytest.raises(RangeError, match="expected some of"):
+def test_long_run_refuses_other_parts():
+    with pytest.raises(ValueError, match="expected some of"):
         long_clip.main(["modle"])
-    monkeypatch.setattr(long_clip, "RESULTS", tmp_path)
-    with pytest.raises(CheckpointError, match="makes it"):
-        long_clip.load(long_clip.emoji_clip(), "clip.safetensors")
-    assert long_clip.results() == {}
-
-
-def test_weights_survive_saving(monkeypatch, tmp_path):
-    monkeypatch.setattr(long_clip, "RESULTS", tmp_path / "new")
-    model = small()
-    long_clip.save(model, "m.safetensors")
-    other = long_clip.load(small(), "m.safetensors")
-    for (name, p), (_, q) in zip(model.named_parameters(), other.named_parameters()):
-        assert np.abs(p.numpy() - q.numpy()).max() <= 1e-3 * max(1, np.abs(p.numpy()).max()), name
 
 
 def test_the_trained_model_is_what_its_result_file_says(emoji):
     """Retrieval on the held-out style, from the weights that ship."""
-    path = long_clip.RESULTS / "clip.safetensors"
-    assert path.stat().st_size <= 2e6
-    model = long_clip.load(long_clip.emoji_clip(), path.name)
+    model = mv.load("emoji").model
     exam = long_clip.Exam(emoji, pairs.caption_tokenizer(emoji))
     found = exam.marks(long_clip.similarity(model))
-    said = json.loads((long_clip.RESULTS / "clip.json").read_text())["model"]["200"]
+    said = long_clip.results()["model"]["200"]
     for name in said:
         for way in ("image to text", "text to image"):
             for k, share in said[name][way].items():

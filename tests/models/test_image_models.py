@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.engine.check import gradcheck
-from minivit.engine.errors import DtypeError, RangeError, ShapeError
+from minivit.engine.errors import DtypeError, OptionError, RangeError, ShapeError
 from minivit.images.palette import Palette, kmeans, nearest
 from minivit.models import clip, image_gpt, resnet, scaling, vit
 from tests.models.test_sequence_models import shaken
@@ -54,7 +54,7 @@ def test_as_many_colours_as_there_are_is_lossless_and_one_more_is_refused():
     images = np.repeat(colours(6), 5, axis=0).reshape(1, 5, 6, 3)
     palette = Palette.fit(images, 6)
     assert np.allclose(palette.decode(palette.encode(images), 5, 6), images, atol=1e-6)
-    with pytest.raises(RangeError, match="k is 7, but the images have 6"):
+    with pytest.raises(OptionError, match="k is 7, but the images have 6"):
         Palette.fit(images, 7)
     with pytest.raises(DtypeError, match="uint8"):
         palette.encode((images * 100).astype(np.uint8))
@@ -232,7 +232,7 @@ def test_zero_shot_weights_are_unit_and_refuse_doubles():
     W = clip.zero_shot_weights(model, tokenize, ["cat", "dog"], ["a {}", "the {}", "{}"]).numpy()
     assert W.shape == (12, 2) and np.allclose((W * W).sum(axis=0), 1, atol=1e-5)
     for labels in (["cat", "cat"], []):
-        with pytest.raises(RangeError, match="labels"):
+        with pytest.raises(OptionError, match="labels"):
             clip.zero_shot_weights(model, tokenize, labels)
 
 
@@ -258,7 +258,7 @@ def test_few_shot_finds_separable_classes_and_asks_for_enough_examples():
     labels = np.repeat(np.arange(3), 20)
     features = rng.standard_normal((60, 8)) * 0.03 + np.eye(8)[labels]
     assert scaling.few_shot(features, labels, features, labels, shots=5) == 1.0
-    with pytest.raises(RangeError, match="21 shots"):
+    with pytest.raises(OptionError, match="21 shots"):
         scaling.few_shot(features, labels, features, labels, shots=21)
 
 

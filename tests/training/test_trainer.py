@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import minivit as mv
-from minivit import optim
+from minivit import files, optim
 from minivit.engine.errors import CheckpointError, NonFiniteError, StateError
 from minivit.models.vit import ViT
-from minivit.training import checkpoint
 from minivit.training.trainer import Trainer, accuracy, classify
 
 
@@ -167,10 +166,10 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     run = trainer(tmp_path)
     run.run(1, progress=False)
 
-    def full_disk(path, content):
+    def full_disk(path):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_write", full_disk)
+    monkeypatch.setattr(files, "_flush", full_disk)
     with pytest.raises(OSError, match="No space"):
         run.run(2, progress=False)
     monkeypatch.undo()
