@@ -185,7 +185,8 @@ assert np.allclose(one_hot @ table, table[ids[0]])
 #
 # To train in class we take handwritten digits of 8 x 8 pixels. Grey is a colour with one channel:
 # the same k-means turns their 17 grey levels into a palette of 16. (With a network,
-# `data.cifar10()` brings 60,000 colour photographs of 32 x 32; then the same cells take hours.)
+# `training.downloaded.cifar10()` brings 60,000 colour photographs of 32 x 32; then the same cells
+# take hours.)
 
 # %%
 grey_palette, train, labels, test, test_labels = long.digits()
