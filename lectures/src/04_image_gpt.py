@@ -286,7 +286,7 @@ fig = plots.objectives(
     x[0],
     position=38,
     hidden=hidden[0],
-    sees={"AR": causal_mask(np, 64), "BERT": np.ones((64, 64), bool)},
+    sees={"AR": causal_mask(64), "BERT": np.ones((64, 64), bool)},
 )
 course.figure(
     "F12",
