@@ -124,7 +124,9 @@ class Listing:
     def _zipped(self, archive, entry, name, depth):
         if entry.is_dir():
             if self.wanted(name.rstrip("/\\")):
-                self._leave_out(name.rstrip("/\\"), "is a folder, not a file: hand in the file itself")
+                self._leave_out(
+                    name.rstrip("/\\"), "is a folder, not a file: hand in the file itself"
+                )
             return
         if stat.S_ISLNK(entry.external_attr >> 16):
             self._leave_out(name, "is a link, not a file: hand in the file itself")
