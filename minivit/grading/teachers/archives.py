@@ -50,8 +50,9 @@ class Listing:
         self.files, self.notes = [], []
         self.seen, self.left, self.made = 0, LARGEST_TOTAL, 0
 
-    def add(self, path, name):
-        """A file or a folder on this machine, by the name that it was handed in under."""
+    def add(self, path, name, above=""):
+        """A file or a folder on this machine, by the name that it was handed in under; the names of
+        what lies in it begin with `above`."""
         todo = [(Path(path), name, 0)]
         while todo:
             path, name, depth = todo.pop()
@@ -65,8 +66,7 @@ class Listing:
             if not self._count():
                 return
             if stat.S_ISDIR(found.st_mode):
-                if self.wanted(name):
-                    self._leave_out(name, "is a folder, not a file: hand in the file itself")
+                self._folder(name)
                 if depth >= FOLDERS_DEEP:
                     self._leave_out(name, f"lies more than {FOLDERS_DEEP} folders deep")
                     continue
@@ -75,11 +75,12 @@ class Listing:
                 except OSError as error:
                     self._leave_out(name, f"cannot be read ({error.strerror})")
                     continue
-                todo += [(path / part, f"{name}/{part}", depth + 1) for part in inside]
+                below = f"{name}/" if depth else above
+                todo += [(path / part, below + part, depth + 1) for part in inside]
             elif not stat.S_ISREG(found.st_mode):
                 self._leave_out(name, "is a link, not a file: hand in the file itself")
             elif names.is_archive(name):
-                self._unpack(path, name, 1)
+                self._unpack(path, name, f"{name}/" if depth else above, 1)
             else:
                 self.files.append(File(name, path, found.st_mtime))
 
@@ -90,17 +91,21 @@ class Listing:
             self.notes.append(f"only the first {MOST_FILES} files were looked at")
         return self.seen <= MOST_FILES
 
+    def _folder(self, name):
+        if self.wanted(name) and name.lower().endswith(names.READ):
+            self._leave_out(name, "is a folder, not a file: hand in the file itself")
+
     def _leave_out(self, name, why):
         self.files.append(File(name, None, 0.0, why))
 
-    def _unpack(self, path, name, depth):
+    def _unpack(self, path, name, above, depth):
         if depth > DEEPEST:
             self._leave_out(name, f"lies in more than {DEEPEST} archives: hand in the file itself")
             return
         read = self._zip if name.lower().endswith(".zip") else self._tar
         kind = "zip" if read == self._zip else "tar"
         try:
-            read(path, name, depth)
+            read(path, name, above, depth)
         except TooMuch as error:
             self.notes.append(f"{name} {error}")
         except Exception as error:  # whatever a file that is no archive leads to
@@ -108,13 +113,13 @@ class Listing:
             self.notes.append(f"{name} is no {kind} file that can be read ({why})")
 
     # -- zip ---------------------------------------------------------------------------------------
-    def _zip(self, path, name, depth):
+    def _zip(self, path, name, above, depth):
         with open(path, "rb") as raw:
             small = SmallReads(raw)
             with zipfile.ZipFile(small) as archive:
                 small.most = None
                 for entry in archive.infolist():
-                    inner = f"{name}/{entry.filename}"
+                    inner = above + entry.filename
                     if names.is_junk(inner):
                         continue
                     if not self._count():
@@ -164,24 +169,23 @@ class Listing:
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
         if names.is_archive(name):
-            self._unpack(path, name, depth + 1)
+            self._unpack(path, name, f"{name}/", depth + 1)
         else:
             self.files.append(File(name, path, when))
 
     # -- tar ---------------------------------------------------------------------------------------
-    def _tar(self, path, name, depth):
+    def _tar(self, path, name, above, depth):
         lower = name.lower()
         opener = bz2.open if lower.endswith("bz2") else gzip.open if lower.endswith("gz") else open
         with opener(path, "rb") as raw, tarfile.open(fileobj=Bounded(raw), mode="r|") as archive:
             for entry in archive:
-                inner = f"{name}/{entry.name}"
+                inner = above + entry.name
                 if names.is_junk(inner):
                     continue
                 if not self._count():
                     return
                 if entry.isdir():
-                    if self.wanted(inner):
-                        self._leave_out(inner, "is a folder, not a file: hand in the file itself")
+                    self._folder(inner)
                 elif not entry.isreg():
                     self._leave_out(inner, "is a link, not a file: hand in the file itself")
                 elif not self.wanted(inner) and not names.is_archive(inner):
@@ -198,9 +202,12 @@ class SmallReads:
         self.file, self.most = file, LARGEST_TABLE
 
     def read(self, count=-1):
-        if self.most is not None and not 0 <= count <= self.most:
+        if self.most is None:
+            return self.file.read(count)
+        data = self.file.read(min(count, self.most + 1) if count >= 0 else self.most + 1)
+        if len(data) > self.most:
             raise TooMuch(f"holds far more than {MOST_FILES} files, and was not looked at")
-        return self.file.read(count)
+        return data
 
     def __getattr__(self, name):
         return getattr(self.file, name)

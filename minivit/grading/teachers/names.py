@@ -1,7 +1,7 @@
 """Which exercise a file answers, by its name as people and systems leave it.
 
-`04_attention.ipynb` comes back as `doejane_12345_67890_04_attention-1.ipynb`, `04_Attention (1).py`,
-`04-attention-Copy1.IPYNB`, `04_attention.py.txt`, `04_attention.ipynb.json`.
+`02_attention.ipynb` comes back as `doejane_12345_67890_02_attention-1.ipynb`,
+`02_Attention (1).py`, `02-attention-Copy1.IPYNB`, `02_attention.py.txt`, `02_attention.ipynb.json`.
 """
 
 import re
