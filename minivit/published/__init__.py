@@ -107,7 +107,10 @@ def read_json(path, largest=100_000_000, kind=dict):
     try:
         if path.stat().st_size > largest:
             raise ValueError(f"it has over {largest} bytes")
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        if text.startswith(weights.POINTER):
+            raise ValueError(weights.NOT_FETCHED)
+        content = json.loads(text)
         if not isinstance(content, kind):
             raise ValueError("it is not " + ("an object {...}" if kind is dict else "a list [...]"))
     except (OSError, ValueError, RecursionError) as reason:
