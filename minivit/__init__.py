@@ -49,6 +49,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         preprocess        their pictures
         sentences         one vector of the states of a text
         bert gpt2 image_gpt marian vit clip
+        companions own    what `save` writes and `load` reads
         flops             what a forward pass costs
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
@@ -89,6 +90,8 @@ from minivit.attention import (
 )
 from minivit.engine import backend, check, errors, graph, operators
 from minivit.engine.backend import default_device, manual_seed, use
+from minivit.engine.check import gradcheck
+from minivit.engine.composed import expand_dims, moveaxis, ravel, squeeze
 from minivit.engine.ops import (
     absolute,
     add,
@@ -110,10 +113,12 @@ from minivit.engine.ops import (
     negative,
     pad,
     power,
+    prod,
     reshape,
     split,
     sqrt,
     stack,
+    std,
     subtract,
     sum,
     swapaxes,
@@ -148,11 +153,25 @@ from minivit.sampling import decoding, generation
 __version__ = "0.1.0"
 
 
-def load(source, path=None):
-    """A published model, with its tokenizer and preprocessing: minivit.published.load.
+def load(source, path=None, classes=()):
+    """A model, with its tokenizer and preprocessing: minivit.published.load.
 
-    clip = minivit.load("openai/clip-vit-base-patch32"); clip.model, clip.tokenizer, clip.preprocess
+    minivit.load("emoji")                         # a small one that ships
+    minivit.load("runs/digits").model             # what `save` or a Trainer wrote
+    minivit.load("openai/clip-vit-base-patch32")  # downloaded once: .model, .tokenizer, .preprocess
     """
     from minivit import published  # loaded when it is wanted
 
-    return published.load(source, path)
+    return published.load(source, path, classes)
+
+
+def save(
+    model, folder, tokenizer=None, preprocess=None, labels=None, sentences=None, dtype=None
+):  # fmt: skip
+    """Write a model, and what belongs to it, into a folder that `load` reads; returns its path.
+
+    All or nothing, also over the folder that it was loaded from: minivit.published.own.save.
+    """
+    from minivit.published import own
+
+    return own.save(model, folder, tokenizer, preprocess, labels, sentences, dtype)

@@ -47,11 +47,11 @@ course.setup()
 # %%
 import csv
 import math
-from pathlib import Path
 
 import numpy as np
 
-from minivit import Tensor, no_grad
+import minivit
+from minivit import Tensor, files, no_grad
 from minivit.attention import causal_mask
 from minivit.course.plots import drawing
 from minivit.course.plots import image_gpt as plots
@@ -656,7 +656,7 @@ for size in long.SIZES:
     run = f"pretrain {size} ar {{seed}}"
     parameters = int(of_seeds(run, "parameters")[0])
     ours[size] = parameters, at_best(run), of_seeds(run, "test bits a pixel")
-with open(Path(long.RESULTS).parent / "published" / "image_gpt.csv", encoding="utf-8") as file:
+with open(files.data_folder() / "published" / "image_gpt.csv", encoding="utf-8") as file:
     published = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
 for name, (n, accuracy, b) in ours.items():
     print(f"{name:7} {n:9,} parameters, probe {accuracy.mean():.3f}, {b.mean():.3f} bits a pixel")
@@ -843,7 +843,8 @@ assert np.array_equal(slowly, model.complete(half, temperature=1.0, seed=7))
 # are concepts that it has not seen in any drawing style.
 
 # %%
-colour, colour_palette = long.load_colour()
+found = minivit.load("emoji-gpt")
+colour, colour_palette = found.model, found.preprocess.palette
 flags_train, flags_test, _ = long.flags_and_faces()
 chosen = flags_test[np.random.default_rng(4).choice(len(flags_test), 10, replace=False)]
 digits_shown = np.concatenate([test[test_labels == k][:1] for k in range(10)])

@@ -302,7 +302,7 @@ assert np.allclose(z.grad, z_T.grad.T, atol=1e-7)
 # scales. (It must: with p the softmax of s·c, the derivative of the entropy by s is -s Var_p(c).)
 
 # %%
-long_model = long_run.load(long_run.emoji_clip(), "clip.safetensors")  # trained for minutes: part 5
+long_model = minivit.load("emoji").model  # trained for minutes: part 5
 new_images, new_concepts = test_set(emoji, size=200)
 new_names = [emoji.labels[c] for c in new_concepts]
 with no_grad():
@@ -861,7 +861,7 @@ for name, s in sets.items():
     )
 
 # %%
-supervised = long_run.load(long_run.supervised_net(), "clip-supervised.safetensors")
+supervised = minivit.load("emoji-resnet").model
 
 
 @no_grad()

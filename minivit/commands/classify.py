@@ -69,26 +69,10 @@ def check(options):
 
 
 def load(name):
-    if name == EMOJI:
-        return emoji_clip()
     try:
         return shared.load(name, "clip", "vit")
     except DataError as reason:  # it could not be downloaded
         raise DataError(f"{reason}\n(--model {EMOJI} needs no network)") from reason
-
-
-def emoji_clip():
-    """The small CLIP of lecture 7, trained on drawings of 32 x 32 pixels."""
-    from minivit.course.runs import clip
-    from minivit.published import Pretrained
-    from minivit.published.preprocess import Preprocess
-    from minivit.training import data, pairs
-
-    model = clip.load(clip.emoji_clip(), "clip.safetensors")
-    tokenizer = pairs.caption_tokenizer(data.emoji())
-    tokenizer.context_length = pairs.CONTEXT
-    look = Preprocess((32, 32), 32, "box")  # as it was trained: areas averaged
-    return Pretrained(model, "clip", "ours", {}, tokenizer, look)
 
 
 def zero_shot(found, picture, options):

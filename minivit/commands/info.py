@@ -65,7 +65,7 @@ def model_facts(path, arrays):
     for name, p in layout.model.named_parameters():
         parts[name.partition(".")[0]] += p.size
     return {
-        "family": published.name_of(family),
+        "family": published.name_of(family, layout.model),
         "layout": layout.name,
         "model": type(layout.model).__name__,
         "parameters": layout.model.count_parameters(),

@@ -188,7 +188,7 @@ for _name in "reshape transpose swapaxes astype to exp log sqrt tanh".split():
     setattr(Tensor, _name, getattr(ops, _name))
 for _name in (
     "sum mean var std max min prod cumsum clip squeeze ravel repeat take sort diagonal trace dot "
-    "argmax argmin argsort all any round nonzero"
+    "argmax argmin argsort all any round nonzero expand_dims moveaxis"
 ).split():
     setattr(Tensor, _name, _method(FUNCTIONS[getattr(np, _name)]))
 Tensor.flatten, Tensor.copy = composed.ravel, composed.positive

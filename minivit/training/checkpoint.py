@@ -1,6 +1,7 @@
 """Checkpoints: a folder with the weights, the optimizer's memory and everything else a run needs.
 
-    step-000400/model.safetensors       {name: array}, readable by any safetensors library
+    step-000400/config.json             with these two, minivit.load reads the model
+                model.safetensors       {name: array}, readable by any safetensors library
                 optimizer.safetensors
                 state.json              step, random state, history, and a SHA-256 of each file
 
@@ -14,11 +15,13 @@ from pathlib import Path
 
 from minivit import files
 from minivit.engine.errors import CheckpointError
+from minivit.published import own
 
 
-def save(folder, step, state, **arrays):
+def save(folder, step, state, config=None, **arrays):
     """Write `folder/step-NNNNNN` with state.json and one safetensors file for each of `arrays`
-    (name -> {tensor name: NumPy array}); returns its path."""
+    (name -> {tensor name: NumPy array}); returns its path. config: what config.json says, if the
+    model can be described (published/own.py)."""
     from safetensors.numpy import save as to_bytes
 
     final, digests = Path(folder) / f"step-{step:06d}", {}
@@ -29,6 +32,8 @@ def save(folder, step, state, **arrays):
             (new / f"{name}.safetensors").write_bytes(content)
         state = {**state, "step": step, "sha256": digests}
         (new / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        if config is not None:
+            (new / "config.json").write_text(own.text_of(config), encoding="utf-8")
     return final
 
 
@@ -41,9 +46,9 @@ def load(path):
     path = Path(path)
     files.finish(path)
     try:
-        state = json.loads((path / "state.json").read_text())
-        digests, arrays = state["sha256"], {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        digests, arrays = dict(state["sha256"]), {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(_broken(path / "state.json", error)) from error
     for name, digest in digests.items():
         try:
@@ -67,7 +72,8 @@ def _broken(file, error):
 
 def checkpoints(folder):
     """The checkpoints in a run's folder, oldest first."""
-    return sorted(p for p in Path(folder).glob("step-*") if p.is_dir())
+    found = [p for p in Path(folder).glob("step-*") if p.is_dir() and p.name[5:].isdecimal()]
+    return sorted(found, key=lambda p: int(p.name[5:]))
 
 
 def keep_newest(folder, n):

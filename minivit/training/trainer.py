@@ -13,11 +13,12 @@ import threading
 import numpy as np
 
 from minivit.engine import backend
-from minivit.engine.errors import CheckpointError, NonFiniteError
+from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError
 from minivit.engine.record import detect_anomaly, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss
 from minivit.optim import clip_grad_norm
+from minivit.published import own
 from minivit.training import checkpoint
 
 
@@ -145,11 +146,20 @@ class Trainer:
             self.folder,
             self.step,
             {"history": self.history, "random": backend.random_state()},
+            self._config(),
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
         )
         checkpoint.keep_newest(self.folder, 2)
         return path
+
+    def _config(self):
+        """What config.json says of the model. None: it was changed after it was built, or built of
+        what no config can hold. Such a run is resumed, but minivit.load does not read it."""
+        try:
+            return own.description(self.model)[0]
+        except MinivitError:
+            return None
 
     def resume(self, path):
         """Go on from a checkpoint. If it does not fit, nothing is changed."""
@@ -157,6 +167,8 @@ class Trainer:
         for part in ("model", "optimizer"):
             if part not in arrays:
                 raise CheckpointError(f"checkpoint: {path} holds no {part}.safetensors")
+        if missing := {"step", "history", "random"} - set(state):
+            raise CheckpointError(f"checkpoint: {path}/state.json lacks {sorted(missing)}")
         before = self.model.state_dict()
         try:
             self.model.load_state_dict(arrays["model"])

@@ -6,7 +6,7 @@
     python -m minivit.course.runs image_gpt finetune     # AR and BERT fine-tuned, with masks and without
     python -m minivit.course.runs image_gpt sizes        # AR, small and large
     python -m minivit.course.runs image_gpt norms        # pre-LN and post-LN at three rates
-    python -m minivit.course.runs image_gpt colour       # emoji 16x16; its weights, 0.8 MB
+    python -m minivit.course.runs image_gpt colour       # emoji 16x16: the model data/models/emoji-gpt
 
 Each run is added to data/results/image_gpt.json when it is done; a run that is there is not
 made again, one that was interrupted goes on where it stopped.
@@ -32,10 +32,11 @@ from minivit.course.runs import results as record
 from minivit.course.runs.results import machine, thinned
 from minivit.models.image_gpt import ImageGPT
 from minivit.nn import xavier_uniform
+from minivit.published.image_gpt import Pixels
+from minivit.published.preprocess import Preprocess
 from minivit.optim import AdamW, decay_groups, warmup_cosine
 from minivit.images.palette import Palette
 
-RESULTS = files.data_folder() / "results"
 SEEDS = (0, 1, 2)
 SIZES = {"small": (4, 32, 2), "medium": (8, 64, 4), "large": (12, 80, 5)}  # layers, width, heads
 BATCH, STEPS, RATE = 32, 500, 2e-3
@@ -254,8 +255,7 @@ def colour():
     m = colour_model()
     run = pretrainer(m, "ar", 0, COLOUR_STEPS, train, COLOUR_BATCH, _folder("colour"))
     seconds, history = _train(run, COLOUR_STEPS)
-    save(m, palette, "image_gpt_colour.safetensors")
-    m, _ = load_colour()  # what float16 kept is what counts
+    m = keep_colour(m, palette)  # what float16 kept is what counts
     return {
         "steps": COLOUR_STEPS, "batch size": COLOUR_BATCH, "images": len(train),
         "parameters": m.count_parameters(), "loss": thinned(history), "cpu seconds": seconds,
@@ -263,28 +263,15 @@ def colour():
     }  # fmt: skip
 
 
-def save(model, palette, name):
-    """Write weights and palette to data/results, float16."""
-    from safetensors.numpy import save
-
-    arrays = {**model.state_dict(), "palette": palette.colours}
-    files.write_whole(RESULTS / name, save({k: v.astype(np.float16) for k, v in arrays.items()}))
-
-
-def load_colour():
-    """(model, palette) as `colour` left them."""
-    from safetensors.numpy import load_file
-
-    path = RESULTS / "image_gpt_colour.safetensors"
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path} is not there: `python -m minivit.course.runs image_gpt colour` makes it"
-        )
-    arrays = {k: v.astype(np.float32) for k, v in load_file(path).items()}
-    palette = Palette(arrays.pop("palette"))
-    m = colour_model()
-    m.load_state_dict(arrays)
-    return m.eval(), palette
+def keep_colour(model, palette):
+    """Write the colour model as the one that ships, in float16; returns what that kept of it."""
+    side = math.isqrt(model.pixels)
+    look = Preprocess((side, side), None, "box")  # as it was trained: areas averaged
+    # float16, the palette too, since the model was always shown what was kept
+    palette = Palette(palette.colours.astype(np.float16).astype(np.float32))
+    folder = record.folder() / "models" / "emoji-gpt"
+    minivit.save(model, folder, preprocess=Pixels(palette, side, look), dtype="float16")
+    return minivit.load(folder).model
 
 
 # -- bookkeeping -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 import minivit
 from minivit import course, files
-from minivit.engine.errors import RangeError
+from minivit.engine.errors import OptionError
 
 
 def folder():
@@ -43,7 +43,7 @@ def keep(name, numbers):
 def check_parts(run, names, parts):
     """Refuse a part that a run does not have."""
     if unknown := set(names) - set(parts):
-        raise RangeError(f"{run}: got {sorted(unknown)}, expected some of {list(parts)}")
+        raise OptionError(f"{run}: got {sorted(unknown)}, expected some of {list(parts)}")
 
 
 def machine():
