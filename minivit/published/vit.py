@@ -16,7 +16,7 @@ from minivit.models.vit import ViT
 from minivit.published import Layout, fields, tables, vit_layouts
 from minivit.published.preprocess import Preprocess
 from minivit.published.tables import rows, transposed
-from minivit.published.vit_layouts import no_biases
+from minivit.published.vit_layouts import no_biases, photos
 
 OTHERS = {"dinov2": vit_layouts.dinov2, "siglip_vision_model": vit_layouts.siglip}
 MODEL_TYPES = ("vit", "deit", *OTHERS)
@@ -45,29 +45,22 @@ def extras(folder, config, model):
     """An .npz file comes without configuration: vit_jax squashes images, bilinear and without
     anti-aliasing, and its classes have no names. Photographs have three colours."""
     kind = config.get("model_type")
-    if "pretrained_cfg" in config:
-        return {"preprocess": photos(model, vit_layouts.as_timm(config, model.image))}
-    if not config and layout == "torchvision":
-        return {"preprocess": photos(model, vit_layouts.as_torchvision(model.image))}
-    if not config:
+    if not config or "pretrained_cfg" in config:  # of timm, the layout says it
         return {"preprocess": photos(model, Preprocess(model.image, resample="two by two"))}
     if kind == "siglip_vision_model":
         squashed = Preprocess(model.image, resample="bicubic")
         return {"preprocess": photos(model, squashed.said_in(folder, square=True))}
     if kind == "dinov2":
-        seen = Preprocess((224, 224), 256, "bicubic", **vit_layouts.IMAGENET)
+        side = int(min(model.image) * 256 / 224)
+        seen = Preprocess(model.image, side, "bicubic", **vit_layouts.IMAGENET)
         seen = seen.said_in(folder, square=False)
-        vit_layouts.shown_at(model, seen.size)
+        vit_layouts.shown_at(model, seen.size)  # which mostly is smaller than in training
         return {"preprocess": photos(model, seen)}
     labels, names = config.get("id2label"), None
     if model.head is not None and isinstance(labels, dict):
         names = [str(labels.get(str(i), i)) for i in range(model.head.weight.shape[0])]
     squashed = Preprocess(model.image, resample="bilinear")  # ViTImageProcessor's own
     return {"preprocess": photos(model, squashed.said_in(folder, square=True)), "labels": names}
-
-
-def photos(model, preprocess):
-    return preprocess if model.channels == 3 else None
 
 
 # -- google-research -------------------------------------------------------------------------------
@@ -299,4 +292,3 @@ def image_side(config, default):
     if isinstance(value, list) and len(value) == 2:
         return tuple(tables.integer({"image_size": v}, "image_size", 1 << 16) for v in value)
     return tables.integer(config, "image_size", 1 << 16, default)
-

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from minivit import nn
+from minivit.engine import backend
 from minivit.engine.errors import CheckpointError
 from minivit.models.vit import ViT
 from minivit.published import Layout, fields, tables
@@ -57,7 +59,8 @@ TIMM_LAYER = {"ln_1": "norm1", "attn.out_proj": "attn.proj", "ln_2": "norm2",
               "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}  # fmt: skip
 TIMM_OTHERS = {
     "reg_token": "register tokens", "register_tokens": "register tokens",
-    "dist_token": "a second token in front, of distillation", "norm_pre.weight": "CLIP's first norm",
+    "dist_token": "a second token in front, of distillation",
+    "norm_pre.weight": "the first norm of a CLIP",
     "fc_norm.weight": "a norm after the mean of the tokens", "attn_pool.latent": "timm's MAP head",
     "mlp.w12.weight": "a gated MLP (SwiGLU)", "mlp.fc1_g.weight": "a gated MLP",
     "attn.q_norm.weight": "norms of queries and keys",
@@ -107,7 +110,13 @@ def timm(config, arrays):
         )
         if scaled:
             table |= {f"{ours}scale_{k}": f"{theirs}ls{k}.gamma" for k in (1, 2)}
-    return Layout("timm", model, table, ("mask_token",))
+    name = "timm" if timm_settings(config) else "timm (no pretrained_cfg: its default pictures)"
+    seen = photos(model, as_timm(config, model.image))
+    return Layout(name, model, table, ("mask_token",), seen)
+
+
+def photos(model, preprocess):
+    return preprocess if model.channels == 3 else None
 
 
 def timm_image(config, N, P):
@@ -182,7 +191,10 @@ def torchvision(config, arrays):
         same |= {f"{ours}mlp.fc1": theirs + fc1, f"{ours}mlp.fc2": theirs + fc2}
         for w in ("weight", "bias"):
             table[f"{ours}attn.in_proj_{w}"] = f"{theirs}self_attention.in_proj_{w}"
-    return Layout("torchvision", model, table | linears(same))
+    name = "torchvision (pictures as for IMAGENET1K_V1)"
+    return Layout(
+        name, model, table | linears(same), (), photos(model, as_torchvision(model.image))
+    )
 
 
 def as_torchvision(image):
@@ -250,7 +262,8 @@ def shown_at(model, size):
         x for x in (bicubic(model.grid[0], grid[0]), places, bicubic(model.grid[1], grid[1]))
     ), optimize=True)  # fmt: skip
     position = np.concatenate([old[:, :1], new.reshape(1, -1, D).astype(old.dtype)], axis=1)
-    model.position.data = position
+    with backend.use(model.position.device):
+        model.position = nn.Parameter(position)
     model.image, model.grid = size, grid
     model._config["image"] = size
 

@@ -152,6 +152,7 @@ def test_the_steps_are_those_of_the_package(package, tmp_path_factory, modes, ac
     plain = folder_of(tmp_path_factory.mktemp("plain"), [POOL])
     (plain / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
     D = minivit.load(plain).model.tokens.weight.shape[1]
+    (plain / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": D}))
     steps, width = [], D * len(modes)
     for kind in data.draw(
         st.lists(st.sampled_from(["Dense", "LayerNorm", "Normalize"]), max_size=3)
