@@ -189,7 +189,7 @@ def test_the_steps_are_those_of_the_package(package, tmp_path_factory, modes, ac
     mask[1, 2:] = False
     x = torch.tensor(h, requires_grad=True)
     features = {"token_embeddings": x, "attention_mask": torch.tensor(mask).long()}
-    for module in theirs[1:].double():
+    for module in list(theirs.double())[1:]:
         features = module(features)
     y = features["sentence_embedding"]
     g = np.random.default_rng(1).standard_normal(y.shape)
