@@ -18,7 +18,11 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         check             doubt: is a derivative right?
     files             a file is written whole or not at all
     functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
-    nn                modules: Linear, LayerNorm, Embedding, Dropout
+    nn/               modules: weights with names
+        parameter         what is learnt, and the numbers that it begins with
+        config            the arguments of a module, as a dict, and back
+        module            Module: state, modes, devices
+        layers            Linear, LayerNorm, Embedding, Dropout
     groups            which parameters an optimizer changes
     flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
