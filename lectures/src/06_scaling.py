@@ -149,8 +149,8 @@ course.figure(
 
 # %% [markdown]
 # Read the published columns across, and mind the data: ViT-L/16 with ImageNet-21k is behind a
-# convolutional net that saw JFT's 303 million images; with JFT it is ahead of it. Ours are trained from the start, on
-# a few thousand images.
+# convolutional net that saw JFT's 303 million images; with JFT it is ahead of it. Ours are trained
+# from the start, on a few thousand images.
 #
 # ### From 100 images to 4,000 (F23, claim C08)
 #
