@@ -88,6 +88,6 @@ def one_op(op, arrays, g):
             x.grad = None
         y = f(*inputs)
         y.backward(g)
-        return [y._data, *(x.grad for x in wanted)]
+        return [y._array, *(x.grad for x in wanted)]
 
     return run

@@ -103,7 +103,7 @@ def _bare(x):
     """The array of a Tensor (a later chapter); anything else as it is, with what is in it."""
     if isinstance(x, (list, tuple)):
         return [_bare(item) for item in x]
-    return getattr(x, "_data", x)
+    return getattr(x, "_array", x)
 
 
 def checked_index(xp, ids, size, what, ignore=None):
