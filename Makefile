@@ -41,6 +41,9 @@ test-browser: $(STAMP)  ## open the pages in chromium (apt-get install chromium)
 	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,browser]'
 	$(RUN) -m pytest -m browser tests $(ARGS)
 
+wheel: $(STAMP)  ## build the wheel, install it elsewhere, and run its commands there
+	$(RUN) -m pytest -m slow tests/test_wheel.py $(ARGS)
+
 bench: $(STAMP)  ## measure speed and memory
 	$(RUN) -m benchmarks $(ARGS)
 

@@ -131,6 +131,17 @@ class Module:
         """Switch dropout off."""
         return self.train(False)
 
+    @contextlib.contextmanager
+    def evaluating(self):
+        """Inside of this block dropout is off; afterwards each module is in the mode it was in."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield self
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
     def requires_grad_(self, wanted=True):
         """Freeze (False) or thaw all parameters."""
         for p in self.parameters():

@@ -11,9 +11,8 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.attention import MultiHeadAttention
-from minivit.engine.errors import OptionError, ShapeError
+from minivit.engine.errors import OptionError
 
-IGNORED = -100  # a label that the loss leaves out, as in cross_entropy_loss
 ACTIVATIONS = {  # name: an op and its options
     "relu": (functions.relu, {}),
     "gelu": (functions.gelu, {"approximate": "none"}),
@@ -106,30 +105,3 @@ def sinusoids(N, D, variant="interleaved"):
     angles = np.arange(N)[:, None] * 10000.0 ** (-np.arange(D // 2) / max(last, 1))
     table = np.stack([np.sin(angles), np.cos(angles)], axis=2 if variant == "interleaved" else 1)
     return table.reshape(N, D).astype(np.float32)
-
-
-def check_length(where, N, context):
-    """Refuse a sequence longer than the table of positions."""
-    if N > context:
-        raise ShapeError(
-            f"{where}: got a sequence of {N} tokens, the context is {context}. Cut it, or build "
-            "the model with a larger context."
-        )
-
-
-def checked_ids(where, ids, context, start=0):
-    """Token ids as an array (B, N), N >= 1, for which there are positions from `start` on."""
-    try:
-        ids = ids if hasattr(ids, "shape") else np.asarray(ids)
-    except ValueError:
-        raise ShapeError(
-            f"{where}: the rows of ids have unequal lengths; tokenizer.pad makes one array of them "
-            "and a mask that hides the padding"
-        ) from None
-    if len(ids.shape) != 2 or ids.shape[1] < 1:
-        raise ShapeError(
-            f"{where}: got ids of shape {tuple(ids.shape)}, expected (B, N) with N >= 1 "
-            "(a text without tokens needs one to begin with, such as [CLS])"
-        )
-    check_length(where, start + ids.shape[1], context)
-    return ids

@@ -8,8 +8,8 @@ from operator import index as as_integer
 
 import numpy as np
 
-from minivit.engine.backend import module, to_numpy
-from minivit.engine.errors import DtypeError, RangeError, ShapeError
+from minivit.engine.backend import device_of, module, to_numpy
+from minivit.engine.errors import DeviceError, DtypeError, RangeError, ShapeError
 
 # -- the dtypes of operands ------------------------------------------------------------------------
 FLOATS = frozenset("fdgFDG")  # float32, float64, and what is wider; complex
@@ -133,7 +133,14 @@ def checked_index(xp, ids, size, what, ignore=None):
                 + (f" (or {ignore}, which is ignored)." if ignore is not None else ".")
             )
     ids = ids.astype(np.int64, copy=False)
-    return ids if isinstance(ids, xp.ndarray) else xp.asarray(ids)
+    if isinstance(ids, xp.ndarray):
+        return ids
+    if not isinstance(ids, np.ndarray):
+        raise DeviceError(
+            f"{what}: the ids are on {device_of(ids)!r}, what they choose from on the host. Keep "
+            "ids in NumPy: they are checked there, and sent along."
+        )
+    return xp.asarray(ids)
 
 
 def scatter_add(xp, shape, index, g):

@@ -135,6 +135,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
     if takes_xp:  # help() and an editor show the call that works
         lifted.__signature__ = signature(f).replace(parameters=arguments[1:])
     OPS[name] = lifted
+    lifted.on_arrays = f  # for code that has arrays, and no use for Tensors (sampling.decoding)
 
     def twin(composed):
         """Register the same function composed of smaller ops: the oracle of the tests."""

@@ -16,7 +16,9 @@ from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
 from minivit.images.patches import PatchEmbedding
 from minivit.models.resnet import BatchNorm2d, ModifiedResNet
-from minivit.transformer import TransformerLayer, check_length
+from minivit.text.batch import check_length, host
+from minivit.text.words import one_or_many
+from minivit.transformer import TransformerLayer
 
 
 def clip_loss(image_encoder, text_encoder, I, T, W_i, W_t, t):
@@ -153,7 +155,7 @@ def check_images(images, side, channels):
 
 def check_texts(ids):
     """Token ids as an array (B, L), each row with a token in it."""
-    ids = np.asarray(ids)
+    ids = host("CLIP: texts", ids)
     if ids.dtype.kind not in "iu":
         raise DtypeError(
             f"CLIP: texts: got dtype {ids.dtype}, expected token ids (B, L): tokenizer(texts)"
@@ -162,7 +164,7 @@ def check_texts(ids):
         raise ShapeError(f"CLIP: texts: got shape {ids.shape}, expected token ids (B, L)")
     if (empty := ~ids.any(axis=1)).any():
         raise ShapeError(f"texts[{empty.argmax()}]: all padding: a text needs at least one token")
-    return ids
+    return ids.astype(np.int64, copy=False)
 
 
 class CLIP(nn.Module):
@@ -255,7 +257,7 @@ def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
 
     tokenize(texts) gives token ids; templates: strings with {} for the label.
     """
-    labels, templates = list(labels), list(templates)
+    labels, templates = one_or_many(labels, "labels"), one_or_many(templates, "templates")
     if not labels or len(set(labels)) != len(labels) or not all(labels):
         twice = sorted({x for x in labels if labels.count(x) > 1})
         what = f"{twice} twice" if twice else f"{labels!r}"

@@ -43,7 +43,7 @@ def course(exercises, out, seed=None):
     if not (exercises / "source").is_dir():
         raise SubmissionError(
             f"{exercises} has no folder source/ with the solutions: a course folder for nbgrader "
-            "is made in the repository of the course"
+            "is made in the repository of the course. --exercises names the folder there"
         )
     if out.exists() and any(out.iterdir()):
         raise SubmissionError(f"{out} is not empty: name another folder")
