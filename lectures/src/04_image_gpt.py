@@ -185,7 +185,8 @@ assert np.allclose(one_hot @ table, table[ids[0]])
 #
 # To train in class we take handwritten digits of 8 x 8 pixels. Grey is a colour with one channel:
 # the same k-means turns their 17 grey levels into a palette of 16. (With a network,
-# `data.cifar10()` brings 60,000 colour photographs of 32 x 32; then the same cells take hours.)
+# `training.downloaded.cifar10()` brings 60,000 colour photographs of 32 x 32; then the same cells
+# take hours.)
 
 # %%
 grey_palette, train, labels, test, test_labels = long.digits()
@@ -285,7 +286,7 @@ fig = plots.objectives(
     x[0],
     position=38,
     hidden=hidden[0],
-    sees={"AR": causal_mask(np, 64), "BERT": np.ones((64, 64), bool)},
+    sees={"AR": causal_mask(64), "BERT": np.ones((64, 64), bool)},
 )
 course.figure(
     "F12",
