@@ -17,9 +17,7 @@ def add_to(commands):
     parser.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
     parser.add_argument("--seed", type=int, help="of grading, for --nbgrader and --gradescope")
     parser.add_argument(
-        "--exercises",
-        default=None,
-        help="the folder of the exercises; default: those that come with minivit",
+        "--exercises", metavar="DIR", help="their folder; default: those that come with minivit"
     )
     parser.set_defaults(run=run)
 
