@@ -17,13 +17,24 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?
     files             a file is written whole or not at all
-    functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
-    nn                modules: Linear, LayerNorm, Embedding, Dropout
+    functions/        derived by hand
+        activations       ReLU, sigmoid, SiLU, GELU
+        losses            softmax, cross-entropy
+        norms             LayerNorm, RMSNorm
+        layers            linear, embedding, dropout
+    nn/               modules: weights with names
+        parameter         what is learnt, and the numbers that it begins with
+        config            the arguments of a module, as a dict, and back
+        module            Module: state, modes, devices
+        layers            Linear, LayerNorm, Embedding, Dropout
     groups            which parameters an optimizer changes
     flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
     convolution       the other way to look at an image
-    attention         every token looks at the others
+    attention/        every token looks at the others
+        textbook          scores, mask, softmax, values
+        kernel            the same as one op, with its derivative
+        multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
         words             text cut into words, and bytes as letters
@@ -41,6 +52,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         decoding          the next token through the layers, on arrays alone
     models/           the papers, one file each
         bert gpt seq2seq image_gpt vit resnet scaling clip clip_objectives
+        flops             what a forward pass costs
     published/        what others trained, read into these models
         weights/          tensors from files that nobody trusts
             numbers tensors npz
@@ -48,12 +60,12 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         vocabularies      their tokenizers
         preprocess        their pictures
         sentences         one vector of the states of a text
+        bert_layouts vit_layouts  relatives under other names
         bert gpt2 image_gpt marian vit clip
         companions own    what `save` writes and `load` reads
-        flops             what a forward pass costs
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
-        data pairs        the data sets, and batches
+        data downloaded pairs    the data sets, and batches
         checkpoint trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
@@ -70,7 +82,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         judge submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
-            handed_in pages gradescope classroom nbgrader
+            names archives layouts handed_in marks workshop judging results
+            exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check progress release grade classify complete embed info
 

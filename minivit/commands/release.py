@@ -1,6 +1,7 @@
 """minivit release: what a class needs, in one of three forms."""
 
-from minivit.commands.shared import graded, home
+from minivit import files
+from minivit.commands.shared import graded
 
 
 def add_to(commands):
@@ -16,7 +17,9 @@ def add_to(commands):
     parser.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
     parser.add_argument("--seed", type=int, help="of grading; default: that of this class, in "
                         "grading.seed here, which is made where there is none")  # fmt: skip
-    parser.add_argument("--exercises", default=None, help="the folder of the exercises")
+    parser.add_argument(
+        "--exercises", metavar="DIR", help="their folder; default: those that come with minivit"
+    )
     parser.set_defaults(run=run)
 
 
@@ -24,17 +27,18 @@ def add_to(commands):
 def run(options):
     from minivit.grading.teachers import classroom, gradescope, nbgrader
 
+    folder = options.exercises or files.exercises_folder()
     if options.gradescope:
         seed = classroom.class_seed(seed=options.seed)
         count = gradescope.bundle(options.gradescope, options.only, seed)
         print(f"{options.gradescope}: an autograder for {count} exercise{'s' * (count > 1)}")
     elif options.nbgrader:
         seed = classroom.class_seed(seed=options.seed)
-        names = nbgrader.course(options.exercises or home(), options.nbgrader, seed)
+        names = nbgrader.course(folder, options.nbgrader, seed)
         print(f"{len(names)} assignments and nbgrader_config.py in {options.nbgrader}")
     else:
-        names = classroom.release(options.exercises or home(), options.out)
-        classroom.class_seed(seed=options.seed)
+        names = classroom.release(folder, options.out)
+        seed = classroom.class_seed(seed=options.seed)
         print(f"{len(names)} files in {options.out}")
     if options.seed is None:
         print(

@@ -285,4 +285,4 @@ def vdot(a, b):
 
 
 def _array(x):
-    return getattr(x, "_data", x)
+    return getattr(x, "_array", x)

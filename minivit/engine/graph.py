@@ -8,7 +8,7 @@ place, and it refuses what would give a wrong number.
 
 Nodes hold no arrays: an array lives only as long as its Tensor (next chapter), or a vjp that needs
 it. "How gradients flow" is here, without calculus; "what each derivative is" is in ops.py and
-functions.py, without a graph.
+functions/, without a graph.
 """
 
 from operator import attrgetter
@@ -31,7 +31,7 @@ class Node:
 
     def __init__(self, tensor, operands, vjp, op):
         self.tensor, self.made = ref(tensor), tensor.made
-        self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
+        self.shape, self.dtype = tensor._array.shape, tensor._array.dtype
         self.parents = tuple([None if x is None else x.node or x for x in operands])
         self.vjp, self.op = vjp, op
 
@@ -156,7 +156,7 @@ def _refuse_overwritten(nodes):
                 written[id(t)] = t
     for t in written.values():
         for node in nodes:
-            if t.written > node.made and _holds(node.vjp, t._data):
+            if t.written > node.made and _holds(node.vjp, t._array):
                 raise GraphError(
                     f"backward: an array of shape {t.shape} that {node.op!r} needs for its "
                     "gradient was overwritten after use. Write after backward, or into a copy."

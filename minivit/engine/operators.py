@@ -40,7 +40,7 @@ def _arrays(x):
     """The arrays of Tensors, also inside of lists and tuples."""
     if isinstance(x, (list, tuple)):
         return type(x)([_arrays(item) for item in x])
-    return x._data if isinstance(x, Tensor) else x
+    return x._array if isinstance(x, Tensor) else x
 
 
 for _name, _op in {

@@ -145,7 +145,7 @@ def _diagonal(x, term, text):
     sizes = dict(zip(term, x.shape, strict=True))
     if any(sizes[k] != n for k, n in zip(term, x.shape, strict=True)):
         raise ShapeError(f"einsum: {text!r}: the axes of a diagonal differ, shape {x.shape}")
-    xp = backend.module_of([getattr(x, "_data", x)], "einsum")
+    xp = backend.module_of([getattr(x, "_array", x)], "einsum")
     along = {
         k: xp.arange(sizes[k]).reshape([-1 if j == k else 1 for j in letters]) for k in letters
     }

@@ -90,7 +90,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
         if optional and operand_count - optional <= len(operands) < operand_count:
             operands += (None,) * (operand_count - len(operands))  # linear(x, W): no bias
         parents = tuple([x if isinstance(x, Tensor) else None for x in operands])
-        arrays = [x._data if isinstance(x, Tensor) else _constant(x, name) for x in operands]
+        arrays = [x._array if isinstance(x, Tensor) else _constant(x, name) for x in operands]
         xp = backend.module_of(arrays, name)
         half, kinds = False, {a.dtype.char for a in arrays if hasattr(a, "dtype")}
         if extra or options:
@@ -135,13 +135,14 @@ def op(f=None, *, accepts=numerics.FLOATS):
     if takes_xp:  # help() and an editor show the call that works
         lifted.__signature__ = signature(f).replace(parameters=arguments[1:])
     OPS[name] = lifted
+    lifted.on_arrays = f  # for code that has arrays, and no use for Tensors (sampling.decoding)
 
     def twin(composed):
         """Register the same function composed of smaller ops: the oracle of the tests."""
         lifted.composed = composed
         return composed
 
-    lifted.twin = twin
+    lifted.twin, lifted.accepts = twin, accepts
     return lifted
 
 
@@ -176,7 +177,7 @@ def _option(x, name):
                 f"{name}: an option is a Tensor that requires a gradient, but only the operands "
                 "are differentiated. Pass it as an operand, or as .detach()."
             )
-        return x._data
+        return x._array
     if isinstance(x, np.generic):
         return x.item()
     return backend.to_array(x, name) if isinstance(x, np.ndarray) else x

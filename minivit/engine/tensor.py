@@ -26,7 +26,7 @@ class Tensor:
     promotes. Only floating-point data can require a gradient.
     """
 
-    __slots__ = ("_data", "grad", "_requires_grad", "node", "made", "written", "__weakref__")
+    __slots__ = ("_array", "grad", "_requires_grad", "node", "made", "written", "__weakref__")
     parents, vjp = (), None  # a leaf stands in the graph for itself
 
     def __init__(self, data, *, dtype=None, device=None, requires_grad=False):
@@ -42,7 +42,7 @@ class Tensor:
         if dtype is not None:
             data = data.astype(backend.to_dtype(dtype, "Tensor"), copy=False)
         data = backend.to_device(data, device or backend.device_of(data))
-        self._data, self._requires_grad, self.grad = data, False, None
+        self._array, self._requires_grad, self.grad = data, False, None
         self.requires_grad = requires_grad
         self.node, self.made, self.written = None, next(_clock), 0
 
@@ -50,7 +50,7 @@ class Tensor:
     def _from_op(cls, value, operands, vjp, name):
         """The result of an op on Tensors (None: no Tensor); vjp None: nothing is recorded."""
         self = object.__new__(Tensor)
-        self._data, self._requires_grad, self.grad = value, vjp is not None, None
+        self._array, self._requires_grad, self.grad = value, vjp is not None, None
         self.made, self.written = next(_clock), 0
         self.node = None if vjp is None else graph.Node(self, operands, vjp, name)
         return self
@@ -60,11 +60,11 @@ class Tensor:
     def data(self):
         """The array itself. `t.data -= step` is noticed by a pending backward; a write through a
         name (`a = t.data; a[0] = 1`) only under `detect_anomaly`."""
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, array):
-        if array is self._data:  # `t.data -= step` wrote in place
+        if array is self._array:  # `t.data -= step` wrote in place
             self.touch()
             return
         array = _array_of(array, "data")
@@ -72,7 +72,7 @@ class Tensor:
             raise ShapeError(f"data: got shape {array.shape}, the tensor has {self.shape}")
         if self._requires_grad:
             _refuse_integers(array.dtype)
-        self._data = array
+        self._array = array
 
     requires_grad = property(operator.attrgetter("_requires_grad"), doc="Is a gradient wanted?")
 
@@ -81,7 +81,7 @@ class Tensor:
         if not isinstance(wanted, (bool, np.bool_)):
             raise DtypeError(f"requires_grad: got {wanted!r}, expected True or False")
         if wanted:
-            _refuse_integers(self._data.dtype)
+            _refuse_integers(self._array.dtype)
         self._requires_grad = bool(wanted)
 
     def __setitem__(self, index, value):
@@ -92,9 +92,9 @@ class Tensor:
                 "passes, what is to be a constant: value.detach()."
             )
         parts = index if isinstance(index, tuple) else (index,)
-        parts = tuple([p._data if isinstance(p, Tensor) else p for p in parts])
+        parts = tuple([p._array if isinstance(p, Tensor) else p for p in parts])
         try:
-            self._data[parts] = value._data if isinstance(value, Tensor) else value
+            self._array[parts] = value._array if isinstance(value, Tensor) else value
         except IndexError as error:
             raise RangeError(f"t[index] = value: {error}") from error
         except ValueError as error:
@@ -107,43 +107,53 @@ class Tensor:
         """Say that the array was written in place: a graph that still needs it will refuse."""
         self.written = next(_clock)
 
-    shape = property(lambda self: self._data.shape)
-    ndim = property(lambda self: self._data.ndim)
-    size = property(lambda self: self._data.size)
-    dtype = property(lambda self: self._data.dtype)
-    device = property(lambda self: backend.device_of(self._data))
+    shape = property(lambda self: self._array.shape)
+    ndim = property(lambda self: self._array.ndim)
+    size = property(lambda self: self._array.size)
+    dtype = property(lambda self: self._array.dtype)
+    device = property(lambda self: backend.device_of(self._array))
     is_leaf = property(lambda self: self.node is None)
     op = property(lambda self: self.node and self.node.op)
 
     def numpy(self):
         """The values on the host (no gradient flows through)."""
-        return backend.to_numpy(self._data)
+        return backend.to_numpy(self._array)
 
     def detach(self):
         """The same array without its history."""
-        return Tensor(self._data)
+        return Tensor(self._array)
 
     def item(self):
         """The value of a tensor with one element, as a Python number."""
         if self.size != 1:
             raise ShapeError(f"item: got shape {self.shape}, expected one element")
-        return self._data.item()
+        return self._array.item()
 
     def __float__(self):
-        return float(self.item())
+        return float(self._number("float"))
 
     def __int__(self):
-        return int(self.item())
+        return int(self._number("int"))
+
+    def _number(self, kind):
+        """float(t) is also what NumPy calls in `array[0] = t`, where a gradient would be lost."""
+        if self._requires_grad:
+            raise GraphError(
+                f"{kind}(t), or array[i] = t, of a Tensor that requires a gradient, which no "
+                "number carries. Say so: t.item() or t.detach(); minivit.stack makes one Tensor "
+                "of several."
+            )
+        return self.item()
 
     def __bool__(self):
         return bool(self.item())
 
     def __index__(self):
-        if self._data.dtype.kind not in "iu" or self.ndim:
+        if self._array.dtype.kind not in "iu" or self.ndim:
             raise DtypeError(
                 f"got a Tensor of {self.dtype} and shape {self.shape} where one integer is expected"
             )
-        return int(self._data)
+        return self.item()
 
     def __format__(self, spec):
         return format(self.item(), spec) if spec else str(self)
@@ -189,7 +199,7 @@ class Tensor:
                 f"a Tensor of shape {self.shape} on {self.device!r} was to become an array on the "
                 "host. Say so, with t.numpy(): it waits for the device."
             )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self._array, dtype=dtype, copy=copy)
 
     # -- copies ------------------------------------------------------------------------------------
     def __getstate__(self):
@@ -200,12 +210,12 @@ class Tensor:
                 "Tensors that are not. Copy t.detach(), or compute it under minivit.no_grad()."
             )
         return getattr(self, "__dict__", None), {
-            "_data": self._data, "grad": self.grad, "_requires_grad": self._requires_grad
+            "_array": self._array, "grad": self.grad, "_requires_grad": self._requires_grad
         }  # fmt: skip
 
     def __setstate__(self, state):
         own, slots = state
-        self._data, self.grad = slots["_data"], slots["grad"]
+        self._array, self.grad = slots["_array"], slots["grad"]
         self._requires_grad = slots["_requires_grad"]
         self.node, self.made, self.written = None, next(_clock), 0
         if own:
@@ -241,9 +251,11 @@ class Tensor:
                     "such as loss.mean().backward()."
                 )
             return xp.ones(self.shape, dtype=self.dtype)
-        g = gradient._data if isinstance(gradient, Tensor) else gradient
+        g = gradient._array if isinstance(gradient, Tensor) else gradient
         if isinstance(g, (int, float, np.generic)):
             g = xp.asarray(g)
+        if isinstance(g, np.ndarray):
+            g = backend.to_array(g, "backward: the gradient")
         if not isinstance(g, xp.ndarray):
             raise DeviceError(
                 f"backward: the gradient is {type(g).__name__}, the tensor an array on "
@@ -273,7 +285,7 @@ def _array_of(data, where):
                 f"{where}: got a Tensor that requires a gradient, and only its array would be "
                 "kept. Say so: t.detach() or t.data."
             )
-        return data._data
+        return data._array
     if isinstance(data, np.generic) or hasattr(data, "shape"):
         return data if backend.is_array(data) else backend.to_array(data, where)
     raise DtypeError(f"{where}: got {type(data).__name__}, expected an array or a Tensor")

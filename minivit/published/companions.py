@@ -6,7 +6,7 @@ the form that is usual for it. The tables here say which names a file may give.
 
 import importlib
 import json
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 
 import numpy as np
 
@@ -116,20 +116,34 @@ def built(said):
             raise CheckpointError("config.json: colours are not a list of colours")
         side = tables.integer(said, "side", preprocess.MOST)
         return Pixels(Palette(colours), side, built(said["look"]))
-    if said["class"] != "Preprocess" or {*said} != {"class", *(f.name for f in fields(Preprocess))}:
+    if said["class"] != "Preprocess":
         raise CheckpointError(
-            f"config.json: preprocess is {said!r}, expected a Preprocess or Pixels, with all that "
-            "belongs to it"
+            f"config.json: preprocess is a {said['class']!r}, expected a Preprocess or Pixels"
         )
-    shortest = said["shortest"]
-    if shortest is not None:
-        shortest = tables.integer(said, "shortest", preprocess.MOST)
+    return _look({key: value for key, value in said.items() if key != "class"})
+
+
+def _look(said):
+    """A `Preprocess` of its fields; those with a default may be missing, as in older files."""
+    defaults = {f.name: f.default for f in fields(Preprocess) if f.default is not MISSING}
+    if strange := said.keys() - {f.name for f in fields(Preprocess)}:
+        raise CheckpointError(f"config.json: preprocess: {sorted(strange)} are not known here")
+    said = defaults | said
+    if said["shortest"] is not None:
+        tables.integer(said, "shortest", preprocess.MOST)
     if said["resample"] not in (*preprocess.FILTERS, preprocess.TWO_BY_TWO):
         raise CheckpointError(f"config.json: resample is {said['resample']!r}, not a filter")
-    mean, std = (preprocess._numbers(said, key, (0.0,) * 3) for key in ("mean", "std"))
-    (scale,) = preprocess._numbers(said, "scale", (1.0,))
-    height, width = said["size"]
-    size = preprocess._sides({"height": height, "width": width})
-    if shortest is not None and max(size) > shortest:
-        raise CheckpointError(f"config.json: the crop {size} does not fit {shortest}")
-    return Preprocess(size, shortest, said["resample"], said["rounds"] is True, scale, mean, std)
+    for key, default in defaults.items():
+        if isinstance(default, bool) and type(said[key]) is not bool:
+            raise CheckpointError(f"config.json: {key} is {said[key]!r}, expected true or false")
+    for key in ("mean", "std"):
+        said[key] = preprocess._numbers(said, key, defaults[key])
+    (said["scale"],) = preprocess._numbers(said, "scale", (1.0,))
+    for key in ("size", "squashed"):
+        if said[key] is not None:
+            height, width = said[key]
+            said[key] = preprocess._sides({"height": height, "width": width})
+    room = said["squashed"] or (said["shortest"],) * 2 if said["shortest"] else said["squashed"]
+    if room and any(n > m for n, m in zip(said["size"], room)):
+        raise CheckpointError(f"config.json: the crop {said['size']} does not fit {room}")
+    return Preprocess(**said)

@@ -15,7 +15,7 @@ from minivit.engine.errors import CheckpointError, TextError
 from minivit.published import read_json
 from minivit.text import BPE, WordPiece, pad
 from minivit.text.base import read_lines
-from minivit.text.words import checked_text, split_at
+from minivit.text.words import checked_text, one_or_many, split_at
 
 WORD_LIMIT = 100  # characters; transformers' for BERT, where Google's code has 200
 
@@ -120,7 +120,8 @@ class Framed:
     def rows(self, texts, special=False):
         """The ids of each text between `start` and `end`, a list of lists."""
         start, end = self.id_of(self.start), self.id_of(self.end)
-        return [[start, *self.encode(text, special)[: self.longest - 2], end] for text in texts]
+        encoded = (self.encode(text, special) for text in one_or_many(texts))
+        return [[start, *ids[: self.longest - 2], end] for ids in encoded]
 
     def padded(self, rows):
         """Rows as one array: (ids (B, N), mask (B, N), True = a token)."""
@@ -131,7 +132,7 @@ class Framed:
 
         special=True reads special tokens where they stand: "the [MASK] sat".
         """
-        return self.padded(self.rows([texts] if isinstance(texts, str) else texts, special))
+        return self.padded(self.rows(texts, special))
 
 
 class Pieces(Framed, WordPiece):
@@ -223,8 +224,8 @@ class SentencePieces:
 
     def __call__(self, texts):
         """A text or several, padded: (ids (B, N), mask (B, N), True = a token)."""
-        texts = [texts] if isinstance(texts, str) else texts
-        return pad([self.encode(text) for text in texts], pad_id=self.ids[self.padding])
+        rows = [self.encode(text) for text in one_or_many(texts)]
+        return pad(rows, pad_id=self.ids[self.padding])
 
 
 # -- XLM-R -----------------------------------------------------------------------------------------

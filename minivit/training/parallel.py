@@ -1,6 +1,6 @@
 """Two cores: each thread takes a part of the batch through a copy of the model.
 
-    trainer = Trainer(model, optimizer, batches, loss=DataParallel(classify, threads=2))
+    trainer = Trainer(model, optimizer, batches, loss=DataParallel(classification_loss, threads=2))
 
 The copies share the model's arrays; only their gradients are their own, and the sum of those is the
 gradient of the whole batch. It works on the CPU, since NumPy lets other threads run while it

@@ -5,6 +5,7 @@ import pkgutil
 import sys
 
 from minivit.course import runs
+from minivit.course.runs import results
 from minivit.engine.errors import MinivitError
 
 
@@ -15,6 +16,7 @@ def main(arguments):
         for name in names:
             about = importlib.import_module(f"minivit.course.runs.{name}").__doc__
             print(f"  {name:14} {about.strip().splitlines()[0]}")
+        print(f"What they measure goes to {results.folder() / 'results'}")
         return 0 if not arguments else 2
     run = importlib.import_module(f"minivit.course.runs.{arguments[0]}")
     if {"-h", "--help"} & {*arguments}:
@@ -22,9 +24,12 @@ def main(arguments):
         return 0
     try:
         return run.main(arguments[1:])
-    except MinivitError as error:
+    except (MinivitError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        print(stop or "interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python -m minivit.course.runs clip model           # the model data/models/emoji, 1.5 MB
     python -m minivit.course.runs clip objectives      # caption, bag of words, contrastive; 3 seeds
     python -m minivit.course.runs clip compute         # ViT and ResNet image encoders; 3 seeds
-    python -m minivit.course.runs clip supervised      # a ResNet trained with labels, for its features
+    python -m minivit.course.runs clip supervised      # a ResNet with labels, for its features
 
 Times and numbers go to data/results/clip.json. An interrupted part goes on where it stopped.
 """
@@ -17,9 +17,14 @@ from pathlib import Path
 import numpy as np
 
 import minivit
-from minivit import files
-from minivit import Tensor, manual_seed, no_grad
-from minivit import course
+from minivit import Tensor, course, files, manual_seed, no_grad
+from minivit.course.runs import results as record
+from minivit.course.runs.results import machine, thinned
+from minivit.models import clip
+from minivit.models.clip_objectives import Captioner, WordPredictor
+from minivit.models.resnet import ModifiedResNet, ResNet
+from minivit.optim import AdamW, decay_groups, warmup_cosine
+from minivit.published.preprocess import Preprocess
 from minivit.training import data
 from minivit.training.pairs import (
     CONTEXT,
@@ -30,14 +35,6 @@ from minivit.training.pairs import (
     tokenize,
 )
 from minivit.training.trainer import Trainer
-from minivit.engine.errors import CheckpointError, RangeError
-from minivit.course.runs import results as record
-from minivit.course.runs.results import machine, thinned
-from minivit.models import clip
-from minivit.published.preprocess import Preprocess
-from minivit.models.clip_objectives import Captioner, WordPredictor
-from minivit.models.resnet import ModifiedResNet, ResNet
-from minivit.optim import AdamW, decay_groups, warmup_cosine
 
 SEEDS = (0, 1, 2)
 

@@ -1,19 +1,18 @@
 """Image GPT on digits (and colour emoji): three seeds of everything that the lecture compares.
 
     python -m minivit.course.runs image_gpt              # all parts, in order; or one or more of:
-    python -m minivit.course.runs image_gpt objectives   # AR and BERT: loss, probes after every layer
+    python -m minivit.course.runs image_gpt objectives   # AR and BERT: loss, probes of all layers
     python -m minivit.course.runs image_gpt supervised   # the same network trained with labels
-    python -m minivit.course.runs image_gpt finetune     # AR and BERT fine-tuned, with masks and without
+    python -m minivit.course.runs image_gpt finetune     # AR and BERT, with masks and without
     python -m minivit.course.runs image_gpt sizes        # AR, small and large
     python -m minivit.course.runs image_gpt norms        # pre-LN and post-LN at three rates
-    python -m minivit.course.runs image_gpt colour       # emoji 16x16: the model data/models/emoji-gpt
+    python -m minivit.course.runs image_gpt colour       # emoji 16x16: data/models/emoji-gpt
 
 Each run is added to data/results/image_gpt.json when it is done; a run that is there is not
 made again, one that was interrupted goes on where it stopped.
 """
 
 import functools
-import json
 import math
 import time
 from pathlib import Path
@@ -21,21 +20,18 @@ from pathlib import Path
 import numpy as np
 
 import minivit
-from minivit import files
-from minivit import manual_seed, no_grad
-from minivit import course
-from minivit.training import data, probe
-from minivit.images import pictures
-from minivit.training.trainer import Trainer
-from minivit.engine.errors import CheckpointError, RangeError
+from minivit import course, files, manual_seed, no_grad
 from minivit.course.runs import results as record
 from minivit.course.runs.results import machine, thinned
+from minivit.images import pictures
+from minivit.images.palette import Palette
 from minivit.models.image_gpt import ImageGPT
 from minivit.nn import xavier_uniform
+from minivit.optim import AdamW, decay_groups, warmup_cosine
 from minivit.published.image_gpt import Pixels
 from minivit.published.preprocess import Preprocess
-from minivit.optim import AdamW, decay_groups, warmup_cosine
-from minivit.images.palette import Palette
+from minivit.training import data, probe
+from minivit.training.trainer import Trainer
 
 SEEDS = (0, 1, 2)
 SIZES = {"small": (4, 32, 2), "medium": (8, 64, 4), "large": (12, 80, 5)}  # layers, width, heads

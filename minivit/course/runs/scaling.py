@@ -5,30 +5,26 @@
     python -m minivit.course.runs scaling sets       # both on the other data sets that ship
     python -m minivit.course.runs scaling sizes      # four widths of ViT, asked at five steps
     python -m minivit.course.runs scaling variants   # pooling, positions, optimizers
-    python -m minivit.course.runs scaling head       # weight decay on the head, and few-shot transfer
+    python -m minivit.course.runs scaling head       # weight decay on the head, few-shot transfer
 
 Each run is added to data/results/scaling.json when it is done; one that is there is not made
 again. A run takes a minute or less, so an interruption loses no more than that.
 """
 
 import functools
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 
-from minivit import files
 from minivit import Tensor, manual_seed, no_grad
-from minivit.training import data
-from minivit.training.trainer import Trainer, accuracy
-from minivit.engine.errors import RangeError
 from minivit.course.runs import results as record
 from minivit.course.runs.results import machine, thinned
 from minivit.models.resnet import ResNet
 from minivit.models.scaling import few_shot
 from minivit.models.vit import ViT
 from minivit.optim import Adafactor, Adam, AdamW, decay_groups, rsqrt_schedule, warmup_cosine
+from minivit.training import data
+from minivit.training.trainer import Trainer, accuracy
 
 SEEDS = (0, 1, 2)
 BATCH = 64

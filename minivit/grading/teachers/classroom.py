@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from minivit.files import write_whole
+from minivit.files import exercises_folder, write_whole
 from minivit.grading.exercise import SubmissionError, registry
 from minivit.grading.process.child import printable
 from minivit.grading.teachers import (
@@ -94,7 +94,7 @@ def grade_class(
         raise SubmissionError(f"the results would lie among the submissions: {out}")
     try:
         with workshop.workshop() as place:
-            known = handed_in.starters(exercises or Path(__file__).parents[3] / "exercises")
+            known = handed_in.starters(exercises or exercises_folder())
             found, others = handed_in.submissions(folder, place[0] / "handed in", known)
             out.mkdir(parents=True, exist_ok=True)
             seed = class_seed(out, seed)
@@ -205,7 +205,7 @@ def _say_which(exercise, result, verdicts, best):
 
 def _alike(results, exercises):
     """[(share, exercise number, who, who)] of answers that are alike, the course's own included."""
-    home, rows = Path(exercises or Path(__file__).parents[3] / "exercises"), []
+    home, rows = Path(exercises or exercises_folder()), []
     for e in registry().values():
         answers = {name: similar.of_file(r.counted[e.number].path)
                    for name, r in results.items() if e.number in r.counted

@@ -1,6 +1,6 @@
 """The exercises in nbgrader: a course folder, and the judge in the place of nbgrader's kernel.
 
-    minivit release --nbgrader COURSE       # pip install 'minivit[nbgrader]'
+    minivit release --nbgrader COURSE       # in the repository: pip install -e ".[nbgrader]"
     cd COURSE
     nbgrader generate_assignment 07_layer_norm
     nbgrader autograde 07_layer_norm
@@ -43,7 +43,7 @@ def course(exercises, out, seed):
     if not (exercises / "source").is_dir():
         raise SubmissionError(
             f"{exercises} has no folder source/ with the solutions: a course folder for nbgrader "
-            "is made in the repository of the course, or with --exercises PATH/TO/exercises"
+            "is made in the repository of the course. --exercises names the folder there"
         )
     if out.exists() and any(out.iterdir()):
         raise SubmissionError(f"{out} is not empty: name another folder")
