@@ -100,8 +100,9 @@ def one(person, scratch, starters):
 
 def _of_the_course(name):
     """Whether a file of a fork is the course's own: all that lies in a folder of the course."""
-    own = {"minivit", "tests", "lectures", "benchmarks", "data", "exercises", "examples", "docs"}
-    return bool(own & set(name.split("/")[:-1])) or not name.endswith(names.READ)
+    own = ("minivit", "tests", "lect", "benchmarks", "data", "exercises", "examples", "docs")
+    folders = name.split("/")[:-1]
+    return any(part.startswith(own) for part in folders) or not name.endswith(names.READ)
 
 
 def _say_others(names_, there):
