@@ -22,7 +22,11 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         losses            softmax, cross-entropy
         norms             LayerNorm, RMSNorm
         layers            linear, embedding, dropout
-    nn                modules: Linear, LayerNorm, Embedding, Dropout
+    nn/               modules: weights with names
+        parameter         what is learnt, and the numbers that it begins with
+        config            the arguments of a module, as a dict, and back
+        module            Module: state, modes, devices
+        layers            Linear, LayerNorm, Embedding, Dropout
     groups            which parameters an optimizer changes
     flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
@@ -56,6 +60,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         vocabularies      their tokenizers
         preprocess        their pictures
         sentences         one vector of the states of a text
+        bert_layouts vit_layouts  relatives under other names
         bert gpt2 image_gpt marian vit clip
         companions own    what `save` writes and `load` reads
         download hub      from the network, once
@@ -77,7 +82,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         judge submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
-            handed_in pages gradescope classroom nbgrader
+            names archives layouts handed_in marks workshop judging results
+            exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check progress release grade classify complete embed info
 
