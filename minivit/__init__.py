@@ -59,7 +59,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         exercise properties report
         process/          what runs beside the student's code
             sandbox child runner protection
-        judge submission starter
+        judge ipython submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
             handed_in pages gradescope classroom nbgrader

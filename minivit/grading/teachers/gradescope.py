@@ -29,6 +29,9 @@ from minivit.grading.judge import GRADING_SEED
 from minivit.grading.teachers import handed_in
 
 NEEDED = ("numpy", "hypothesis")  # that the judge imports
+READS_CELLS = (
+    "ipython",
+)  # notebooks with commands (%time, !ls); without it such a cell is refused
 SETUP = """#!/usr/bin/env bash
 # Gradescope runs this once, as root, when the autograder is built. AUTOGRADER names another folder
 # than /autograder (for a try on your own machine), PIP_INDEX_URL another package index.
@@ -65,7 +68,9 @@ def bundle(out, only=(), seed=None):
         raise SubmissionError(f"{out} is there already: name another file, or remove it")
     numbers = [find(name).number for name in only] or list(registry())
     package = Path(__file__).parents[2]
-    requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in NEEDED)
+    there = {d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"]}
+    names = [*NEEDED, *(name for name in READS_CELLS if name in there)]
+    requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in names)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
