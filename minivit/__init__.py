@@ -64,7 +64,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         teachers/         hand out, collect, grade, report
             handed_in pages gradescope classroom nbgrader
     commands/         the command `minivit`
-        shared check progress release grade classify complete embed info
+        shared check watch hint reset progress release grade
+        classify complete embed info
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minivit.grading.exercise import registry
+
 WIDTH = 96
 LARGEST_SHOWN = 200  # numbers of an array in a report
 MARKS = {"pass": "pass", "fail": "FAIL", "todo": "todo", "waiting": "-"}
@@ -48,7 +50,21 @@ def report(verdict, public=True):
         f"{what} passed: {verdict.passed}/{len(verdict.outcomes)}, "
         f"points: {verdict.points:g}/{verdict.max_points:g}.{more}"
     )
+    if public and verdict.passed == len(verdict.outcomes):
+        lines += ["", *_wrap(what_next(verdict), "")]
     return "\n".join(lines) + "\n"
+
+
+def what_next(verdict):
+    """What there is to do after the last check has passed."""
+    left = [e for number, e in registry().items() if number > verdict.exercise]
+    explain = (
+        "The question under Explain is still yours to answer: 2 points, and a person reads it."
+    )
+    after = f"Next: exercise {left[0].number}, {left[0].title} ({left[0].stem}.md)." if left else (
+        "That was the last exercise: `minivit build` trains the digits' model with your functions."
+    )  # fmt: skip
+    return f"{explain} {after}"
 
 
 def _details(outcome):
