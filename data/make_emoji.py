@@ -17,6 +17,8 @@ import resvg_py
 from packages import HERE, from_npm, report, save_gz
 from PIL import Image
 
+from minivit import files
+
 SIDE, COLUMNS, COLOURS = 32, 48, 256
 SETS = {  # style -> npm package
     "noto": "emoji-datasource-google@16.0.0",
@@ -164,7 +166,8 @@ def save_atlas(style, images):
     atlas = tiles.reshape(rows, COLUMNS, SIDE, SIDE).swapaxes(1, 2)
     picture = Image.fromarray(atlas.reshape(rows * SIDE, COLUMNS * SIDE), mode="P")
     picture.putpalette(colours.tobytes())
-    picture.save(HERE / f"emoji-{style}.png", optimize=True)
+    with files.writing_whole(HERE / f"emoji-{style}.png") as half:
+        picture.save(half, "PNG", optimize=True)
     drawn = (images != 255).any(-1)
     error = (images - colours[indices].reshape(images.shape).astype(float))[drawn]
     print(f"{style}: {len(images)} drawings, {10 * np.log10(255**2 / (error**2).mean()):.1f} dB")

@@ -6,6 +6,8 @@ import tempfile
 from packages import HERE, from_pypi, report
 from PIL import Image
 
+from minivit import files
+
 CORNER = {"chelsea": (90, 0, 300), "coffee": (130, 0, 400)}  # left, top and side of the square kept
 
 (HERE / "photos").mkdir(exist_ok=True)
@@ -15,5 +17,6 @@ with tempfile.TemporaryDirectory() as folder:
         photo = Image.open(io.BytesIO(wheel.read(f"skimage/data/{name}.png"))).convert("RGB")
         square = photo.crop((left, top, left + side, top + side))
         small = square.resize((224, 224), Image.Resampling.LANCZOS)
-        small.save(HERE / "photos" / f"{name}.png", optimize=True)
+        with files.writing_whole(HERE / "photos" / f"{name}.png") as half:
+            small.save(half, "PNG", optimize=True)
         report(f"photos/{name}.png")

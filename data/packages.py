@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minivit import files
+
 HERE = Path(__file__).parent
 
 
@@ -51,7 +53,7 @@ def from_debian(requirement, folder):
 
 def save_npz(name, **arrays):
     """Like np.savez_compressed, but the same arrays always give the same bytes: no clock in it."""
-    with zipfile.ZipFile(HERE / name, "w") as archive:
+    with files.writing_whole(HERE / name) as half, zipfile.ZipFile(half, "w") as archive:
         for key, array in sorted(arrays.items()):
             entry = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -63,7 +65,7 @@ def save_npz(name, **arrays):
 
 def save_gz(name, text):
     """UTF-8 text, compressed, without the clock and the file name that gzip would put in."""
-    (HERE / name).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    files.write_whole(HERE / name, gzip.compress(text.encode(), 9, mtime=0))
     report(name)
 
 

@@ -10,7 +10,6 @@
 import argparse
 import collections
 import hashlib
-import logging
 import os
 import re
 import shutil
@@ -21,8 +20,9 @@ from pathlib import Path
 
 import nbformat
 import pages
+import thumbnails
 
-from minivit import course
+from minivit import course, files
 
 HERE = Path(__file__).resolve().parent
 METADATA = {
@@ -68,7 +68,7 @@ def write_notebooks(folder):
         text = notebook_text(source)
         same = target.is_file() and target.read_text(encoding="utf-8") == text
         if not same:
-            target.write_text(text, encoding="utf-8", newline="\n")
+            files.write_whole(target, text)
         print(f"{target.name}: {'as it was' if same else 'written'}")
     orphans = {p.stem for p in lectures(folder, "ipynb")} - {p.stem for p in sources}
     for name in sorted(orphans):
@@ -93,7 +93,7 @@ def run(folder, names=(), seconds=1800):
         print(f"$MINIVIT_BUILD is {build}, which holds the lectures' sources", file=sys.stderr)
         return 1
     if not names:  # a whole build starts empty: nothing in it is older than this run
-        for old in ("lectures", "figures"):
+        for old in ("lectures", "figures", "thumbnails"):
             shutil.rmtree(build / old, ignore_errors=True)
         (build / "claims.json").unlink(missing_ok=True)
     (build / "lectures").mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def run(folder, names=(), seconds=1800):
     failed = 0
     for place, path in enumerate(chosen, 1):
         failed += not execute(path, build / "lectures", f"[{place}/{len(chosen)}]", seconds)
-    (build / "index.html").write_text(pages.index(build), encoding="utf-8")
+    write_pages(build)
 
     print(f"\n{course.report()}\n")
     print(f"Wrote to {_near(build)}/:")
@@ -160,7 +160,7 @@ def execute(path, target, place, seconds):
     passed = time.perf_counter() - start
     notebook.metadata["minivit"] = {"seconds": round(passed, 1), "failed": error is not None}
     nbformat.write(notebook, target / path.name)
-    silent = write_page(notebook, path, target)
+    silent = write_page(target / path.name, target)
     verdict = f"{total} cells, {passed:.1f} s" if live else f"{passed:.1f} s"
     note = f"  ({silent} pictures without alt text)" if silent else ""
     print(f"\r{head} {verdict}{note}      " if live else f"{verdict}{note}")
@@ -170,31 +170,25 @@ def execute(path, target, place, seconds):
     return error is None
 
 
-# JupyterLab's page, with the alt text that `course.figure` gives a picture.
-PAGE = """
-{%- extends 'lab/index.html.j2' -%}
-{%- block data_png -%}
-{%- set about = output.metadata.get('image/png', {}) -%}
-<div class="jp-RenderedImage jp-OutputArea-output">
-<img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
-{%- if about.alt %} alt="{{ about.alt | escape_html }}"{% endif %}
-{%- if about.width %} width="{{ about.width }}"{% endif %}>
-</div>
-{%- endblock data_png -%}
-"""
+def write_page(path, target, neighbours=(None, None)):
+    """The executed notebook as one HTML file; how many of its pictures have no alt text."""
+    page, silent = pages.lecture(nbformat.read(path, as_version=4), path, *neighbours)
+    files.write_whole(target / f"{path.stem}.html", page)
+    return silent
 
 
-def write_page(notebook, path, target):
-    """The notebook as one HTML file; returns how many of its pictures have no alt text."""
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(raw_template=PAGE, embed_images=True)
-    exporter.log.setLevel(logging.ERROR)  # it warns of missing alt text, which we count
-    page, _ = exporter.from_notebook_node(
-        notebook, {"metadata": {"name": pages.title(notebook, path), "path": str(path.parent)}}
-    )
-    (target / f"{path.stem}.html").write_text(page, encoding="utf-8")
-    return page.count('alt="No description has been provided for this image"')
+def write_pages(build):
+    """A page for each executed notebook, each with a way to its neighbours, and the index."""
+    made = sorted((build / "lectures").glob("*.ipynb"))
+    links = [
+        {"file": f"{path.stem}.html", "title": pages.title(nbformat.read(path, 4), path)}
+        for path in made
+    ]
+    for place, path in enumerate(made):
+        before = links[place - 1] if place else None
+        after = links[place + 1] if place + 1 < len(links) else None
+        write_page(path, build / "lectures", (before, after))
+    files.write_whole(build / "index.html", pages.index(build))
 
 
 def _excerpt(source, error, lines=12):
@@ -222,7 +216,7 @@ def main(arguments=None):
     if chosen.command == "notebooks":
         return write_notebooks(folder)
     if chosen.command == "gallery":
-        return pages.gallery(folder)
+        return thumbnails.gallery(folder)
     return run(folder, chosen.names, chosen.seconds)
 
 

@@ -10,16 +10,31 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
         record            op: from a function of arrays to a function of Tensors
-        ops               the primitives, each beside its derivative
+        ops/              the primitives, each beside its derivative
+            arithmetic reductions movement
         products          matmul, dot, einsum
+        composed          NumPy's functions that are made of these
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?
     files             a file is written whole or not at all
-    functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
-    nn                modules: Linear, LayerNorm, Embedding, Dropout
+    functions/        derived by hand
+        activations       ReLU, sigmoid, SiLU, GELU
+        losses            softmax, cross-entropy
+        norms             LayerNorm, RMSNorm
+        layers            linear, embedding, dropout
+    nn/               modules: weights with names
+        parameter         what is learnt, and the numbers that it begins with
+        config            the arguments of a module, as a dict, and back
+        module            Module: state, modes, devices
+        layers            Linear, LayerNorm, Embedding, Dropout
+    groups            which parameters an optimizer changes
+    flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
     convolution       the other way to look at an image
-    attention         every token looks at the others
+    attention/        every token looks at the others
+        textbook          scores, mask, softmax, values
+        kernel            the same as one op, with its derivative
+        multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
         words             text cut into words, and bytes as letters
@@ -37,24 +52,29 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         decoding          the next token through the layers, on arrays alone
     models/           the papers, one file each
         bert gpt seq2seq image_gpt vit resnet scaling clip clip_objectives
+        flops             what a forward pass costs
     published/        what others trained, read into these models
         weights/          tensors from files that nobody trusts
             numbers tensors npz
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
         preprocess        their pictures
+        sentences         one vector of the states of a text
+        bert_layouts vit_layouts  relatives under other names
         bert gpt2 image_gpt marian vit clip
-        flops             what a forward pass costs
+        companions own    what `save` writes and `load` reads
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
-        data pairs        the data sets, and batches
+        data downloaded pairs    the data sets, and batches
         checkpoint trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
+        register          which figures and claims there are, and what became of them
+        style             one look for all figures
         plots/            the figures, a file a lecture
             drawing transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
-            _keep image_gpt scaling clip
+            results image_gpt scaling clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
@@ -83,6 +103,8 @@ from minivit.attention import (
 )
 from minivit.engine import backend, check, errors, graph, operators
 from minivit.engine.backend import default_device, manual_seed, use
+from minivit.engine.check import gradcheck
+from minivit.engine.composed import expand_dims, moveaxis, ravel, squeeze
 from minivit.engine.ops import (
     absolute,
     add,
@@ -104,10 +126,12 @@ from minivit.engine.ops import (
     negative,
     pad,
     power,
+    prod,
     reshape,
     split,
     sqrt,
     stack,
+    std,
     subtract,
     sum,
     swapaxes,
@@ -142,11 +166,25 @@ from minivit.sampling import decoding, generation
 __version__ = "0.1.0"
 
 
-def load(source, path=None):
-    """A published model, with its tokenizer and preprocessing: minivit.published.load.
+def load(source, path=None, classes=()):
+    """A model, with its tokenizer and preprocessing: minivit.published.load.
 
-    clip = minivit.load("openai/clip-vit-base-patch32"); clip.model, clip.tokenizer, clip.preprocess
+    minivit.load("emoji")                         # a small one that ships
+    minivit.load("runs/digits").model             # what `save` or a Trainer wrote
+    minivit.load("openai/clip-vit-base-patch32")  # downloaded once: .model, .tokenizer, .preprocess
     """
     from minivit import published  # loaded when it is wanted
 
-    return published.load(source, path)
+    return published.load(source, path, classes)
+
+
+def save(
+    model, folder, tokenizer=None, preprocess=None, labels=None, sentences=None, dtype=None
+):  # fmt: skip
+    """Write a model, and what belongs to it, into a folder that `load` reads; returns its path.
+
+    All or nothing, also over the folder that it was loaded from: minivit.published.own.save.
+    """
+    from minivit.published import own
+
+    return own.save(model, folder, tokenizer, preprocess, labels, sentences, dtype)

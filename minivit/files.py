@@ -1,39 +1,102 @@
-"""Files: one is written whole or not at all, and what ships with the library is found."""
+"""Files: one is written whole or not at all, a folder too, and what ships is found.
+
+A writer gets a place beside the one that it wants. What it wrote takes that place in the end, in
+one step: a reader, or a crash, meets the old content or the new, never a part. A program that
+still reads the old file (or has mapped it into memory) keeps the old one.
+"""
 
 import contextlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
+READY = ".ready"  # inside a folder: files that are complete, and not all in their places yet
 
-def write_whole(path, content):
-    """Write `content` (bytes or text) so that a reader, or a crash, meets the old file or the new.
 
-    Folders on the way are made. An error leaves the old file, and nothing beside it.
+def write_whole(path, content, durable=True):
+    """Write `content`, bytes or a text (as UTF-8), in one step. Folders on the way are made.
+
+    durable: also a power failure leaves the old file or the new; it waits for the disk. Without it
+    that holds for a crash of the program.
     """
-    with writing_whole(path) as half:
+    with writing_whole(path, durable) as half:
         half.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
-def writing_whole(path):
-    """The same for a writer that wants a path: it gets one beside `path`, which takes its place in
-    the end."""
+def writing_whole(path, durable=True):
+    """The same for a writer that wants a path. After an error the old file is as it was, and
+    nothing stands beside it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    half = _beside(path)
     try:
         yield half
-        half.replace(path)
+        if durable:
+            _flush(half)
+        os.replace(half, path)
     finally:
         half.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing_folder(folder):
+    """A new folder to write files into. In the end `folder` has them all, in one step; other files
+    that it had before stay."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = _beside(folder / "new" if folder.is_dir() else folder)  # on the same disk
+    half.mkdir()
+    try:
+        yield half
+        for path in half.iterdir():
+            _flush(path)
+        if folder.is_dir():
+            finish(folder)
+            os.replace(half, folder / READY)  # from here on the new files count
+            finish(folder)
+        else:
+            os.replace(half, folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+
+
+def finish(folder):
+    """Move the files of a `writing_folder` that was interrupted at its end into their places. Call
+    it before several files of a folder are read that belong together."""
+    ready = Path(folder, READY)
+    if ready.is_dir():
+        for path in ready.iterdir():
+            os.replace(path, Path(folder, path.name))
+        ready.rmdir()
+
+
+def _beside(path):
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+
+
+def _flush(path):
+    """Wait until the disk has the file."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+# -- what ships, and what is downloaded ------------------------------------------------------------
 def data_folder():
     """Where the data sets, small models and kept results are: in the package that is installed, or
     beside it in a checkout."""
-    installed = Path(__file__).parent / "data"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "data"
+    return _shipped("data")
+
+
+def exercises_folder():
+    """Where the exercises' pages and starters are, likewise."""
+    return _shipped("exercises")
+
+
+def _shipped(name):
+    installed = Path(__file__).parent / name
+    return installed if installed.is_dir() else Path(__file__).parents[1] / name
 
 
 def cache_folder():

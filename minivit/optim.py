@@ -1,190 +1,205 @@
 """Optimizers, in order of increasing complexity.
 
-Each is a rule for plain arrays: parameters `w`, gradients `g`, the optimizer's memory `s`. The
-parameters of a group lie one after the other in one flat array, of which each `p.data` is a view,
-so a rule runs a few times over long arrays instead of many times over short ones: on a GPU a
-handful of kernels instead of thousands.
+Each is a rule for one parameter: its values `w`, their gradient `g`, the arrays `s` that the rule
+keeps for it (its state), and `t`, how many updates it has had, this one included. `Optimizer.step`
+applies the rule to one parameter after the other. A rule that treats each number for itself runs
+over many parameters laid end to end, which is faster: `flat`.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
+from minivit import flat, groups
 from minivit.engine import backend
-from minivit.engine.errors import DtypeError, NonFiniteError, RangeError, StateError
+from minivit.engine.errors import NonFiniteError, OptionError, ShapeError, StateError
+from minivit.engine.tensor import Tensor
 
-CHUNK = 1 << 16  # elements a rule works on at a time: what it touches stays in the cache
+
+@dataclass(eq=False)
+class Entry:
+    """A parameter, the settings of its group, and what the optimizer keeps for it."""
+
+    p: Tensor
+    group: dict
+    t: int = 0  # its own updates so far: a layer that is thawed late starts at its first
+    state: dict | None = None  # arrays by name; None while the parameter is frozen
+
+    def __post_init__(self):
+        self.shape = self.p.shape
 
 
 class Optimizer:
-    """`step()` changes every parameter that has a gradient; `zero_grad()` forgets the gradients.
+    """`step()` updates every parameter that has a gradient; `zero_grad()` forgets the gradients.
 
-    parameters: Parameters, or dicts {"params": [...], "lr": ..., ...}: groups with settings of
-    their own, as in PyTorch. A parameter without a gradient is left alone.
+    parameters: a Module, Parameters, or dicts {"params": ..., "lr": ..., ...}: groups with settings
+    of their own, as in PyTorch. Frozen parameters (requires_grad=False) are left out until they are
+    thawed. A schedule writes into `groups[i]["lr"]`.
     """
 
-    memory = ()  # the names of the arrays that a rule keeps for each parameter
+    elementwise = True  # does the rule treat each number for itself?
 
     def __init__(self, parameters, **settings):
-        parameters = list(parameters)
-        if not parameters:
-            raise RangeError(f"{type(self).__name__}: got no parameters to optimize")
-        if not isinstance(parameters[0], dict):
-            parameters = [{"params": parameters}]
-        self.groups = [{**settings, **g, "params": list(g["params"])} for g in parameters]
-        self.steps = 0
-        seen = set()
-        for group in self.groups:
-            unknown = set(group) - set(settings) - {"params"}
-            if unknown:
-                raise RangeError(f"{type(self).__name__}: unknown settings {sorted(unknown)}")
-            for p in group["params"]:
-                if p.dtype.kind != "f" or not p.requires_grad:
-                    raise DtypeError(
-                        f"{type(self).__name__}: a parameter of shape {p.shape} and dtype "
-                        f"{p.dtype} does not require a gradient; leave frozen parameters out"
-                    )
-                if id(p) in seen:
-                    raise RangeError(f"{type(self).__name__}: a parameter is given twice")
-                seen.add(id(p))
-            self._flatten(group)
+        self.defaults, self.groups, self.entries, self.flats = settings, [], [], []
+        for given in groups.groups_of(type(self).__name__, parameters):
+            group = {**settings, **given}
+            self.check(group)
+            self.groups.append(group)
+            self.entries += [Entry(p, group) for p in group["params"]]
+        for e in self.entries:
+            if e.p.requires_grad:
+                e.state = self.new_state(e.p, e.group)
+        if self.elementwise:
+            flat.lay_out(self)
 
-    def rule(self, w, g, s, group):
-        """Change the array `w` in place, given its gradient `g`; `s[name]` are the memories."""
+    def rule(self, w, g, s, t, group):
+        """Change `w` and `s` in place. `g` is a copy, which may be overwritten."""
         raise NotImplementedError
 
+    def names(self, group):
+        """The names of the arrays that the rule keeps, each of the parameter's shape."""
+        return set()
+
+    def new_state(self, p, group):
+        """The arrays of a parameter before its first update."""
+        xp = backend.MODULES[p.device]
+        return {name: xp.zeros(p.shape, dtype=p.dtype) for name in sorted(self.names(group))}
+
     def step(self):
-        """One update."""
-        self.steps += 1
+        """One update: the rule, for every parameter that has a gradient."""
+        ready = self._ready()
+        for e in ready:
+            e.t += 1
+        for w, g, s, t, group in (flat.end_to_end if self.elementwise else each)(self, ready):
+            self.rule(w, g, s, t, group)
+        for e in ready:
+            e.p.touch()
+
+    def _ready(self):
+        """The entries that this step updates, each with its state."""
         for group in self.groups:
-            if any(p.data.base is not group["flat"] for p in group["params"]):
-                self._flatten(group)  # somebody moved or replaced the arrays
-            flat = group["flat"]
-            size = CHUNK if isinstance(flat, np.ndarray) else max(1, flat.size)
-            for a, b, g in _pieces(group["params"], size):
-                s = {name: array[a:b] for name, array in group["memory"].items()}
-                self.rule(flat[a:b], g, s, group)
-            for p in group["params"]:
-                p.touch()
+            self.check(group)
+        names = {id(group): self.names(group) for group in self.groups}
+        ready = []
+        for e in self.entries:
+            if e.p.grad is None or not e.p.requires_grad:
+                continue
+            if e.p.grad.shape != e.shape:
+                raise ShapeError(
+                    f"{type(self).__name__}: a gradient of shape {e.p.grad.shape} for a "
+                    f"parameter of shape {e.shape}"
+                )
+            if e.state is None or not e.state.keys() >= names[id(e.group)]:
+                # thawed since, or a setting was changed
+                e.state, self.flats = self.new_state(e.p, e.group) | (e.state or {}), []
+            ready.append(e)
+        return ready
 
     def zero_grad(self):
         """Forget all gradients."""
-        for group in self.groups:
-            for p in group["params"]:
-                p.grad = None
+        for e in self.entries:
+            e.p.grad = None
 
     def bytes_held(self):
         """Bytes of optimizer state, beside the parameters and their gradients."""
-        return sum(a.nbytes for group in self.groups for a in group["memory"].values())
+        return sum(array.nbytes for e in self.entries for array in (e.state or {}).values())
 
-    def _flatten(self, group):
-        """Lay the group's parameters (and memories) into flat arrays, and make them views."""
-        params = group["params"]
-        xp = backend.MODULES[params[0].device]
-        group["flat"] = flat = xp.concatenate([p.data.reshape(-1) for p in params])
-        before = group.get("memory")
-        group["memory"] = {
-            name: backend.to_device(before[name], params[0].device) if before
-            else xp.zeros(flat.shape, dtype=flat.dtype)
-            for name in self.memory
-        }  # fmt: skip
-        start = 0
-        for p in params:
-            p.data = flat[start : start + p.size].reshape(p.shape)
-            start += p.size
+    def check(self, group):
+        """Refuse settings that no rule can use."""
+        groups.check_settings(type(self).__name__, group, self.defaults)
 
     def state_dict(self):
-        """{name: NumPy array}: the memories of every group, and the step count."""
-        state = {"steps": np.array(self.steps)}
-        for i, group in enumerate(self.groups):
-            for name, array in group["memory"].items():
-                state[f"group{i}.{name}"] = np.array(backend.to_numpy(array))
+        """{name: NumPy array}: each parameter's count of updates, and its state, by its place."""
+        state = {"updates": np.array([e.t for e in self.entries])}
+        for i, e in enumerate(self.entries):
+            for name, array in (e.state or {}).items():
+                state[f"{i}.{name}"] = np.array(backend.to_numpy(array))
         return state
 
     def load_state_dict(self, state):
-        """Continue where `state` was taken; one of other groups or sizes is a StateError."""
-        own = self.state_dict()
+        """Continue where `state` was taken; one of another optimizer or of other parameters is a
+        StateError, and nothing is changed."""
+        new = [self.new_state(e.p, e.group) for e in self.entries]
+        arrays = {f"{i}.{name}": (i, a) for i, s in enumerate(new) for name, a in s.items()}
+        expected = {name: a.shape for name, (_, a) in arrays.items()} | {"updates": (len(new),)}
+        got = {name: np.shape(array) for name, array in state.items()}
+        if got.get("updates") == (len(new),):  # what was frozen all the time has no state
+            never = [name for name, (i, _) in arrays.items() if not state["updates"][i]]
+            expected = {k: v for k, v in expected.items() if k in got or k not in never}
         wrong = [
-            f"{name}: got {np.shape(state[name]) if name in state else 'nothing'}, "
-            f"expected {own[name].shape if name in own else 'nothing'}"
-            for name in sorted(own.keys() | state.keys())
-            if np.shape(state.get(name)) != np.shape(own.get(name)) or name not in state
+            f"{name}: got {got.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}"
+            for name in sorted(expected.keys() | got.keys())
+            if got.get(name) != expected.get(name)
         ]
         if wrong:
             raise StateError(
                 f"{type(self).__name__}: the state is of another optimizer or other parameters.\n  "
                 + "\n  ".join(wrong)
             )
-        self.steps = int(state["steps"])
-        for i, group in enumerate(self.groups):
-            for name, array in group["memory"].items():
-                array[...] = backend.to_device(
-                    np.asarray(state[f"group{i}.{name}"], array.dtype), backend.device_of(array)
-                )
+        for name, (_, array) in arrays.items():
+            if name in state:
+                host = np.asarray(state[name], array.dtype)
+                array[...] = backend.to_device(host, backend.device_of(array))
+        for i, e in enumerate(self.entries):
+            e.t, e.state = int(state["updates"][i]), new[i]
+        self.flats = []  # laid out anew in the next step
 
 
-def _pieces(params, size):
-    """(start, stop, gradient): stretches of the flat array, at most `size` long, each with a copy
-    of its gradient; parameters without one are skipped. No array of all gradients is made."""
-    start = stop = 0
-    gathered = []
-    for p in [*params, None]:
-        if p is None or p.grad is None:
-            if gathered:
-                yield start, stop, _joined(gathered)
-            gathered = []
-            start = stop = stop + (p.size if p is not None else 0)
-            continue
-        g = p.grad.reshape(-1)
-        while g.size:
-            part, g = g[: size - (stop - start)], g[size - (stop - start) :]
-            gathered.append(part)
-            stop += part.size
-            if stop - start == size:
-                yield start, stop, _joined(gathered)
-                gathered, start = [], stop
-
-
-def _joined(gradients):
-    return backend.module_of(gradients, "step").concatenate(gradients)
-
-
+# -- the rules -------------------------------------------------------------------------------------
 class SGD(Optimizer):
-    """w <- w - lr v, with v <- momentum v + g (momentum 0: v = g)."""
+    """w <- w - lr v, with v <- momentum v + g (momentum 0: v = g).
 
-    memory = ("v",)
+    nesterov: the step is g + momentum v, the gradient where momentum is about to carry w.
+    """
 
-    def __init__(self, parameters, lr=0.1, momentum=0.0, weight_decay=0.0):
-        self.memory = ("v",) if momentum else ()
-        super().__init__(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    def __init__(self, parameters, lr=0.1, momentum=0.0, weight_decay=0.0, nesterov=False):
+        super().__init__(
+            parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
+        )
 
-    def rule(self, w, g, s, group):
+    def names(self, group):
+        return {"v"} if group["momentum"] else set()
+
+    def rule(self, w, g, s, t, group):
         if group["weight_decay"]:
             g += group["weight_decay"] * w
-        if "v" in s:
-            s["v"] *= group["momentum"]
-            s["v"] += g
-            g = s["v"]
+        if group["momentum"]:
+            v = s["v"]
+            v *= group["momentum"]
+            v += g
+            g = g + group["momentum"] * v if group["nesterov"] else v
         w -= group["lr"] * g
+
+    def check(self, group):
+        super().check(group)
+        if group["nesterov"] and not group["momentum"]:
+            raise OptionError("SGD: nesterov needs a momentum; momentum is 0")
 
 
 class Adam(Optimizer):
     """w <- w - lr m' / (sqrt(v') + eps), m and v running means of g and g^2 (Kingma & Ba 2014).
 
-    m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t) undo the start at zero.
+    m' = m / (1 - beta1^t) and v' = v / (1 - beta2^t) undo the start at zero. amsgrad: v' is made of
+    the largest v so far (Reddi et al. 2018).
     """
 
-    memory = ("m", "v")
+    def __init__(
+        self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False
+    ):
+        super().__init__(
+            parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
+        )
 
-    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
-        super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    def names(self, group):
+        return {"m", "v", "largest"} if group["amsgrad"] else {"m", "v"}
 
     def decay(self, w, g, group):
         """L2: the decay is part of the gradient, and so is divided by sqrt(v)."""
         g += group["weight_decay"] * w
 
-    def rule(self, w, g, s, group):
-        (beta1, beta2), t = group["betas"], self.steps
+    def rule(self, w, g, s, t, group):
+        xp, (beta1, beta2) = backend.module_of([w], "Adam"), group["betas"]
         if group["weight_decay"]:
             self.decay(w, g, group)
         m, v = s["m"], s["v"]
@@ -194,7 +209,8 @@ class Adam(Optimizer):
         g *= g
         g *= 1 - beta2
         v += g
-        xp = backend.module_of([w], "Adam")
+        if group["amsgrad"]:
+            v = xp.maximum(s["largest"], v, out=s["largest"])
         d = xp.sqrt(v)
         d *= 1 / math.sqrt(1 - beta2**t)
         d += group["eps"]
@@ -207,8 +223,10 @@ class AdamW(Adam):
     """Adam, but the decay acts on the weights themselves: w <- w - lr weight_decay w
     (Loshchilov & Hutter 2017)."""
 
-    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
-        super().__init__(parameters, lr, betas, eps, weight_decay)
+    def __init__(
+        self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, amsgrad=False
+    ):
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad)
 
     def decay(self, w, g, group):
         w *= 1 - group["lr"] * group["weight_decay"]
@@ -227,6 +245,8 @@ class Adafactor(Optimizer):
     multiplied by lr; `schedule` in [0, 1] scales both. NumPy has no bfloat16: m is float16.
     """
 
+    elementwise = False
+
     def __init__(
         self, parameters, lr=1e-3, beta1=0.9, decay_rate=0.8, beta2_cap=0.999, eps=1e-30,
         factored=32, weight_decay=0.0, schedule=1.0,
@@ -236,19 +256,15 @@ class Adafactor(Optimizer):
             factored=factored, weight_decay=weight_decay, schedule=schedule,
         )  # fmt: skip
 
-    def _flatten(self, group):
-        """Memories have shapes of their own, so parameters stay where they are."""
-        group["memory"] = memory = {}
-        for i, p in enumerate(group["params"]):
-            xp = backend.MODULES[p.device]
-            memory[f"{i}.m"] = xp.zeros(p.shape, dtype=np.float16)
-            axes = self._axes(p.shape, group)
-            if axes is None:
-                memory[f"{i}.v"] = xp.zeros(p.shape, dtype=p.dtype)
-            else:
-                for name, axis in zip("rc", reversed(axes)):
-                    kept = tuple(1 if a == axis else n for a, n in enumerate(p.shape))
-                    memory[f"{i}.{name}"] = xp.zeros(kept, dtype=p.dtype)
+    def new_state(self, p, group):
+        xp = backend.MODULES[p.device]
+        state = {"m": xp.zeros(p.shape, dtype=np.float16)}
+        if (axes := self._axes(p.shape, group)) is None:
+            return state | {"v": xp.zeros(p.shape, dtype=p.dtype)}
+        for name, axis in zip("RC", reversed(axes)):
+            kept = tuple(1 if a == axis else n for a, n in enumerate(p.shape))
+            state[name] = xp.zeros(kept, dtype=p.dtype)
+        return state
 
     @staticmethod
     def _axes(shape, group):
@@ -258,44 +274,47 @@ class Adafactor(Optimizer):
             return None
         return tuple(sorted(order[-2:]))
 
-    def step(self):
-        """One update."""
-        self.steps += 1
-        for group in self.groups:
-            beta2 = min(group["beta2_cap"], 1 - self.steps ** -group["decay_rate"])
-            for i, p in enumerate(group["params"]):
-                if p.grad is not None:
-                    self._update(p, i, beta2, group)
-                    p.touch()
-
-    def _update(self, p, i, beta2, group):
-        xp, memory, g = backend.MODULES[p.device], group["memory"], p.grad
+    def rule(self, w, g, s, t, group):
+        xp = backend.module_of([w], "Adafactor")
+        beta2 = min(group["beta2_cap"], 1 - t ** -group["decay_rate"])
         square = g * g + group["eps"]
-        axes = self._axes(p.shape, group)
-        if axes is None:
-            v = memory[f"{i}.v"]
+        if (axes := self._axes(w.shape, group)) is None:
+            v = s["v"]
             v *= beta2
             v += (1 - beta2) * square
             u = g / xp.sqrt(v)
         else:
             rows, columns = axes
-            R, C = memory[f"{i}.r"], memory[f"{i}.c"]
+            R, C = s["R"], s["C"]
             for mean, axis in ((R, columns), (C, rows)):
                 mean *= beta2
                 mean += (1 - beta2) * square.mean(axis=axis, keepdims=True)
             u = g / (xp.sqrt(R / R.mean(axis=rows, keepdims=True)) * xp.sqrt(C))
-        m = memory[f"{i}.m"].astype(p.dtype)
+        m = s["m"].astype(w.dtype)
         m += (1 - group["beta1"]) * (u - m)
-        memory[f"{i}.m"][...] = m
+        s["m"][...] = m
         m *= group["lr"]
-        m += group["weight_decay"] * p.data
+        m += group["weight_decay"] * w
         m *= group["schedule"]
-        p.data -= m
+        w -= m
+
+
+def each(optimizer, ready):
+    """The plain way: (w, copy of g, s, t, settings), one parameter after the other."""
+    for e in ready:
+        e.state = {name: backend.to_device(a, e.p.device) for name, a in e.state.items()}
+        state = {name: _array(a) for name, a in e.state.items()}
+        yield _array(e.p.data), _array(e.p.grad.copy()), state, e.t, e.group
+
+
+def _array(a):
+    """A single number as an array of one: NumPy writes into that in place, everywhere."""
+    return a if a.ndim else a.reshape(1)
 
 
 def decay_groups(model, weight_decay):
     """Two groups: matrices are decayed; gains, biases and other vectors are not."""
-    params = [p for p in model.parameters() if p.requires_grad]
+    params = list(model.parameters())
     return [
         {"params": [p for p in params if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0},
@@ -305,19 +324,39 @@ def decay_groups(model, weight_decay):
 def clip_grad_norm(parameters, max_norm):
     """Scale all gradients together so that their joint L2 norm is at most max_norm; returns the
     norm before. NaN or infinity: NonFiniteError, and the gradients are as they were."""
-    grads = [p for p in parameters if p.grad is not None]
-    squares = [(p.grad * p.grad).sum() for p in grads]  # numbers that stay on their device
-    norm = math.sqrt(float(sum(squares)))
-    if not math.isfinite(norm):
+    if not (groups.is_number(max_norm) and max_norm >= 0):
+        raise OptionError(f"clip_grad_norm: max_norm is {max_norm!r}, expected a number >= 0")
+    parameters = groups.parameters_of("clip_grad_norm", parameters)
+    grads = [p for p in parameters if p.grad is not None and p.grad.size]
+    unit, norm = 1.0, _joint_norm(p.grad for p in grads)
+    half = any(p.grad.dtype.itemsize < 4 for p in grads)
+    if half or not 1e-15 < norm < 1e15:  # the squares may have left the range of the dtype
+        unit = max((float(abs(p.grad).max()) for p in grads), default=0.0)
+        norm = _joint_norm(_in_units(p.grad, unit) for p in grads) if 0 < unit < math.inf else unit
+    if not math.isfinite(norm * unit):
         raise NonFiniteError("clip_grad_norm: the norm of the gradients is not finite")
-    if norm > max_norm:
+    if norm * unit > max_norm:
         for p in grads:
-            p.grad = backend.MODULES[p.device].asarray(p.grad * (max_norm / norm))
-    return norm
+            g = p.grad if unit == 1 else _in_units(p.grad, unit)
+            scaled = (g * (max_norm / norm)).astype(p.grad.dtype, copy=False)
+            p.grad = backend.MODULES[p.device].asarray(scaled)
+    return norm * unit
 
 
+def _joint_norm(arrays):
+    """The L2 norm of all: one number comes back from the device."""
+    with np.errstate(over="ignore", under="ignore"):
+        return math.sqrt(float(sum((g * g).sum() for g in arrays)))
+
+
+def _in_units(g, unit):
+    return g.astype(np.float64) / unit
+
+
+# -- schedules: the factor on lr at a step ---------------------------------------------------------
 def warmup_cosine(step, total, warmup=0, final=0.0):
     """The factor on lr: 0 -> 1 in `warmup` steps, then half a cosine down to `final` at `total`."""
+    _check_schedule("warmup_cosine", total=total, warmup=warmup)
     if step < warmup:
         return (step + 1) / warmup
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
@@ -327,6 +366,17 @@ def warmup_cosine(step, total, warmup=0, final=0.0):
 def rsqrt_schedule(step, total, warmup=0, timescale=1, cooldown=0):
     """Linear warm-up, then 1 / sqrt(1 + (t - warmup) / timescale), then a linear cool-down to 0 in
     the last steps (Zhai et al. 2022): a run can be branched off into a cool-down at any step."""
+    _check_schedule("rsqrt_schedule", total=total, warmup=warmup, cooldown=cooldown)
+    if not timescale > 0:
+        raise OptionError(f"rsqrt_schedule: timescale is {timescale!r}, expected more than 0")
     s = 1 / math.sqrt(1 + max(0, step - warmup) / timescale)
     s *= min(1.0, (step + 1) / warmup) if warmup else 1.0
-    return s * min(1.0, (total - step) / cooldown) if cooldown else s
+    return s * min(1.0, max(0, total - step) / cooldown) if cooldown else s
+
+
+def _check_schedule(where, **steps):
+    for name, value in steps.items():
+        if not (groups.is_number(value) and value >= 0):
+            raise OptionError(
+                f"{where}: {name} is {value!r}, expected a number of steps, 0 or more"
+            )

@@ -11,9 +11,8 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.attention import MultiHeadAttention
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError
 
-IGNORED = -100  # a label that the loss leaves out, as in cross_entropy_loss
 ACTIVATIONS = {  # name: an op and its options
     "relu": (functions.relu, {}),
     "gelu": (functions.gelu, {"approximate": "none"}),
@@ -34,7 +33,7 @@ class MLP(nn.Module):
 
     def __init__(self, width, hidden, activation="gelu", dropout=0.0, bias=True):
         if activation not in ACTIVATIONS:
-            raise RangeError(f"MLP: activation is {activation!r}, not one of {list(ACTIVATIONS)}")
+            raise OptionError(f"MLP: activation is {activation!r}, not one of {list(ACTIVATIONS)}")
         self.fc1, self.fc2 = nn.Linear(width, hidden, bias), nn.Linear(hidden, width, bias)
         self.activation, self.drop = activation, nn.Dropout(dropout)
 
@@ -49,15 +48,16 @@ class TransformerLayer(nn.Module):
     norm: "pre" or "post". eps: the LayerNorms' (1e-6 ViT, 1e-5 GPT-2 and CLIP, 1e-12 BERT).
     cross_attention: the decoder's extra stage between the two: queries from here, keys and values
     from the *output* of the encoder (`memory`). layer_norm: nn.RMSNorm, and bias=False, for Image
-    GPT.
+    GPT. layer_scale: what each stage adds is multiplied by a learnt vector, at first by this number
+    (LayerScale, Touvron et al. 2021, arXiv 2103.17239; DINOv2 has it); 0: it is not.
     """
 
     def __init__(
         self, width, heads, hidden=None, norm="pre", activation="gelu", eps=1e-5, dropout=0.0,
-        cross_attention=False, layer_norm=nn.LayerNorm, bias=True,
+        cross_attention=False, layer_norm=nn.LayerNorm, bias=True, layer_scale=0.0,
     ):  # fmt: skip
         if norm not in ("pre", "post"):
-            raise RangeError(f"TransformerLayer: norm is {norm!r}, expected 'pre' or 'post'")
+            raise OptionError(f"TransformerLayer: norm is {norm!r}, expected 'pre' or 'post'")
         self.norm = norm
         self.ln_1 = layer_norm(width, eps)
         self.attn = MultiHeadAttention(width, heads, bias, dropout)
@@ -66,6 +66,9 @@ class TransformerLayer(nn.Module):
             self.cross = MultiHeadAttention(width, heads, bias, dropout)
         self.ln_2 = layer_norm(width, eps)
         self.mlp = MLP(width, hidden or 4 * width, activation, dropout, bias)
+        first = np.full(width, layer_scale, np.float32)
+        self.scale_1 = nn.Parameter(first) if layer_scale else None
+        self.scale_2 = nn.Parameter(first.copy()) if layer_scale else None
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x, mask=None, causal=False, cache=None, memory=None, memory_mask=None):
@@ -75,16 +78,16 @@ class TransformerLayer(nn.Module):
         def look_across(x):
             return self.cross(x, memory, mask=memory_mask)
 
-        x = self._add(self.ln_1, look, x)
+        x = self._add(self.ln_1, look, x, self.scale_1)
         if memory is not None:
             x = self._add(self.ln_cross, look_across, x)
-        return self._add(self.ln_2, self.mlp, x)
+        return self._add(self.ln_2, self.mlp, x, self.scale_2)
 
-    def _add(self, ln, f, x):
+    def _add(self, ln, f, x, scale=None):
         """The residual path: x + f(x), normalised before f ("pre") or after the sum ("post")."""
-        if self.norm == "pre":
-            return x + self.drop(f(ln(x)))
-        return ln(x + self.drop(f(x)))
+        y = f(ln(x) if self.norm == "pre" else x)
+        x = x + self.drop(y if scale is None else y * scale)
+        return x if self.norm == "pre" else ln(x)
 
     def attention_weights(self, x, mask=None, causal=False):
         """What this layer's heads attend to, given its input: (B, H, N, N)."""
@@ -98,7 +101,7 @@ def sinusoids(N, D, variant="interleaved"):
     sines, then all cosines (Marian). "tensor2tensor": halves, the last wavelength exactly 10000.
     """
     if variant not in ("interleaved", "halves", "tensor2tensor") or D % 2:
-        raise RangeError(
+        raise OptionError(
             f"sinusoids: got variant {variant!r} and width {D}; expected 'interleaved', 'halves' "
             "or 'tensor2tensor', and an even width"
         )
@@ -106,30 +109,3 @@ def sinusoids(N, D, variant="interleaved"):
     angles = np.arange(N)[:, None] * 10000.0 ** (-np.arange(D // 2) / max(last, 1))
     table = np.stack([np.sin(angles), np.cos(angles)], axis=2 if variant == "interleaved" else 1)
     return table.reshape(N, D).astype(np.float32)
-
-
-def check_length(where, N, context):
-    """Refuse a sequence longer than the table of positions."""
-    if N > context:
-        raise ShapeError(
-            f"{where}: got a sequence of {N} tokens, the context is {context}. Cut it, or build "
-            "the model with a larger context."
-        )
-
-
-def checked_ids(where, ids, context, start=0):
-    """Token ids as an array (B, N), N >= 1, for which there are positions from `start` on."""
-    try:
-        ids = ids if hasattr(ids, "shape") else np.asarray(ids)
-    except ValueError:
-        raise ShapeError(
-            f"{where}: the rows of ids have unequal lengths; tokenizer.pad makes one array of them "
-            "and a mask that hides the padding"
-        ) from None
-    if len(ids.shape) != 2 or ids.shape[1] < 1:
-        raise ShapeError(
-            f"{where}: got ids of shape {tuple(ids.shape)}, expected (B, N) with N >= 1 "
-            "(a text without tokens needs one to begin with, such as [CLS])"
-        )
-    check_length(where, start + ids.shape[1], context)
-    return ids

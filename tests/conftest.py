@@ -72,19 +72,19 @@ def nothing_leaks():
     yield
     left = {
         "default device": minivit.default_device(),
-        "recording": record._recording,
-        "anomaly mode": record._anomaly,
+        "blocks of no_grad": record._thread.modes.no_grad,
+        "blocks of detect_anomaly": record._thread.modes.detect_anomaly,
         "np.seterr": np.geterr(),
     }
     minivit.use("cpu")
-    record._recording, record._anomaly = True, False
+    record._thread.modes.__init__()
     np.seterr(**state)
     minivit.manual_seed(before[0])
     backend._generators.update(before[1])
     clean = {
         "default device": "cpu",
-        "recording": True,
-        "anomaly mode": False,
+        "blocks of no_grad": 0,
+        "blocks of detect_anomaly": 0,
         "np.seterr": state,
     }
     assert left == clean, "the test left global state behind"

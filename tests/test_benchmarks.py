@@ -17,7 +17,7 @@ from benchmarks.peers import minivit as ours
 from minivit import optim
 from minivit.engine.errors import ShapeError
 from minivit.training.parallel import DataParallel
-from minivit.training.trainer import classify
+from minivit.training.trainer import classification_loss
 
 STACK, CAUSAL = works.Stack(2, 16, 2), works.Stack(2, 16, 2, eps=1e-5)
 SMALL = {
@@ -117,7 +117,7 @@ def test_the_arrays_that_no_gradient_needs_are_not_kept():
     model, (images, labels) = ours.build(work), works.data(work)
     tracemalloc.start()
     try:
-        loss = classify(model, mv.Tensor(images), labels)
+        loss = classification_loss(model, mv.Tensor(images), labels)
         held = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -252,7 +252,7 @@ def test_threads_follow_the_model():
 
     def loss(model, images, labels):
         seen.append(model.training)
-        return classify(model, images, labels)
+        return classification_loss(model, images, labels)
 
     parallel = DataParallel(loss)
     model.projection.weight.requires_grad = False

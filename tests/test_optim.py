@@ -8,7 +8,7 @@ import pytest
 import minivit as mv
 from minivit import nn, optim
 from minivit.engine import backend
-from minivit.engine.errors import DtypeError, NonFiniteError, RangeError, StateError
+from minivit.engine.errors import DtypeError, NonFiniteError, OptionError, ShapeError, StateError
 from minivit.models.vit import ViT
 from tests import strict
 from tests.devices import DEVICES
@@ -84,11 +84,11 @@ def gradients(step, skipped=()):
 @pytest.mark.parametrize("kind, rule, options", RULES, ids=lambda x: str(getattr(x, "__name__", x)))
 @ON_EVERY_DEVICE
 def test_five_steps_are_the_formula(kind, rule, options, device):
-    """Also where a parameter has no gradient in a step: it and its memory stay as they are.
-    (Adam's t counts the optimizer's steps, so a skipped one is given a gradient every time.)"""
-    skipped = {1, 3} if rule in (sgd,) else set()
+    """Also where a parameter has no gradient in a step: it, its state and its count of updates
+    stay as they are."""
+    skipped = {1, 3}
     params = parameters(device)
-    plain, memories = [np.array(p.numpy()) for p in params], [{} for _ in params]
+    plain, states = [np.array(p.numpy()) for p in params], [{"t": 0} for _ in params]
     opt = kind(params, **options)
     for step in range(5):
         now = skipped if step in (1, 2) else ()
@@ -98,16 +98,17 @@ def test_five_steps_are_the_formula(kind, rule, options, device):
         opt.step()
         for i, g in enumerate(grads):
             if g is not None:
-                plain[i] = rule(plain[i], g, memories[i], step + 1, **options)
+                states[i]["t"] += 1
+                plain[i] = rule(plain[i], g, states[i], states[i]["t"], **options)
     for p, w in zip(params, plain, strict=True):
         assert p.device == device and p.dtype == np.float64
-        tight = 1e-3 if rule is adafactor else 1e-10  # its memory has half precision
+        tight = 1e-3 if rule is adafactor else 1e-10  # its state has half precision
         np.testing.assert_allclose(p.numpy(), w, rtol=tight, atol=tight)
 
 
 @pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW, optim.Adafactor])
 @ON_EVERY_DEVICE
-def test_a_skipped_gradient_leaves_parameter_and_memory_alone(kind, device):
+def test_a_skipped_gradient_leaves_parameter_and_state_alone(kind, device):
     params = parameters(device)
     opt = kind(params)
     for p, g in zip(params, gradients(0), strict=True):
@@ -152,7 +153,7 @@ def test_decay_groups():
     model.modules_[0].bias.requires_grad = False
     matrices, vectors = optim.decay_groups(model, 0.3)
     assert [p.shape for p in matrices["params"]] == [(3, 2)]
-    assert [p.shape for p in vectors["params"]] == [(3,), (3,)]
+    assert [p.shape for p in vectors["params"]] == [(3,), (3,), (3,)]
     assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.3, 0.0)
     optim.AdamW(optim.decay_groups(model, 0.3))
 
@@ -161,14 +162,135 @@ def test_errors():
     p = nn.Parameter(np.ones(2))
     frozen = nn.Parameter(np.ones(2))
     frozen.requires_grad = False
-    with pytest.raises(RangeError, match="SGD: got no parameters"):
+    with pytest.raises(OptionError, match="SGD: got no parameters"):
         optim.SGD([])
-    with pytest.raises(RangeError, match="AdamW: a parameter is given twice"):
+    with pytest.raises(OptionError, match="all are frozen"):
+        optim.SGD([frozen])
+    with pytest.raises(OptionError, match="AdamW: a parameter is given twice"):
         optim.AdamW([p, p])
-    with pytest.raises(RangeError, match=r"Adam: unknown settings \['momentum'\]"):
+    with pytest.raises(OptionError, match=r"Adam: unknown settings \['momentum'\]"):
         optim.Adam([{"params": [p], "momentum": 0.9}])
-    with pytest.raises(DtypeError, match=r"shape \(2,\) and dtype float64 does not require a grad"):
-        optim.SGD([p, frozen])
+    with pytest.raises(OptionError, match="all dicts with 'params'"):
+        optim.Adam([{"params": [p]}, frozen])
+    for wrong in (3, None, [p.numpy()], [("weight", p)], [p * 2.0], [mv.Tensor([1, 2])]):
+        with pytest.raises(DtypeError, match=r"SGD: got .*, expected .*[Pp]arameters"):
+            optim.SGD(wrong)
+    p.grad = np.ones(3)
+    with pytest.raises(ShapeError, match=r"gradient of shape \(3,\)"):
+        optim.SGD([p]).step()
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf, "0.1", None, [0.1], np.ones(2)], ids=str)
+@pytest.mark.parametrize(
+    "kind, name",
+    [(optim.SGD, "lr"), (optim.SGD, "momentum"), (optim.Adam, "eps"), (optim.Adam, "betas"),
+     (optim.AdamW, "weight_decay"), (optim.Adafactor, "beta1"), (optim.Adafactor, "factored")],
+)  # fmt: skip
+def test_settings_that_no_rule_can_use(kind, name, value):
+    p = nn.Parameter(np.ones(2))
+    with pytest.raises(OptionError, match=f"{kind.__name__}: {name} is"):
+        kind([p], **{name: value})
+    opt = kind([p])
+    opt.groups[0][name] = value  # a schedule that went wrong
+    with pytest.raises(OptionError, match=f"{kind.__name__}: {name} is"):
+        opt.step()
+
+
+def test_a_model_or_its_parameters_or_groups_of_either():
+    def model():
+        mv.manual_seed(0)
+        return nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+
+    states = []
+    for given in (
+        lambda m: m,
+        lambda m: m.parameters(),
+        lambda m: {"params": m},
+        lambda m: [{"params": m.modules_[0]}, {"params": m.modules_[1].parameters()}],
+        lambda m: [{"params": []}, {"params": m}],
+    ):
+        m = model()
+        opt = optim.Adam(given(m))
+        for p in m.parameters():
+            p.grad = np.ones_like(p.data)
+        opt.step()
+        states.append(m.state_dict())
+    for state in states[1:]:
+        assert all((state[name] == states[0][name]).all() for name in states[0])
+
+
+KINDS = [optim.SGD, optim.Adam, optim.AdamW, optim.Adafactor]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thawed_parameter_starts_with_its_own_first_update(kind):
+    """Frozen at first, it costs nothing; then it moves as in an optimizer of its own."""
+    options = {"momentum": 0.9} if kind is optim.SGD else {}
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    model.modules_[0].requires_grad_(False)
+    opt = kind(model, **options)
+    assert opt.bytes_held() == kind(model.modules_[1], **options).bytes_held()
+    before = model.modules_[0].state_dict()
+    rng = np.random.default_rng(0)
+
+    def steps(n):
+        for _ in range(n):
+            opt.zero_grad()
+            model(mv.Tensor(rng.standard_normal((5, 3)))).sum().backward()
+            opt.step()
+
+    steps(20)
+    assert all((v == before[k]).all() for k, v in model.modules_[0].state_dict().items())
+    resumed = kind(model, **options)
+    resumed.load_state_dict(opt.state_dict())
+    opt = resumed
+    model.modules_[0].requires_grad_(True)
+    alone = [nn.Parameter(v.copy()) for v in before.values()]
+    other = kind(alone, **options)
+    for _ in range(3):
+        steps(1)
+        for p, q in zip(alone, model.modules_[0].parameters(), strict=True):
+            p.grad = q.grad.copy()
+        other.step()
+    for p, q in zip(alone, model.modules_[0].parameters(), strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_parameter_keeps_its_dtype_and_the_others_do_not_change_it(kind):
+    def run(dtypes):
+        rng = np.random.default_rng(0)
+        params = [nn.Parameter(rng.standard_normal(4).astype(d)) for d in ("f4", "f4", "f8", "f4")]
+        for p, dtype in zip(params, dtypes, strict=True):
+            p.data = p.data.astype(dtype)
+        opt = kind(params, lr=np.float64(0.1))
+        for _ in range(3):
+            for p in params:
+                p.grad = rng.standard_normal(4).astype(p.dtype)
+            opt.step()
+        assert [p.dtype for p in params] == [np.dtype(d) for d in dtypes]
+        return [p.numpy() for p in params]
+
+    mixed, single = run(["f4", "f4", "f8", "f4"]), run(["f4", "f4", "f4", "f4"])
+    for i in (0, 1, 3):
+        assert (mixed[i] == single[i]).all()
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+@ON_EVERY_DEVICE
+def test_end_to_end_is_one_after_the_other(kind, device):
+    """The flat arrays give the same bits as the plain loop."""
+    results, SKIPPED = [], [(3,), (0, 2), (), (4,)]
+    for elementwise in (True, False):
+        how = type("Plain", (kind,), {"elementwise": elementwise})
+        params = parameters(device, np.float32)
+        opt = how(params, weight_decay=0.1, **({"momentum": 0.9} if kind is optim.SGD else {}))
+        for step in range(4):
+            for p, g in zip(params, gradients(step, SKIPPED[step]), strict=True):
+                p.grad = None if g is None else backend.to_device(g.astype(np.float32), device)
+            opt.step()
+        results.append([p.numpy().tobytes() for p in params])
+    assert results[0] == results[1]
 
 
 # -- the arrays ------------------------------------------------------------------------------------
@@ -176,8 +298,7 @@ def test_parameters_become_views_of_one_array():
     model = nn.Linear(3, 2)
     before = model.state_dict()
     opt = optim.AdamW(model.parameters())
-    flat = opt.groups[0]["flat"]
-    assert all(p.data.base is flat for p in model.parameters())
+    assert all(p.data.base is opt.flats[0].w for p in model.parameters())
     assert all((before[n] == p.numpy()).all() for n, p in model.named_parameters())
     assert opt.bytes_held() == 2 * 4 * (6 + 2)
     assert optim.SGD(nn.Linear(3, 2).parameters()).bytes_held() == 0
@@ -227,12 +348,8 @@ def test_state_round_trip_continues_bit_for_bit(kind, device):
         for step in range(first + then):
             if step == first:
                 state, weights = opt.state_dict(), [p.numpy().copy() for p in params]
-                params = [
-                    nn.Parameter(w).to(device) if device != "cpu" else nn.Parameter(w)
-                    for w in weights
-                ]
-                for p in params:
-                    p.requires_grad = True
+                with mv.use(device):
+                    params = [nn.Parameter(w) for w in weights]
                 opt = kind(params, **options)
                 opt.load_state_dict(state)
             for p, g in zip(params, gradients(step), strict=True):
@@ -248,10 +365,13 @@ def test_a_state_of_another_optimizer():
     opt = optim.AdamW(parameters("cpu"))
     before = opt.state_dict()
     other = optim.AdamW(parameters("cpu")[:3]).state_dict()
-    with pytest.raises(StateError, match=r"AdamW: .*\n  group0.m: got \(16,\), expected"):
+    with pytest.raises(StateError, match=r"AdamW: .*\n  3.m: got nothing, expected \(2, 5\)"):
         opt.load_state_dict(other)
-    with pytest.raises(StateError, match=r"group0.m: got nothing"):
-        opt.load_state_dict(optim.SGD(parameters("cpu")).state_dict())
+    with pytest.raises(StateError, match=r"0.m: got nothing"):
+        opt.load_state_dict({"updates": np.ones(5, int)})
+    for wrong in ({}, {"updates": np.array(3)}, {"steps": np.array(3)}, before | {"more": 1}):
+        with pytest.raises(StateError, match="another optimizer"):
+            opt.load_state_dict(wrong)
     assert all((v == before[name]).all() for name, v in opt.state_dict().items())
 
 
@@ -277,12 +397,96 @@ def test_clip_grad_norm(device):
     assert optim.clip_grad_norm([nn.Parameter(np.ones(2))], 1.0) == 0.0
 
 
-def test_clip_grad_norm_of_what_is_not_finite():
-    a, b = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
-    a.grad, b.grad = np.array([1.0, np.nan]), np.array([3.0, 4.0])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_clip_grad_norm_of_what_is_not_finite(wrong, dtype):
+    a, b = nn.Parameter(np.ones(2, dtype)), nn.Parameter(np.ones(2))
+    a.grad, b.grad = np.array([1.0, wrong], dtype), np.array([3.0, 4.0])
     with pytest.raises(NonFiniteError, match="norm of the gradients is not finite"):
         optim.clip_grad_norm([a, b], 1.0)
     assert b.grad.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    "dtype, scale",
+    [("f4", s) for s in (1e25, 1e38, 1e-25, 1e-38, 0.0)]
+    + [("f8", 1e300), ("f8", 1e-200), ("f2", 6e4), ("f2", 1e-4), ("f4", 1.0), ("f8", 1.0)],
+)
+@pytest.mark.parametrize("max_norm", [0.0, 1e-30, 1e-3, 1.0, 1e10, math.inf])
+def test_clip_grad_norm_in_the_whole_range_of_the_dtype(dtype, scale, max_norm):
+    """Squares leave the range long before the norm does."""
+    rng = np.random.default_rng(0)
+    params = [nn.Parameter(np.ones(s, dtype)) for s in ((3, 2), (4,), (0, 3))]
+    grads = [(rng.uniform(-1, 1, p.shape) * scale).astype(dtype) for p in params]
+    for p, g in zip(params, grads, strict=True):
+        p.grad = g.copy()
+    flat = np.concatenate([g.ravel() for g in grads]).astype(np.longdouble)
+    norm = np.sqrt((flat * flat).sum())
+    assert optim.clip_grad_norm(params, max_norm) == pytest.approx(float(norm), rel=1e-3)
+    for p, g in zip(params, grads, strict=True):
+        wanted = g * min(1.0, max_norm / norm) if norm else g
+        smallest = float(np.finfo(dtype).smallest_subnormal)
+        assert p.grad.dtype == g.dtype
+        np.testing.assert_allclose(p.grad.astype(np.longdouble), wanted, rtol=2e-3, atol=smallest)
+
+
+def test_clip_grad_norm_of_nothing_and_with_a_norm_that_is_none():
+    assert optim.clip_grad_norm([], 1.0) == 0.0
+    model = nn.Linear(2, 3)
+    assert optim.clip_grad_norm(model, 1.0) == 0.0
+    for wrong in (-1.0, math.nan, "1", None):
+        with pytest.raises(OptionError, match="max_norm"):
+            optim.clip_grad_norm(model, wrong)
+    with pytest.raises(DtypeError, match="expected a Module"):
+        optim.clip_grad_norm(3, 1.0)
+
+
+# -- PyTorch ---------------------------------------------------------------------------------------
+TRACES = [
+    ("SGD", {}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}),
+    ("SGD", {"momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
+    ("Adam", {"betas": (0.8, 0.95), "weight_decay": 0.1}),
+    ("Adam", {"amsgrad": True, "lr": 0.02}),
+    ("AdamW", {"lr": 0.01, "weight_decay": 0.3}),
+    ("AdamW", {"amsgrad": True, "betas": (0.0, 0.5), "eps": 1e-3}),
+]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("kind, options", TRACES, ids=str)
+def test_traces_are_pytorchs(kind, options):
+    """Groups, dtypes, gradients that are missing in some steps, a schedule, a late thaw."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    ours = [
+        nn.Parameter(rng.standard_normal(s).astype(d))
+        for s, d in zip(SHAPES, ("f8", "f4", "f8", "f4", "f8"), strict=True)
+    ]
+    theirs = [torch.tensor(p.numpy(), requires_grad=True) for p in ours]
+
+    def groups(p):
+        return [{"params": p[:2], "lr": 0.03}, {"params": p[2:]}]
+
+    for p in (ours[4], theirs[4]):
+        p.requires_grad = False
+    opt = getattr(optim, kind)(groups(ours), **{"lr": 0.1} | options)
+    their_opt = getattr(torch.optim, kind)(groups(theirs), **{"lr": 0.1} | options)
+    for step in range(12):
+        for p in (ours[4], theirs[4]):
+            p.requires_grad = step >= 6
+        for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+            frozen = i == 4 and step < 6
+            g = None if frozen or rng.random() < 0.3 else rng.standard_normal(p.shape)
+            p.grad = None if g is None else np.asarray(g, p.dtype)
+            q.grad = None if g is None else torch.tensor(p.grad)
+        for o in (opt, their_opt):
+            groups_ = o.groups if o is opt else o.param_groups
+            groups_[0]["lr"] = 0.03 * (1 - step / 20)
+            o.step()
+        for p, q in zip(ours, theirs, strict=True):
+            tight = 1e-12 if p.dtype == np.float64 else 2e-6
+            np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=tight, atol=tight)
 
 
 # -- schedules -------------------------------------------------------------------------------------
@@ -303,6 +507,10 @@ def test_rsqrt_schedule():
     assert f[40] == pytest.approx(0.5)  # 1 / sqrt(1 + 30 / 10)
     assert f[90] == pytest.approx(1 / 3 / 2)  # half of the cool-down
     assert f[99] == pytest.approx(1 / math.sqrt(1 + 89 / 10) / 20)
+    assert optim.rsqrt_schedule(120, 100, cooldown=20) == 0  # and not below
+    for wrong in ({"warmup": -1}, {"total": math.nan}, {"timescale": 0}, {"cooldown": "5"}):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            optim.rsqrt_schedule(**{"step": 0, "total": 100} | wrong)
 
 
 # -- a whole training step on a device -------------------------------------------------------------

@@ -141,8 +141,8 @@ def test_a_python_that_is_not_there_is_told(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="bash")
-@pytest.mark.parametrize("fails", ["nothing", "test", "lectures"])
-def test_ci_runs_the_tests_then_the_lectures_and_fails_where_they_fail(tmp_path, fails):
+@pytest.mark.parametrize("fails", ["nothing", "test", "wheel", "lectures"])
+def test_ci_runs_the_tests_the_wheel_and_the_lectures_and_fails_where_they_fail(tmp_path, fails):
     stub = tmp_path / "make"
     stub.write_text(f'#!/bin/sh\necho "$PWD make $*"\n[ "$*" != {fails} ]\n')
     stub.chmod(0o755)
@@ -153,8 +153,9 @@ def test_ci_runs_the_tests_then_the_lectures_and_fails_where_they_fail(tmp_path,
         capture_output=True,
         text=True,
     )
-    said = [f"{ROOT} make test", f"{ROOT} make lectures"]
-    assert result.stdout.splitlines() == (said[:1] if fails == "test" else said)
+    order = ["test", "wheel", "lectures"]
+    ran = order if fails == "nothing" else order[: order.index(fails) + 1]
+    assert result.stdout.splitlines() == [f"{ROOT} make {what}" for what in ran]
     assert (result.returncode == 0) == (fails == "nothing")
 
 

@@ -10,7 +10,7 @@ from minivit.models.gpt import GPT
 from minivit.models.vit import ViT
 from minivit.published.tables import adopt
 from minivit.training.parallel import DataParallel
-from minivit.training.trainer import classify
+from minivit.training.trainer import classification_loss
 
 VERSION = f"minivit {mv.__version__}, NumPy {np.__version__}"
 
@@ -48,7 +48,9 @@ def make(work, threads):
         optimizer = optim.AdamW(model.parameters(), works.LR, works.BETAS, works.EPS,
                                 works.WEIGHT_DECAY)  # fmt: skip
 
-        loss_of = classify if threads == 1 else DataParallel(classify, threads)
+        loss_of = (
+            classification_loss if threads == 1 else DataParallel(classification_loss, threads)
+        )
 
         def step():
             optimizer.zero_grad()
@@ -88,6 +90,6 @@ def one_op(op, arrays, g):
             x.grad = None
         y = f(*inputs)
         y.backward(g)
-        return [y._data, *(x.grad for x in wanted)]
+        return [y._array, *(x.grad for x in wanted)]
 
     return run

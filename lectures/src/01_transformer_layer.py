@@ -28,8 +28,9 @@ course.setup()
 #
 # Everything in this course is made of one layer. The slide writes it in four lines:
 #
-# $$X \leftarrow X + \text{MhSa}[X], \qquad X \leftarrow \text{LayerNorm}[X], \qquad
-# x_n \leftarrow x_n + \text{mlp}[x_n], \qquad X \leftarrow \text{LayerNorm}[X].$$
+# $$X \leftarrow X + \text{MhSa}[X], \qquad X \leftarrow \text{LayerNorm}[X],$$
+#
+# $$x_n \leftarrow x_n + \text{mlp}[x_n], \qquad X \leftarrow \text{LayerNorm}[X].$$
 #
 # In this lecture you
 #

@@ -174,7 +174,8 @@ print(f"  masked {masked:.1%}, as it was {same:.1%}")
 assert (labels[chosen] == ids[chosen]).all() and (inputs[~chosen] == ids[~chosen]).all()
 
 # %% [markdown]
-# > **On the slide: "a small percentage of input embedding replaced with a generic <mask> token".**
+# > **On the slide: "a small percentage of input embedding replaced with a generic `<mask>`
+# > token".**
 # > That is the 80% of the 15%. And BERT was trained on a second task at the same time: is sentence
 # > B the one that followed A? That answer is read from `[CLS]`, which is why it exists. We leave
 # > that task out: our sentences stand alone. (On "BooksCorpus, 800M words, and Wikipedia, 2.5B

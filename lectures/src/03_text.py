@@ -24,7 +24,6 @@ from minivit import course
 course.setup()
 
 # %% [markdown]
-# %% [markdown]
 # # Text, all the way in
 #
 # Transformers do not work on strings. On the way in, a string is cut into pieces (*tokens*), each
@@ -442,7 +441,7 @@ print(len(imagenet), "models;", best["model"], best["top1"], "%:", best["source"
 # before encoding. What can go wrong?
 # <details><summary>Answer</summary>
 #
-# If encoding reads it as special, a user who writes "<cls>" in a text forges it; if it does not, it
+# If encoding reads it as special, a user who writes `<cls>` in a text forges it; if it does not, it
 # becomes the tokens of five characters. Special tokens are added as *ids*, after encoding.
 # </details>
 #

@@ -47,11 +47,11 @@ course.setup()
 # %%
 import csv
 import math
-from pathlib import Path
 
 import numpy as np
 
-from minivit import Tensor, no_grad
+import minivit
+from minivit import Tensor, files, no_grad
 from minivit.attention import causal_mask
 from minivit.course.plots import drawing
 from minivit.course.plots import image_gpt as plots
@@ -185,7 +185,8 @@ assert np.allclose(one_hot @ table, table[ids[0]])
 #
 # To train in class we take handwritten digits of 8 x 8 pixels. Grey is a colour with one channel:
 # the same k-means turns their 17 grey levels into a palette of 16. (With a network,
-# `data.cifar10()` brings 60,000 colour photographs of 32 x 32; then the same cells take hours.)
+# `training.downloaded.cifar10()` brings 60,000 colour photographs of 32 x 32; then the same cells
+# take hours.)
 
 # %%
 grey_palette, train, labels, test, test_labels = long.digits()
@@ -194,7 +195,7 @@ print("train", train.shape, " test", test.shape)
 print(train[0].reshape(8, 8))
 
 # %% [markdown]
-# *For who wants more: paper, section 3.1 and appendix B on the palette.*
+# *For who wants more: paper, section 3.2 and appendix B on the palette.*
 
 # %% [markdown]
 # ## 2. One model, two objectives (20 min)
@@ -285,7 +286,7 @@ fig = plots.objectives(
     x[0],
     position=38,
     hidden=hidden[0],
-    sees={"AR": causal_mask(np, 64), "BERT": np.ones((64, 64), bool)},
+    sees={"AR": causal_mask(64), "BERT": np.ones((64, 64), bool)},
 )
 course.figure(
     "F12",
@@ -656,13 +657,15 @@ for size in long.SIZES:
     run = f"pretrain {size} ar {{seed}}"
     parameters = int(of_seeds(run, "parameters")[0])
     ours[size] = parameters, at_best(run), of_seeds(run, "test bits a pixel")
-with open(Path(long.RESULTS).parent / "published" / "image_gpt.csv", encoding="utf-8") as file:
+with open(files.data_folder() / "published" / "image_gpt.csv", encoding="utf-8") as file:
     published = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
 for name, (n, accuracy, b) in ours.items():
     print(f"{name:7} {n:9,} parameters, probe {accuracy.mean():.3f}, {b.mean():.3f} bits a pixel")
 
 # %%
 on_imagenet = [
+    ("S, 32²", counts["S"], published["iGPT-S 32x32 ImageNet linear probe"]),
+    ("M, 32²", counts["M"], published["iGPT-M 32x32 ImageNet linear probe"]),
     ("L, 32²", counts["L"], published["iGPT-L 32x32 ImageNet linear probe"]),
     ("L, 48²", counts["L"], published["iGPT-L 48x48 ImageNet linear probe"]),
     ("XL, 64²", counts["XL"], published["iGPT-XL 64x64 ImageNet linear probe"]),
@@ -673,7 +676,7 @@ course.figure(
     plots.sizes(counts, slide, ours, on_imagenet),
     alt="""Left: parameters of iGPT-S, M, L and XL, from 77 million to 6.8 billion. Middle: probe
     accuracy of our three sizes against bits a pixel, a dot a seed. Right: published ImageNet
-    probes, 60.3 to 72.0 percent.""",
+    probes, 41.9 to 72.0 percent.""",
 )
 
 # %%
@@ -843,7 +846,8 @@ assert np.array_equal(slowly, model.complete(half, temperature=1.0, seed=7))
 # are concepts that it has not seen in any drawing style.
 
 # %%
-colour, colour_palette = long.load_colour()
+found = minivit.load("emoji-gpt")
+colour, colour_palette = found.model, found.preprocess.palette
 flags_train, flags_test, _ = long.flags_and_faces()
 chosen = flags_test[np.random.default_rng(4).choice(len(flags_test), 10, replace=False)]
 digits_shown = np.concatenate([test[test_labels == k][:1] for k in range(10)])

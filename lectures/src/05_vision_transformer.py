@@ -346,8 +346,8 @@ except check.GradientError as error:
 # <details><summary>Answer</summary>
 #
 # No. The rows of `centre(x)` sum to 0 whatever x is, so the true gradient of the sum *is* 0. The
-# check needs a cotangent that is random, and `gradcheck` draws one. The rows of LayerNorm (with γ =
-# 1) and of softmax have the same trap.
+# check needs a cotangent that is random, and `gradcheck` draws one. The rows of LayerNorm with
+# γ = 1, and those of softmax, have the same trap.
 # </details>
 
 
@@ -401,8 +401,8 @@ for by_hand, composed in zip(*gradients.values()):
     assert np.allclose(by_hand, composed)
 
 # %% [markdown]
-# *For who wants more: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3; `functions.py`
-# after you have done the exercise.*
+# *For who wants more: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3;
+# `functions/norms.py` after you have done the exercise.*
 
 # %% [markdown]
 # ## 3. Back through three nodes (5 min)

@@ -54,22 +54,22 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 import minivit
-from minivit import Tensor, cross_entropy_loss, l2_normalize, no_grad, softmax
+from minivit import Tensor, cross_entropy_loss, files, l2_normalize, nn, no_grad, softmax
 from minivit.course.plots import clip as plots
 from minivit.course.runs import clip as long_run
 from minivit.models.clip import (
     CLIP,
     SIZES,
+    BagOfWords,
     TextTransformer,
     VisionTransformer,
+    clip,
     clip_loss,
-    count_flops,
     count_parameters,
-    count_resnet,
-    count_vit,
     recall_at_k,
     zero_shot_weights,
 )
+from minivit.models.flops import flops
 from minivit.optim import AdamW, decay_groups, warmup_cosine
 from minivit.text.clip import MERGES
 from minivit.training import data
@@ -87,7 +87,7 @@ from minivit.training.pairs import tokenize as tokenize_with
 
 def published(name):
     """A small table of numbers that others measured; each row names its source."""
-    with open(f"published/{name}.csv", encoding="utf-8") as file:
+    with open(files.data_folder() / "published" / f"{name}.csv", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -302,7 +302,7 @@ assert np.allclose(z.grad, z_T.grad.T, atol=1e-7)
 # scales. (It must: with p the softmax of s·c, the derivative of the entropy by s is -s Var_p(c).)
 
 # %%
-long_model = long_run.load(long_run.emoji_clip(), "clip.safetensors")  # trained for minutes: part 5
+long_model = minivit.load("emoji").model  # trained for minutes: part 5
 new_images, new_concepts = test_set(emoji, size=200)
 new_names = [emoji.labels[c] for c in new_concepts]
 with no_grad():
@@ -537,6 +537,8 @@ assert np.allclose(a, b, atol=1e-6)
 # %%
 table = published("clip_models")
 value = {(r["model"], r["quantity"]): float(r["value"]) for r in table}
+with nn.empty():  # shapes are enough
+    work = {name: next(iter(flops(clip(name)).values())) for name in SIZES}  # of one image
 rows = []
 for name in SIZES:
     days = value.get((name, "training days"), 0) * value.get((name, "V100 GPUs"), 0)
@@ -544,7 +546,7 @@ for name in SIZES:
         {
             "name": name,
             "parameters": count_parameters(name)["image"],
-            "flops": count_flops(name)["image"],
+            "flops": work[name],
             "published parameters": value[name, "image million parameters"],
             "published GFLOPs": value[name, "image GFLOPs"],
             "gpu_days": int(days) or None,
@@ -861,7 +863,7 @@ for name, s in sets.items():
     )
 
 # %%
-supervised = long_run.load(long_run.supervised_net(), "clip-supervised.safetensors")
+supervised = minivit.load("emoji-resnet").model
 
 
 @no_grad()
@@ -1019,38 +1021,39 @@ course.figure(
 def compute_ratios(vits, resnets):
     """FLOPs that a ResNet needs for each ViT's score, divided by the ViT's."""
     resnets = sorted(resnets, key=lambda m: m[2])
-    x = np.log([flops for _, flops, _, _ in resnets])
+    x = np.log([compute for _, compute, _, _ in resnets])
     y = [score for _, _, score, _ in resnets]
-    return {name: math.exp(np.interp(s, y, x)) / flops for name, flops, s, _ in vits}
+    return {name: math.exp(np.interp(s, y, x)) / compute for name, compute, s, _ in vits}
 
 
 family = {"ViT": [], "ResNet": []}
 for name in SIZES:
     score = openai[name]["ImageNet"]
     kind = "ViT" if name.startswith("ViT") else "ResNet"
-    family[kind].append((name, count_flops(name)["image"] / 1e9, score, []))
+    family[kind].append((name, work[name] / 1e9, score, []))
 ratios = compute_ratios(family["ViT"], family["ResNet"])
 print({name: round(r, 2) for name, r in ratios.items()})
 published_ratio = float(np.exp(np.mean(np.log(list(ratios.values())))))
 print(f"geometric mean: {published_ratio:.2f}")
 
 # %% [markdown]
-# Our small encoders are counted by the same functions (multiply-adds of products and convolutions,
+# Our small encoders are counted by the same function (multiply-adds of products and convolutions,
 # times two).
 
 # %%
-_, vit_48 = count_vit(32, 8, 48, 2, 64)
-_, vit_96 = count_vit(32, 8, 96, 3, 64)
-_, resnet_8 = count_resnet(32, 8, (1, 1, 1), 64)
-_, resnet_16 = count_resnet(32, 16, (1, 1, 1), 64)
-flops = {"ViT 48x2": vit_48, "ViT 96x3": vit_96, "ResNet 8": resnet_8, "ResNet 16": resnet_16}
+with nn.empty():
+    small = {
+        name: CLIP(make(), BagOfWords(9, 64), d_i, 64, 64)
+        for name, (make, d_i) in long_run.ENCODERS.items()
+    }
+our_work = {name: next(iter(flops(model).values())) for name, model in small.items()}
 ours = {"ViT": [], "ResNet": []}
 for name, of_seed in result["compute"]["runs"].items():
     scores = [
         of_seed[str(s)]["marks"][NEW]["image to text"]["5"] for s in result["compute"]["seeds"]
     ]
-    ours[name.split()[0]].append((name, 2 * flops[name] / 1e6, float(np.mean(scores)), scores))
-    print(f"{name:10} {2 * flops[name] / 1e6:6.2f} MFLOPs, R@5", np.mean(scores).round(3), scores)
+    ours[name.split()[0]].append((name, our_work[name] / 1e6, float(np.mean(scores)), scores))
+    print(f"{name:10} {our_work[name] / 1e6:6.2f} MFLOPs, R@5", np.mean(scores).round(3), scores)
 our_ratios = compute_ratios(ours["ViT"], ours["ResNet"])
 our_ratio = float(np.exp(np.mean(np.log(list(our_ratios.values())))))
 print("ours:", {name: round(r, 2) for name, r in our_ratios.items()})

@@ -47,7 +47,9 @@ def run(options):
     labels, probabilities = way(found, picture, options)
     order = np.argsort(-probabilities, kind="stable")[: options.top]
     results = [{"label": labels[i], "probability": float(probabilities[i])} for i in order]
-    facts = {"photo": options.photo, "model": options.model, "results": results}
+    facts = {
+        "photo": options.photo, "model": options.model, "layout": found.layout, "results": results
+    }  # fmt: skip
     if options.out:
         facts["out"] = options.out
         draw(options.out, picture, results, options.model)
@@ -67,26 +69,10 @@ def check(options):
 
 
 def load(name):
-    if name == EMOJI:
-        return emoji_clip()
     try:
         return shared.load(name, "clip", "vit")
     except DataError as reason:  # it could not be downloaded
         raise DataError(f"{reason}\n(--model {EMOJI} needs no network)") from reason
-
-
-def emoji_clip():
-    """The small CLIP of lecture 7, trained on drawings of 32 x 32 pixels."""
-    from minivit.course.runs import clip
-    from minivit.published import Pretrained
-    from minivit.published.preprocess import Preprocess
-    from minivit.training import data, pairs
-
-    model = clip.load(clip.emoji_clip(), "clip.safetensors")
-    tokenizer = pairs.caption_tokenizer(data.emoji())
-    tokenizer.context_length = pairs.CONTEXT
-    look = Preprocess((32, 32), 32, "box")  # as it was trained: areas averaged
-    return Pretrained(model, "clip", "ours", {}, tokenizer, look)
 
 
 def zero_shot(found, picture, options):
@@ -155,6 +141,8 @@ def text(facts):
     for r in facts["results"]:
         bar = "#" * round(BAR * r["probability"])
         lines.append(f"{r['probability']:7.1%}  {r['label']:{width}}  {bar}".rstrip())
+    if "(" in facts["layout"]:  # what was assumed
+        lines.append(f"names of {facts['layout']}")
     if facts["model"] == EMOJI:
         lines.append("(this small CLIP has seen nothing but emoji)")
     if "out" in facts:

@@ -8,6 +8,7 @@ import numpy as np
 from minivit.commands import shared
 from minivit.images import pictures
 
+SMALL = "emoji-gpt"  # it ships: no network is needed
 SHOWN, GAP = 256, 8  # pixels: of one square in the picture that is written, and between two
 
 
@@ -15,8 +16,8 @@ def add_to(parsers):
     parser = parsers.add_parser("complete", help="the rest of a picture, drawn by an Image GPT")
     parser.add_argument("photo", help="a picture; of one that is not square, the middle")
     shared.add_model(
-        parser, None, "openai/imagegpt-small, say. Default: the small one of lecture 4, which "
-        "knows flags and faces of 16 x 16 pixels"
+        parser, SMALL, f"openai/imagegpt-small, say. Default: {SMALL}, the small one of lecture 4, "
+        "which knows flags and faces of 16 x 16 pixels"
     )  # fmt: skip
     for name, kind, default, what in (
         ("--keep", shared.number(0, 1), 0.5, "how much of it the model sees"),
@@ -36,7 +37,7 @@ def run(options):
     out = options.out or f"{Path(options.photo).stem}-completed.png"
     shared.check_out(out, ".png", ".jpg", ".webp")
     square = pictures.middle_square(pictures.read(options.photo))
-    name, model, pixels = load(options.model)
+    model, pixels = load(options.model)
     ids = pixels(np.rint((square + 1) * 127.5).astype(np.uint8))  # (1, N)
     rows = min(round(options.keep * pixels.side), pixels.side - 1)
     kept = ids[:, : rows * pixels.side]
@@ -47,7 +48,8 @@ def run(options):
     shared.write(out, side_by_side(squares))
     original, *bits = bits_a_pixel(model, np.concatenate([ids, drawn]), kept.shape[1])
     facts = {
-        "model": name, "side": pixels.side, "rows kept": rows, "seed": options.seed, "out": out,
+        "model": options.model, "side": pixels.side, "rows kept": rows, "seed": options.seed,
+        "out": out,
         "bits a pixel": {"original": original, "drawn": bits},
     }  # fmt: skip
     drawings = ", ".join(f"{b:.2f}" for b in bits)
@@ -61,22 +63,13 @@ def run(options):
 
 
 def load(name):
-    """(name, ImageGPT, its Pixels); the small one that is here, if there is no name."""
+    """(ImageGPT, its Pixels)."""
     from minivit.engine.errors import CheckpointError
-    from minivit.published.image_gpt import Pixels
-    from minivit.published.preprocess import Preprocess
 
-    if name is None:
-        from minivit.course.runs import image_gpt
-
-        model, palette = image_gpt.load_colour()
-        side = math.isqrt(model.pixels)
-        look = Preprocess((side, side), None, "box")  # as it was trained: areas averaged
-        return "lecture 4", model, Pixels(palette, side, look)
     found = shared.load(name, "image_gpt")
     if found.preprocess is None:
         raise CheckpointError(f"{name}: no preprocessor_config.json, which has the palette")
-    return name, found.model, found.preprocess
+    return found.model, found.preprocess
 
 
 def bits_a_pixel(model, ids, first):

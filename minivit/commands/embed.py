@@ -31,7 +31,7 @@ def run(options):
         raise TextError("embed: nothing came from standard input; expected one sentence a line")
     families = ("clip", "vit") if options.photos else ("bert", "clip")
     found = shared.load(options.model, *families)
-    rows = (photos if options.photos else texts)(found, inputs)  # (n, D), unit vectors
+    rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
     if options.out:
         shared.write(options.out, lambda file, _: np.save(file, rows))
@@ -42,18 +42,18 @@ def run(options):
     return 0
 
 
-def texts(found, sentences):
+def texts(found, lines):
     from minivit import no_grad
-    from minivit.published import bert
+    from minivit.published import sentences
 
     if found.tokenizer is None:
         raise DataError(
             "the model has no vocabulary beside it: vocab.txt, or vocab.json and merges"
         )
-    if found.family == "bert":
-        return bert.embed(found, sentences, progress=True)
+    if found.sentences is not None:
+        return sentences.embed(found, lines, progress=True)
     with no_grad():
-        return found.model.encode_text(found.tokenizer(sentences)).numpy()
+        return found.model.encode_text(found.tokenizer(lines)).numpy()
 
 
 def photos(found, paths):
@@ -78,7 +78,8 @@ def text(inputs, rows, out):
     lines = [f"{len(rows)} vectors of {rows.shape[1]} numbers" + (f" in {out}" if out else "")]
     if 1 < len(rows) <= TABLE:
         lines.append("cosine similarity:")
-        for i, (line, similarities) in enumerate(zip(inputs, rows @ rows.T), 1):
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)  # some encoders' are not
+        for i, (line, similarities) in enumerate(zip(inputs, unit @ unit.T), 1):
             shown = " ".join(f"{s:5.2f}" for s in similarities)
             lines.append(f"{i:3} {shown}   {line if len(line) <= 50 else line[:49] + '…'}")
     elif not out:

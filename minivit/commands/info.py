@@ -55,7 +55,8 @@ def file_facts(path, arrays):
 def model_facts(path, arrays):
     """The family's model, with the shapes of the file and none of its numbers."""
     from minivit import published
-    from minivit.published import flops, tables
+    from minivit.models import flops
+    from minivit.published import tables
 
     config = published.read_config(path if path.is_dir() else path.parent)
     family = published.family_of(config, arrays)
@@ -65,7 +66,7 @@ def model_facts(path, arrays):
     for name, p in layout.model.named_parameters():
         parts[name.partition(".")[0]] += p.size
     return {
-        "family": published.name_of(family),
+        "family": published.name_of(family, layout.model),
         "layout": layout.name,
         "model": type(layout.model).__name__,
         "parameters": layout.model.count_parameters(),

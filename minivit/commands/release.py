@@ -1,6 +1,7 @@
 """minivit release: what a class needs, in one of three forms."""
 
-from minivit.commands.shared import graded, home
+from minivit import files
+from minivit.commands.shared import graded
 
 
 def add_to(commands):
@@ -15,7 +16,9 @@ def add_to(commands):
     )
     parser.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
     parser.add_argument("--seed", type=int, help="of grading, for --nbgrader and --gradescope")
-    parser.add_argument("--exercises", default=None, help="the folder of the exercises")
+    parser.add_argument(
+        "--exercises", metavar="DIR", help="their folder; default: those that come with minivit"
+    )
     parser.set_defaults(run=run)
 
 
@@ -23,14 +26,15 @@ def add_to(commands):
 def run(options):
     from minivit.grading.teachers import classroom, gradescope, nbgrader
 
+    folder = options.exercises or files.exercises_folder()
     if options.gradescope:
         count = gradescope.bundle(options.gradescope, options.only, options.seed)
         print(f"{options.gradescope}: an autograder for {count} exercise{'s' * (count > 1)}")
         return 0
     if options.nbgrader:
-        names = nbgrader.course(options.exercises or home(), options.nbgrader, options.seed)
+        names = nbgrader.course(folder, options.nbgrader, options.seed)
         print(f"{len(names)} assignments and nbgrader_config.py in {options.nbgrader}")
         return 0
-    names = classroom.release(options.exercises or home(), options.out)
+    names = classroom.release(folder, options.out)
     print(f"{len(names)} files in {options.out}")
     return 0

@@ -9,14 +9,15 @@ cupy. What the two modules spell differently stands in the next chapter, once.
     model.to("cuda"); x.to("cpu")   # what exists moves only when told to
 """
 
+import threading
+
 import numpy as np
 
-from minivit.engine.errors import DeviceError
+from minivit.engine.errors import DeviceError, DtypeError, OptionError, ShapeError
 
 # -- devices ---------------------------------------------------------------------------------------
 MODULES = {"cpu": np}  # device -> the module whose arrays live there; "cuda" joins when first used
 _DEVICES = {np.ndarray: "cpu"}  # array type -> device
-_default = "cpu"  # a plain global: Jupyter loses a ContextVar between two cells
 
 
 def add_device(device, module):
@@ -36,6 +37,40 @@ def device_of(array):
         raise DeviceError(
             f"expected an array of {list(_DEVICES.values())}, got {type(array)}"
         ) from None
+
+
+def is_array(x):
+    """Is x an array as the ops take it: NumPy's, mapped from a file or not, or a device's?"""
+    return type(x) in _DEVICES or type(x) is np.memmap
+
+
+def to_array(data, where):
+    """Numbers, lists, and arrays of other libraries as a NumPy array.
+
+    Subclasses of np.ndarray are refused, for `*` and `sum` mean something else there (np.matrix,
+    masked arrays); an np.memmap is an array like others.
+    """
+    if is_array(data):
+        return data
+    if isinstance(data, np.ndarray):
+        kind = type(data).__name__
+        how = ".filled(0), and a mask of its own" if hasattr(data, "filled") else "np.asarray(it)"
+        raise DtypeError(f"{where}: got a {kind}, whose operators are its own; pass {how}")
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        raise ShapeError(f"{where}: {error}") from error
+
+
+def to_dtype(dtype, where):
+    """np.dtype(dtype), of numbers."""
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError as error:
+        raise DtypeError(f"{where}: dtype: {error}") from error
+    if dtype.kind not in "biufc":
+        raise DtypeError(f"{where}: dtype: got {dtype}, expected one of numbers")
+    return dtype
 
 
 def module_of(arrays, where):
@@ -72,7 +107,9 @@ def _mixed(arrays, where):
 
 def module(device=None):
     """The array module of `device` (default: the one chosen by `use`), made ready if need be."""
-    device = device or _default
+    device = device or default_device()
+    if not isinstance(device, str):
+        raise DeviceError(f"device: got {device!r}, expected 'cpu' or 'cuda'")
     if device == "cuda" and device not in MODULES:
         add_device("cuda", _load_cupy())
     if device not in MODULES:
@@ -80,28 +117,56 @@ def module(device=None):
     return MODULES[device]
 
 
+# Which device `use` chose: the calls that hold, the last one first of all. Lists of a thread, not
+# a ContextVar, which Jupyter loses between two cells; who has chosen none follows the main thread.
+_mains = []
+
+
+class _Thread(threading.local):
+    def __init__(self):
+        self.uses = _mains if threading.current_thread() is threading.main_thread() else []
+
+
+_thread = _Thread()
+
+
 class use:
-    """Choose where new tensors are made; as a `with` block, only inside of it."""
+    """Choose where new tensors are made; as a `with` block, only inside of it.
+
+    What a thread chooses holds in this thread alone, but for the main thread: what that chooses
+    holds in all threads that have chosen nothing themselves.
+    """
 
     def __init__(self, device):
-        global _default
         module(device)  # refuses now what cannot work later
-        self._before, _default = _default, device
+        self.device, self._blocks, self._uses = device, 0, _thread.uses
+        if len(self._uses) > 1 and not any(u._blocks for u in self._uses[-2:]):
+            del self._uses[-2]  # two for good: of these, nobody comes back to the first
+        self._uses.append(self)
 
     def __enter__(self):
+        if not self._blocks and self in self._uses:
+            self._uses.remove(self)  # not for good
+        self._uses.append(self)
+        self._blocks += 1
         return self
 
     def __exit__(self, *exc):
-        global _default
-        _default = self._before
+        """Out of this block, and out of what was chosen for good inside of it; blocks may end in
+        any order."""
+        uses = self._uses
+        here = len(uses) - 1 - uses[::-1].index(self)
+        uses[here:] = [u for u in uses[here + 1 :] if u._blocks]
+        self._blocks -= 1
 
     def __repr__(self):
-        return f"new tensors are made on {_default!r}"
+        return f"new tensors are made on {default_device()!r}"
 
 
 def default_device():
     """The device that `use` chose last."""
-    return _default
+    uses = _thread.uses or _mains
+    return uses[-1].device if uses else "cpu"
 
 
 def _load_cupy():
@@ -147,6 +212,10 @@ _generators = {}  # module -> its random stream, made when first used (numpy.ran
 def manual_seed(seed):
     """Start every random stream anew: weights, shuffles and dropout follow from `seed`."""
     global _seed
+    if isinstance(seed, np.generic):
+        seed = seed.item()
+    if type(seed) is not int or seed < 0:
+        raise OptionError(f"manual_seed: got {seed!r}, expected an integer, 0 or more")
     _seed = seed
     _generators.clear()
 

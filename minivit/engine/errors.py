@@ -17,6 +17,14 @@ class DtypeError(MinivitError, TypeError):
     """A dtype that the argument cannot have: integers asked for a gradient, a mask not boolean."""
 
 
+class ArgumentError(MinivitError, TypeError):
+    """An argument that the function does not take, or one that it needs and did not get."""
+
+
+class OptionError(MinivitError, ValueError):
+    """A value that an argument cannot have: an unknown option, a number out of range."""
+
+
 class DeviceError(MinivitError, RuntimeError):
     """Operands on two devices, or a device that is not there."""
 

@@ -1,12 +1,14 @@
 """The graph: how a gradient gets back.
 
+Before there is a Tensor, there is what it will stand on: a record of what was computed from what.
 An op leaves a node: its operands' nodes, and a vjp, a function that pulls a gradient of the result
-back to gradients of the operands. The way back is a walk: newest node first, each vjp once, the
-gradients that reach one node by several ways summed.
+back to gradients of the operands. The way back is the chain rule, newest node first: `chain_rule`
+below is all of it. `walk` after it does the same as an engine must do it: it frees, it sums in
+place, and it refuses what would give a wrong number.
 
 Nodes hold no arrays: an array lives only as long as its Tensor (next chapter), or a vjp that needs
 it. "How gradients flow" is here, without calculus; "what each derivative is" is in ops.py and
-functions.py, without a graph.
+functions/, without a graph.
 """
 
 from operator import attrgetter
@@ -14,6 +16,7 @@ from weakref import ref
 
 import numpy as np
 
+from minivit.engine import backend
 from minivit.engine.errors import GraphError, ShapeError
 
 
@@ -24,11 +27,11 @@ class Node:
     """
 
     __slots__ = ("tensor", "parents", "vjp", "op", "made", "shape", "dtype")
-    requires_grad = True
+    requires_grad = _requires_grad = True
 
     def __init__(self, tensor, operands, vjp, op):
         self.tensor, self.made = ref(tensor), tensor.made
-        self.shape, self.dtype = tensor._data.shape, tensor._data.dtype
+        self.shape, self.dtype = tensor._array.shape, tensor._array.dtype
         self.parents = tuple([None if x is None else x.node or x for x in operands])
         self.vjp, self.op = vjp, op
 
@@ -43,38 +46,30 @@ class Node:
                 f"{len(self.parents)} operands"
             )
         return tuple(
-            None if gp is None or p is None or not p.requires_grad else _fit(gp, p, self.op)
+            None if gp is None or p is None or not p._requires_grad else _fit(gp, p, self)
             for gp, p in zip(gradients, self.parents, strict=True)
         )
 
 
-def walk(start, g):
-    """From `start`, whose gradient is g, back to the leaves: yields (node, its gradient, gradients
-    of its parents). At the end every leaf's `.grad` is written, and the graph is gone."""
-    nodes = _reachable(start)
-    nodes.sort(key=attrgetter("made"))  # the newest comes last
-    _refuse_overwritten(nodes)
-    pending = {id(start): (g, False, False)}  # id: gradient so far, is it nobody else's, a sum
-    leaves = []
-    while nodes:
-        node = nodes.pop()
-        g, ours, _ = pending.pop(id(node), (None, False, False))
-        if g is None:
-            continue
-        if node.vjp is None:
-            leaves.append((node, g if ours else g.copy()))
-            continue
-        gradients = node.pull(g)
-        for parent, gp in zip(node.parents, gradients, strict=True):
-            if gp is not None:
-                _accumulate(pending, id(parent), gp, fresh=gp is not g and gp.base is None)
-        yield node, g, gradients
-        node.vjp, node.parents = _freed, ()  # what only the vjp kept is free from here on
-    for leaf, g in leaves:
-        leaf.grad = g if leaf.grad is None else _sum(leaf.grad, g)
+# -- the idea --------------------------------------------------------------------------------------
 
 
-def _reachable(start):
+def chain_rule(start, g):
+    """From `start`, whose gradient is g: {node or leaf: its gradient}, by the chain rule.
+
+    A node is newer than its parents, so when its turn comes, all that it fed into has had its own:
+    its gradient is complete, and can be sent on.
+    """
+    gradients = {start: g}
+    for node in newest_first(start):
+        if node.vjp and node in gradients:
+            for parent, gp in zip(node.parents, node.pull(gradients[node]), strict=True):
+                if gp is not None:  # somebody wants it
+                    gradients[parent] = gradients[parent] + gp if parent in gradients else gp
+    return gradients
+
+
+def newest_first(start):
     """Every node between here and the leaves through which a gradient flows, the leaves too."""
     found, todo = {id(start): start}, [start]
     while todo:
@@ -85,10 +80,70 @@ def _reachable(start):
                 "pass. Compute the result again before differentiating it again."
             )
         for parent in node.parents:
-            if parent is not None and parent.requires_grad and id(parent) not in found:
+            if parent is not None and parent._requires_grad and id(parent) not in found:
                 found[id(parent)] = parent
                 todo.append(parent)
-    return list(found.values())
+    return sorted(found.values(), key=attrgetter("made"), reverse=True)
+
+
+# -- the same, as an engine does it ----------------------------------------------------------------
+
+
+def walk(start, g):
+    """`chain_rule`, one node at a time: yields (node, its gradient, gradients of its parents). At
+    the end every leaf's `.grad` is written, and the graph is gone.
+
+    What an engine adds, and why: each node is freed when it is done, so the memory of a training
+    step falls on the way back; a third gradient is summed in place, which saves an array; leaves
+    are written last, so an error on the way leaves every `.grad` as it was; and arrays that were
+    overwritten since are refused, for their vjps would give wrong numbers.
+    """
+    nodes = newest_first(start)
+    _refuse_overwritten(nodes)
+    nodes.reverse()
+    pending, leaves = {id(start): _Sum(g, ours=False)}, []
+    while nodes:
+        node = nodes.pop()
+        total = pending.pop(id(node), None)
+        if total is None:
+            continue
+        if node.vjp is None:
+            leaves.append((node, total.g if total.ours else total.g.copy()))
+            continue
+        gradients = node.pull(total.g)
+        for parent, gp in zip(node.parents, gradients, strict=True):
+            if gp is None:
+                continue
+            if id(parent) in pending:
+                pending[id(parent)].add(gp)
+            else:
+                pending[id(parent)] = _Sum(gp, ours=gp is not total.g and gp.base is None)
+        yield node, total.g, gradients
+        node.vjp, node.parents = _freed, ()  # what only the vjp kept is free from here on
+    for leaf, g in leaves:
+        leaf.grad = g if leaf.grad is None else _added(leaf.grad, g)
+
+
+class _Sum:
+    """The gradients of one node so far. ours: the array is nobody else's."""
+
+    __slots__ = ("g", "ours", "is_new")
+
+    def __init__(self, g, ours):
+        self.g, self.ours, self.is_new = g, ours, False
+
+    def add(self, g):
+        """The first gradient is kept as it came, and may be seen by who watches `walk_back`; the
+        second makes a new array; from the third on, that one is written into."""
+        if self.is_new:
+            self.g += g
+        else:
+            self.g, self.ours, self.is_new = _added(self.g, g), True, True
+
+
+def _added(a, b):
+    total = a + b
+    return np.asarray(total) if isinstance(total, np.generic) else total  # arrays of shape ()
 
 
 def _refuse_overwritten(nodes):
@@ -101,7 +156,7 @@ def _refuse_overwritten(nodes):
                 written[id(t)] = t
     for t in written.values():
         for node in nodes:
-            if t.written > node.made and _holds(node.vjp, t._data):
+            if t.written > node.made and _holds(node.vjp, t._array):
                 raise GraphError(
                     f"backward: an array of shape {t.shape} that {node.op!r} needs for its "
                     "gradient was overwritten after use. Write after backward, or into a copy."
@@ -112,20 +167,7 @@ def _freed(g):
     raise GraphError("this vjp was freed by an earlier backward pass")
 
 
-def _accumulate(pending, key, g, fresh):
-    """Sum the gradients of one tensor: the first by reference, the third in place."""
-    before, _, is_sum = pending.get(key, (None, False, False))
-    if before is None:
-        pending[key] = g, fresh, False
-    elif is_sum:
-        before += g
-    else:  # a new array: who watches walk_back has seen the first gradient, and may keep it
-        pending[key] = _sum(before, g), True, True
-
-
-def _sum(a, b):
-    total = a + b
-    return np.asarray(total) if isinstance(total, np.generic) else total  # arrays of shape ()
+# -- shapes ----------------------------------------------------------------------------------------
 
 
 def unbroadcast(g, shape):
@@ -138,18 +180,34 @@ def unbroadcast(g, shape):
     return g.sum(axis=tuple(axes), keepdims=True).reshape(shape) if axes else g
 
 
-def _fit(g, parent, name):
+def _fit(g, parent, node):
+    """The gradient of `parent` in its shape and dtype: summed where broadcasting repeated it."""
+    if not backend.is_array(g) and not isinstance(g, np.generic):
+        raise GraphError(
+            f"{node.op}: the vjp returned a {type(g).__name__} for an operand of shape "
+            f"{parent.shape}, expected an array"
+        )
     if g.shape != parent.shape:
-        summed = unbroadcast(g, parent.shape) if g.ndim >= len(parent.shape) else g
-        if summed.shape != parent.shape:
+        if not _repeated(g.shape, parent.shape, node.shape):
             raise ShapeError(
-                f"{name}: the vjp returned a gradient of shape {g.shape} for an operand of shape "
-                f"{parent.shape}"
+                f"{node.op}: the vjp returned a gradient of shape {g.shape} for an operand of "
+                f"shape {parent.shape}"
             )
-        g = summed
+        g = unbroadcast(g, parent.shape)
     if g.dtype != parent.dtype:
         g = g.astype(parent.dtype)
     return g if not isinstance(g, np.generic) else np.asarray(g)
+
+
+def _repeated(many, one, result):
+    """Is `many` the shape `one` after broadcasting: with first axes of the result, and axes of
+    length 1 repeated?"""
+    added = len(many) - len(one)
+    return (
+        added >= 0
+        and many[:added] == result[:added]
+        and all(n in (1, m) for m, n in zip(many[added:], one, strict=True))
+    )
 
 
 def _holds(thing, array):

@@ -4,14 +4,17 @@ Nearly all of a Transformer's time is spent here, in BLAS. What decides is that 
 stack of rows times one matrix is folded into a single 2-D product.
 """
 
-import numpy as np
+import math
+from string import ascii_letters
 
+from minivit.engine import backend
 from minivit.engine.errors import ShapeError
-from minivit.engine.ops import multiply
-from minivit.engine.record import op
+from minivit.engine.numerics import NUMBERS, shape_of
+from minivit.engine.ops import getitem, multiply, reshape
+from minivit.engine.record import function, op
 
 
-@op
+@op(accepts=NUMBERS)
 def matmul(x, y, /):
     """x @ y over the last two axes, broadcast over the others.
 
@@ -28,10 +31,11 @@ def matmul(x, y, /):
     if x.ndim == 1 or y.ndim == 1:
         return _matvec(x, y)
     if y.ndim == 2 and x.ndim > 2:
-        x2, out = x.reshape(-1, x.shape[-1]), (*x.shape[:-1], y.shape[1])
+        rows = math.prod(x.shape[:-1])
+        x2, out = x.reshape(rows, x.shape[-1]), (*x.shape[:-1], y.shape[1])
 
         def folded(g):
-            g2 = g.reshape(-1, g.shape[-1])
+            g2 = g.reshape(rows, g.shape[-1])
             return (g2 @ y.T).reshape(x.shape), x2.T @ g2
 
         return (x2 @ y).reshape(out), folded
@@ -54,7 +58,7 @@ def _matvec(x, y):
     return x @ y, vjp
 
 
-@op
+@op(accepts=NUMBERS)
 def dot_(xp, x, y, /):
     return xp.tensordot(x, y, axes=(-1, -2)), lambda g: _dot_vjp(xp, x, y, g)
 
@@ -67,19 +71,24 @@ def _dot_vjp(xp, x, y, g):
     return dx, xp.moveaxis(dy, 0, -2)
 
 
+@function
 def dot(x, y):
     """np.dot: the last axis of x with the second-last of y (a product of numbers if 0-d)."""
-    if np.ndim(x) == 0 or np.ndim(y) == 0:
+    if len(shape_of(x)) == 0 or len(shape_of(y)) == 0:
         return multiply(x, y)
     return matmul(x, y) if y.ndim <= 2 else dot_(x, y)
 
 
-@op
-def einsum_(xp, *xs, subscripts):
-    """sum of products over named axes. The gradient of an operand is the einsum of g with the
-    other operands; an axis that only it has was summed, so there g is repeated."""
-    terms, result = _subscripts(subscripts, xs)
-    sizes = {k: n for t, x in zip(terms, xs, strict=True) for k, n in zip(t, x.shape, strict=True)}
+# -- einsum ----------------------------------------------------------------------------------------
+
+
+@op(accepts=NUMBERS)
+def einsum_(xp, *xs, terms, result):
+    """sum of products over named axes: no letter twice in a term, axes of one letter equally long.
+
+    The gradient of an operand is the einsum of g with the other operands; an axis that only it has
+    was summed, so there g is repeated.
+    """
 
     def vjp(g):
         gradients = []
@@ -87,29 +96,101 @@ def einsum_(xp, *xs, subscripts):
             others, arrays = terms[:i] + terms[i + 1 :], xs[:i] + xs[i + 1 :]
             seen = "".join(k for k in t if k in result or any(k in o for o in others))
             gx = xp.einsum(",".join([result, *others]) + "->" + seen, g, *arrays, optimize=True)
-            gx = gx.reshape([sizes[k] if k in seen else 1 for k in t])
+            gx = gx.reshape([n if k in seen else 1 for k, n in zip(t, x.shape, strict=True)])
             gradients.append(xp.broadcast_to(gx, x.shape))
         return tuple(gradients)
 
     return xp.einsum(",".join(terms) + "->" + result, *xs, optimize=True), vjp
 
 
-def _subscripts(text, xs):
+@function
+def einsum(subscripts, *operands, optimize=True):
+    """Sums of products over named axes: einsum("bhnd,bhmd->bhnm", q, k).
+
+    All of np.einsum's forms: a letter twice in an operand is its diagonal, `...` are the axes that
+    are not named, without `->` the letters that occur once are the result's, and operands with
+    lists of integers may stand in place of the text. Axes of length 1 are repeated, as everywhere.
+    `optimize` is NumPy's; here the order of the products is always chosen.
+    """
+    if not isinstance(subscripts, str):
+        subscripts, operands = _from_lists((subscripts, *operands))
+    terms, result = _subscripts(subscripts, [len(shape_of(x)) for x in operands])
+    for i, x in enumerate(operands):
+        if len(set(terms[i])) < len(terms[i]):
+            operands, terms = _replaced(i, operands, terms, *_diagonal(x, terms[i], subscripts))
+    sizes = {}
+    for t, x in zip(terms, operands, strict=True):
+        for k, n in zip(t, shape_of(x), strict=True):
+            if sizes.setdefault(k, n) != n and 1 not in (sizes[k], n):
+                raise ShapeError(
+                    f"einsum: {subscripts!r} with shapes {[shape_of(x) for x in operands]}: an "
+                    f"axis has the lengths {sizes[k]} and {n}"
+                )
+            sizes[k] = n if sizes[k] == 1 else sizes[k]
+    for i, (t, x) in enumerate(zip(terms, operands, strict=True)):
+        long = [k for k, n in zip(t, shape_of(x), strict=True) if n == sizes[k]]
+        if len(long) < len(t):  # an axis of length 1 beside a longer one: not there at all
+            x = reshape(x, tuple(sizes[k] for k in long))
+            operands, terms = _replaced(i, operands, terms, x, "".join(long))
+    return einsum_(*operands, terms=terms, result=result)
+
+
+def _replaced(i, operands, terms, x, term):
+    return (*operands[:i], x, *operands[i + 1 :]), [*terms[:i], term, *terms[i + 1 :]]
+
+
+def _diagonal(x, term, text):
+    """x read where its axes of one letter are equal: a letter a term, once."""
+    letters = "".join(dict.fromkeys(term))
+    sizes = dict(zip(term, x.shape, strict=True))
+    if any(sizes[k] != n for k, n in zip(term, x.shape, strict=True)):
+        raise ShapeError(f"einsum: {text!r}: the axes of a diagonal differ, shape {x.shape}")
+    xp = backend.module_of([getattr(x, "_array", x)], "einsum")
+    along = {
+        k: xp.arange(sizes[k]).reshape([-1 if j == k else 1 for j in letters]) for k in letters
+    }
+    return getitem(x, tuple(along[k] for k in term)), letters
+
+
+def _from_lists(arguments):
+    """einsum(x, [0, 1], y, [1, 2], [0, 2]) as a text and its operands."""
+    arguments = list(arguments)
+    result = arguments.pop() if len(arguments) % 2 else None
+
+    def text(axes):
+        return "".join("..." if k is Ellipsis else ascii_letters[k] for k in axes)
+
+    subscripts = ",".join(text(axes) for axes in arguments[1::2])
+    return subscripts + ("" if result is None else f"->{text(result)}"), tuple(arguments[::2])
+
+
+def _subscripts(text, ndims):
+    """The letters of each operand and of the result; each axis of a `...` receives a letter."""
     left, arrow, result = text.replace(" ", "").partition("->")
     terms = left.split(",")
+    free = [k for k in ascii_letters if k not in text]
+
+    def refuse(why):
+        raise ShapeError(f"einsum: {text!r} does not fit operands of {ndims} axes: {why}")
+
+    if len(terms) != len(ndims):
+        refuse(f"it names {len(terms)} operands, got {len(ndims)}")
+    unnamed = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)]
+    if any(n < 0 or (n and "..." not in t) for t, n in zip(terms, unnamed, strict=True)):
+        refuse("expected one letter per axis, or '...' for the others")
+    dots = "".join(free[: max([n for t, n in zip(terms, unnamed, strict=True)], default=0)])
     if not arrow:
-        result = "".join(sorted(k for k in set(left) - {","} if left.count(k) == 1))
-    if len(terms) != len(xs) or any(
-        len(t) != x.ndim or len(set(t)) != len(t) or "." in t
-        for t, x in zip(terms, xs, strict=False)
-    ):
-        raise ShapeError(
-            f"einsum: {text!r} does not fit operands of {[x.ndim for x in xs]} axes; expected one "
-            "letter per axis, none twice in an operand, no '...'"
-        )
+        once = sorted(k for k in set(left) - set(",.") if left.count(k) == 1)
+        result = "..." * ("..." in left) + "".join(once)
+    elif dots and "..." not in result:
+        refuse("the result must have the '...' too")
+    terms = [
+        t.replace("...", dots[len(dots) - n :], 1) for t, n in zip(terms, unnamed, strict=True)
+    ]
+    result = result.replace("...", dots, 1)
+    for k in "".join([*terms, result]):
+        if k not in ascii_letters:
+            refuse(f"{k!r} is no letter")
+    if len(set(result)) < len(result) or not set(result) <= set("".join(terms)):
+        refuse("each letter of the result must be an operand's, once")
     return terms, result
-
-
-def einsum(subscripts, *tensors):
-    """Sums of products over named axes: einsum("bhnd,bhmd->bhnm", q, k)."""
-    return einsum_(*tensors, subscripts=subscripts)

@@ -9,15 +9,24 @@ An op is a pure function of arrays that returns `(value, vjp)`. It never mention
 does not fit.
 """
 
-from contextlib import ContextDecorator
+import contextvars
+import threading
+from contextlib import ExitStack
 from functools import wraps
 from inspect import Parameter as Argument
-from inspect import signature
+from inspect import (
+    isasyncgenfunction,
+    iscoroutinefunction,
+    isgeneratorfunction,
+    signature,
+)
+from types import coroutine
 
 import numpy as np
 
-from minivit.engine import backend
+from minivit.engine import backend, numerics
 from minivit.engine.errors import (
+    ArgumentError,
     DtypeError,
     GraphError,
     MinivitError,
@@ -28,11 +37,26 @@ from minivit.engine.errors import (
 from minivit.engine.tensor import Tensor
 
 OPS = {}  # name -> op: every operation there is; the tests walk this table
-_recording = True
-_anomaly = False
 
 
-def op(f):
+class _Modes:
+    """In how many blocks of each kind a thread is. Counts, so that blocks may nest and overlap."""
+
+    __slots__ = ("no_grad", "detect_anomaly")
+
+    def __init__(self):
+        self.no_grad = self.detect_anomaly = 0
+
+
+class _Thread(threading.local):
+    def __init__(self):
+        self.modes = _Modes()
+
+
+_thread = _Thread()
+
+
+def op(f=None, *, accepts=numerics.FLOATS):
     """Lift `f(*arrays, options) -> (value, vjp)` from arrays to Tensors, and register it.
 
     Arguments before the `/` are operands: Tensors, arrays or numbers; the vjp returns one gradient
@@ -40,9 +64,21 @@ def op(f):
     argument called `xp` receives numpy or cupy, whichever the operands belong to. The vjp may
     return `g` itself, views of it, or fresh arrays, each once; it never writes into its operands
     or `g`.
+
+    Where a gradient costs something, a tuple of functions may stand for the vjp, one per operand:
+
+        return x @ y, (lambda g: g @ y.mT, lambda g: x.mT @ g)
+
+    Then only those are called (and kept, with the arrays in them) whose operand wants a gradient.
+
+    accepts: the dtypes that f is written for (numerics: FLOATS, NUMBERS, EVERY_DTYPE). Operands of
+    others are converted before f sees them: integers as NumPy promotes them beside float32, and
+    float16 to float32, in which case a float32 result goes back to float16.
     """
+    if f is None:
+        return lambda f: op(f, accepts=accepts)
     arguments = list(signature(f).parameters.values())
-    takes_xp = arguments[0].name == "xp"
+    takes_xp = bool(arguments) and arguments[0].name == "xp"
     positional = [a for a in arguments if a.kind is Argument.POSITIONAL_ONLY]
     operand_count = len(positional) - takes_xp if positional else None  # None: any number (*xs)
     optional = [a.default for a in positional].count(None)
@@ -54,48 +90,81 @@ def op(f):
         if optional and operand_count - optional <= len(operands) < operand_count:
             operands += (None,) * (operand_count - len(operands))  # linear(x, W): no bias
         parents = tuple([x if isinstance(x, Tensor) else None for x in operands])
-        arrays = [x._data if isinstance(x, Tensor) else _constant(x, name) for x in operands]
+        arrays = [x._array if isinstance(x, Tensor) else _constant(x, name) for x in operands]
         xp = backend.module_of(arrays, name)
+        half, kinds = False, {a.dtype.char for a in arrays if hasattr(a, "dtype")}
         if extra or options:
             extra = [_option(x, name) for x in extra]
             options = {key: _option(x, name) for key, x in options.items()}
         try:
-            value, vjp = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
+            if not kinds or not kinds <= accepts:
+                arrays, half = numerics.converted(arrays, accepts, name)
+                xp = backend.module_of(arrays, name)
+            pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
         except MinivitError:
             raise
-        except (ValueError, IndexError) as error:
-            kind = RangeError if isinstance(error, IndexError) else ShapeError
-            shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
-            raise kind(f"{name}: got shapes {shapes}: {error}") from error
-        if isinstance(value, (np.generic, float, int)):  # NumPy's sum of all elements
-            value = xp.asarray(value)
-        if _anomaly:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise _in_words(error, name, f, takes_xp, arrays, extra, options) from error
+        if type(pair) is not tuple or len(pair) != 2:
+            raise GraphError(_no_pair(pair, name))
+        value, vjp = pair
+        if type(value) is not xp.ndarray and not backend.is_array(value):
+            if not isinstance(value, (np.generic, float, int)):
+                raise GraphError(_no_pair(pair, name))
+            value = xp.asarray(value)  # NumPy's sum of all elements
+        if not callable(vjp) and type(vjp) is not tuple:
+            raise GraphError(_no_pair(pair, name))
+        if half and value.dtype.char == "f":
+            value = value.astype(np.float16)
+        modes = _thread.modes
+        if modes.detect_anomaly:
             _refuse_non_finite(value, f"{name}: its result")
-        if not _recording or not any([p is not None and p.requires_grad for p in parents]):
-            parents, vjp = (), None
-        elif _anomaly:
-            vjp = _watched(vjp, arrays, name)
+        if modes.no_grad:
+            return Tensor._from_op(value, (), None, name)
+        wanted = [p is not None and p._requires_grad for p in parents]
+        if True not in wanted or (value.dtype.kind != "f" and not _differentiable(value, name)):
+            return Tensor._from_op(value, (), None, name)
+        if type(vjp) is tuple:
+            vjp = _each(vjp, wanted, name)
+        if half and value.dtype.char == "e":
+            vjp = numerics.in_float32(vjp)
+        if modes.detect_anomaly:
+            vjp = _watched(vjp, arrays, wanted, name)
         return Tensor._from_op(value, parents, vjp, name)
 
+    if takes_xp:  # help() and an editor show the call that works
+        lifted.__signature__ = signature(f).replace(parameters=arguments[1:])
     OPS[name] = lifted
+    lifted.on_arrays = f  # for code that has arrays, and no use for Tensors (sampling.decoding)
 
     def twin(composed):
         """Register the same function composed of smaller ops: the oracle of the tests."""
         lifted.composed = composed
         return composed
 
-    lifted.twin = twin
+    lifted.twin, lifted.accepts = twin, accepts
     return lifted
+
+
+def _no_pair(returned, name):
+    """What an @op has to return, and what it returned."""
+    kinds = [type(x).__name__ for x in returned] if type(returned) is tuple else type(returned)
+    return (
+        f"{name}: an op returns (value, vjp), an array and a function of its gradient, such as "
+        f"`return x * 2, lambda g: g * 2`; got {kinds}"
+    )
 
 
 def _constant(x, name):
     """An operand that is no Tensor: an array, or a number that will not promote anything."""
-    if x is None or type(x) in (float, int, np.ndarray):
+    if x is None or type(x) in (float, int, bool) or backend.is_array(x):
         return x
-    if isinstance(x, np.generic):
-        return x.item()
-    if hasattr(x, "shape") or isinstance(x, (bool, float, int)):
-        return x
+    if isinstance(x, (np.generic, float, int)):
+        x = x.item() if isinstance(x, np.generic) else x
+        if isinstance(x, (float, int)):
+            return x
+    elif isinstance(x, np.ndarray) or hasattr(x, "__array_interface__"):
+        return backend.to_array(x, name)
     raise DtypeError(f"{name}: got {type(x).__name__}, expected a Tensor, an array or a number")
 
 
@@ -103,45 +172,179 @@ def _option(x, name):
     """An argument that is not differentiated. A NumPy number becomes Python's (np.float64(2) would
     promote float32, 2.0 does not), a Tensor its array."""
     if isinstance(x, Tensor):
-        if x.requires_grad:
+        if x._requires_grad:
             raise GraphError(
                 f"{name}: an option is a Tensor that requires a gradient, but only the operands "
                 "are differentiated. Pass it as an operand, or as .detach()."
             )
-        return x._data
-    return x.item() if isinstance(x, np.generic) else x
+        return x._array
+    if isinstance(x, np.generic):
+        return x.item()
+    return backend.to_array(x, name) if isinstance(x, np.ndarray) else x
 
 
-class _mode(ContextDecorator):
-    """A switch that is thrown inside a `with` block or a decorated function."""
+def function(f):
+    """A function that is made of ops and says in words, as they do, what it does not take."""
+    name = f.__name__
 
-    def _recreate_cm(self):
-        return type(self)()  # a decorated function may be called inside of itself
+    @wraps(f)
+    def worded(*args, **options):
+        try:
+            return f(*args, **options)
+        except MinivitError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise _in_words(error, name, f, False, args, (), options) from error
+
+    return worded
+
+
+def _in_words(error, name, f, takes_xp, arrays, extra, options):
+    """What NumPy or Python refused, as an error of this library that names the op."""
+    if isinstance(error, TypeError):
+        try:
+            signature(f).bind(*[None] * takes_xp, *arrays, *extra, **options)
+        except TypeError as wrong_call:
+            return ArgumentError(f"{name}: {wrong_call}; it takes {_takes(f, takes_xp)}")
+    if isinstance(error, (TypeError, AttributeError)):
+        kinds = [getattr(a, "dtype", type(a).__name__) for a in arrays]
+        return DtypeError(f"{name}: got {' and '.join(map(str, kinds))}: {error}")
+    kind = RangeError if isinstance(error, (LookupError, ArithmeticError)) else ShapeError
+    shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
+    return kind(f"{name}: got shapes {shapes}: {error}")
+
+
+def _takes(f, takes_xp):
+    arguments = list(signature(f).parameters.values())[takes_xp:]
+    return str(signature(f).replace(parameters=arguments))
+
+
+# -- what is recorded: a matter of the thread ------------------------------------------------------
+
+
+class _mode:
+    """A switch that is thrown inside of a `with` block or a decorated function, in this thread."""
+
+    def __new__(cls, f=None):
+        self = object.__new__(cls)
+        self._entered = []  # the modes that were changed: one thread's, but the block may be shared
+        return self if f is None else self(f)  # @no_grad is @no_grad()
 
     def __enter__(self):
-        self._before = globals()[self._switch]
-        globals()[self._switch] = self._value
+        modes, name = _thread.modes, type(self).__name__
+        setattr(modes, name, getattr(modes, name) + 1)
+        self._entered.append(modes)
+        return self
 
     def __exit__(self, *exc):
-        globals()[self._switch] = self._before
+        modes, name = _thread.modes, type(self).__name__
+        if modes in self._entered:
+            self._entered.remove(modes)
+        else:  # a generator that another thread has closed: it gives back where it took
+            modes = self._entered.pop()
+        setattr(modes, name, getattr(modes, name) - 1)
+
+    def __call__(self, f):
+        mode = type(self)
+        if not callable(f) or isinstance(f, type) or isasyncgenfunction(f):
+            raise TypeError(
+                f"@{mode.__name__}() decorates functions, methods, generators and coroutines, got "
+                f"{f!r}. Write `with {mode.__name__}():` around what is meant."
+            )
+        if isgeneratorfunction(f):
+
+            @wraps(f)
+            def inside(*args, **options):
+                return (yield from _in_steps(mode, f(*args, **options)))
+
+        elif iscoroutinefunction(f):
+
+            @wraps(f)
+            async def inside(*args, **options):
+                return await coroutine(_in_steps)(mode, f(*args, **options))
+
+        else:
+
+            @wraps(f)
+            def inside(*args, **options):
+                with mode():
+                    return f(*args, **options)
+
+        return inside
+
+
+def _in_steps(mode, steps):
+    """A generator, or a coroutine, for which the switch is thrown while it runs, not while it
+    waits: its caller's ops in between are the caller's."""
+    resume, given = steps.send, None
+    while True:
+        try:
+            with mode():
+                out = resume(given)
+        except StopIteration as end:
+            return end.value
+        try:
+            resume, given = steps.send, (yield out)
+        except GeneratorExit:
+            with mode():
+                steps.close()
+            raise
+        except BaseException as error:
+            resume, given = steps.throw, error
 
 
 class no_grad(_mode):
-    """`with no_grad():` or `@no_grad()`: nothing is recorded, so nothing is kept."""
+    """`with no_grad():` or `@no_grad()`: nothing is recorded, so nothing is kept.
 
-    _switch, _value = "_recording", False
+    In this thread: what other threads compute is recorded as before. A generator or a coroutine
+    that is decorated does not record in its own steps, and its caller does in between.
+    """
 
 
 class detect_anomaly(_mode):
     """`with detect_anomaly():` the first op whose result or gradient holds NaN or infinity is named
     (NonFiniteError), and so is one whose arrays were overwritten before its vjp ran (GraphError).
-    Slow; for finding out."""
-
-    _switch, _value = "_anomaly", True
+    In this thread, as `no_grad`. Slow; for finding out."""
 
 
-def _watched(vjp, arrays, name):
-    """The same vjp, which refuses operands that changed since and gradients that are not finite."""
+def as_here(f):
+    """f for another thread, where it finds what holds in this one now: `no_grad`, `detect_anomaly`,
+    the device that `use` chose, np.errstate. (`pool.map(as_here(f), parts)`.)"""
+    blocks = [mode for mode in (no_grad, detect_anomaly) if getattr(_thread.modes, mode.__name__)]
+    device, context = backend.default_device(), contextvars.copy_context()
+
+    def there(*args, **options):
+        with ExitStack() as stack:
+            stack.enter_context(backend.use(device))
+            for mode in blocks:
+                stack.enter_context(mode())
+            return context.copy().run(f, *args, **options)
+
+    return there
+
+
+def _differentiable(value, name):
+    """Has this result a derivative? Only floating-point numbers have. Integers have none, and what
+    is complex would need conjugates, of which no vjp here thinks."""
+    if value.dtype.kind == "c":
+        raise DtypeError(
+            f"{name}: its result is {value.dtype}, and an operand requires a gradient; derivatives "
+            "here are of real numbers. Use .detach(), or with minivit.no_grad()."
+        )
+    return value.dtype.kind == "f"
+
+
+def _each(vjps, wanted, name):
+    """One vjp of those of the single operands; of those that nobody asks for, nothing is kept."""
+    if len(vjps) != len(wanted):
+        raise GraphError(f"{name}: returned {len(vjps)} vjps for {len(wanted)} operands")
+    vjps = tuple([f if w else None for f, w in zip(vjps, wanted, strict=True)])
+    return lambda g: tuple([None if f is None else f(g) for f in vjps])
+
+
+def _watched(vjp, arrays, wanted, name):
+    """The same vjp, which refuses operands that changed since, and gradients that are not finite
+    of operands that want one (x / 0.0 has a gradient of x alone)."""
     kept = [a for a in arrays if hasattr(a, "shape")]
     before = [backend.to_numpy(a).tobytes() for a in kept]
 
@@ -153,8 +356,9 @@ def _watched(vjp, arrays, name):
                     "pass and the backward pass. Write after backward, or into a copy."
                 )
         gradients = vjp(g)
-        for gp in gradients if type(gradients) is tuple else (gradients,):
-            if gp is not None:
+        each = gradients if type(gradients) is tuple else (gradients,)
+        for gp, is_wanted in zip(each, wanted, strict=False):  # their number: Node.pull
+            if is_wanted and hasattr(gp, "dtype"):
                 _refuse_non_finite(gp, f"{name}: its gradient")
         return gradients
 

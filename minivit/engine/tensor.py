@@ -4,12 +4,13 @@ This chapter knows no operation. An op (next chapter) hands it a value, the oper
 that `graph` needs.
 """
 
+import operator
 from itertools import count
 
 import numpy as np
 
 from minivit.engine import backend, graph
-from minivit.engine.errors import DeviceError, DtypeError, GraphError, ShapeError
+from minivit.engine.errors import DeviceError, DtypeError, GraphError, RangeError, ShapeError
 
 UFUNCS = {}  # np.exp -> exp: the NumPy functions that work on Tensors (filled by ops.py)
 FUNCTIONS = {}  # np.concatenate -> concatenate
@@ -22,38 +23,34 @@ class Tensor:
     A *leaf* was made by the user and keeps its gradient in `.grad`; what an op made has a `node`.
     Python numbers and lists become float32 (integers int64); arrays keep their dtype and are not
     copied. float32 with float64 gives float64, as in NumPy; a Python or NumPy scalar never
-    promotes.
+    promotes. Only floating-point data can require a gradient.
     """
 
-    __slots__ = ("_data", "grad", "requires_grad", "node", "made", "written", "__weakref__")
+    __slots__ = ("_array", "grad", "_requires_grad", "node", "made", "written", "__weakref__")
     parents, vjp = (), None  # a leaf stands in the graph for itself
 
     def __init__(self, data, *, dtype=None, device=None, requires_grad=False):
-        if isinstance(data, Tensor):
-            data = data._data
-        if not hasattr(data, "__array_ufunc__"):  # a number or a list
-            data = np.asarray(data)
-            if dtype is None and data.dtype == np.float64:
+        data = _array_of(data, "Tensor") if isinstance(data, Tensor) else data
+        if not backend.is_array(data):  # a number or a list, or somebody else's array
+            keeps_dtype = hasattr(data, "shape") and not isinstance(data, np.generic)
+            data = backend.to_array(data, "Tensor")
+            if dtype is None and data.dtype == np.float64 and not keeps_dtype:
                 dtype = np.float32
             device = device or backend.default_device()
-        if dtype is not None and data.dtype != dtype:
-            data = data.astype(dtype)
-        data = backend.to_device(data, device or backend.device_of(data))
         if data.dtype.kind not in "biufc":
             raise DtypeError(f"Tensor: got data of dtype {data.dtype}, expected numbers")
-        if requires_grad and data.dtype.kind not in "fc":
-            raise DtypeError(
-                f"Tensor: requires_grad needs floating-point data, got {data.dtype}; a derivative "
-                "with respect to integers does not exist. Convert first: .astype(np.float32)."
-            )
-        self._data, self.requires_grad, self.grad = data, requires_grad, None
+        if dtype is not None:
+            data = data.astype(backend.to_dtype(dtype, "Tensor"), copy=False)
+        data = backend.to_device(data, device or backend.device_of(data))
+        self._array, self._requires_grad, self.grad = data, False, None
+        self.requires_grad = requires_grad
         self.node, self.made, self.written = None, next(_clock), 0
 
     @classmethod
     def _from_op(cls, value, operands, vjp, name):
         """The result of an op on Tensors (None: no Tensor); vjp None: nothing is recorded."""
         self = object.__new__(Tensor)
-        self._data, self.requires_grad, self.grad = value, vjp is not None, None
+        self._array, self._requires_grad, self.grad = value, vjp is not None, None
         self.made, self.written = next(_clock), 0
         self.node = None if vjp is None else graph.Node(self, operands, vjp, name)
         return self
@@ -63,59 +60,103 @@ class Tensor:
     def data(self):
         """The array itself. `t.data -= step` is noticed by a pending backward; a write through a
         name (`a = t.data; a[0] = 1`) only under `detect_anomaly`."""
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, array):
-        if array is self._data:  # `t.data -= step` wrote in place
+        if array is self._array:  # `t.data -= step` wrote in place
             self.touch()
-        elif self.shape != array.shape:
+            return
+        array = _array_of(array, "data")
+        if self.shape != array.shape:
             raise ShapeError(f"data: got shape {array.shape}, the tensor has {self.shape}")
-        self._data = array
+        if self._requires_grad:
+            _refuse_integers(array.dtype)
+        self._array = array
+
+    requires_grad = property(operator.attrgetter("_requires_grad"), doc="Is a gradient wanted?")
+
+    @requires_grad.setter
+    def requires_grad(self, wanted):
+        if not isinstance(wanted, (bool, np.bool_)):
+            raise DtypeError(f"requires_grad: got {wanted!r}, expected True or False")
+        if wanted:
+            _refuse_integers(self._array.dtype)
+        self._requires_grad = bool(wanted)
 
     def __setitem__(self, index, value):
-        if self.requires_grad:
+        if self._requires_grad or (isinstance(value, Tensor) and value._requires_grad):
             raise GraphError(
-                "t[...] = value on a tensor that requires a gradient: the write has no derivative. "
-                "Use minivit.where; or, between two passes, write into t.data."
+                "t[...] = value, where t or the value requires a gradient: the write has no "
+                "derivative. Use minivit.where or minivit.stack; or write into t.data, between two "
+                "passes, what is to be a constant: value.detach()."
             )
-        self._data[index] = value._data if isinstance(value, Tensor) else value
+        parts = index if isinstance(index, tuple) else (index,)
+        parts = tuple([p._array if isinstance(p, Tensor) else p for p in parts])
+        try:
+            self._array[parts] = value._array if isinstance(value, Tensor) else value
+        except IndexError as error:
+            raise RangeError(f"t[index] = value: {error}") from error
+        except ValueError as error:
+            raise ShapeError(f"t[index] = value: {error}") from error
+        except TypeError as error:
+            raise DtypeError(f"t[index] = value: {error}") from error
         self.touch()
 
     def touch(self):
         """Say that the array was written in place: a graph that still needs it will refuse."""
         self.written = next(_clock)
 
-    shape = property(lambda self: self._data.shape)
-    ndim = property(lambda self: self._data.ndim)
-    size = property(lambda self: self._data.size)
-    dtype = property(lambda self: self._data.dtype)
-    device = property(lambda self: backend.device_of(self._data))
+    shape = property(lambda self: self._array.shape)
+    ndim = property(lambda self: self._array.ndim)
+    size = property(lambda self: self._array.size)
+    dtype = property(lambda self: self._array.dtype)
+    device = property(lambda self: backend.device_of(self._array))
     is_leaf = property(lambda self: self.node is None)
     op = property(lambda self: self.node and self.node.op)
 
     def numpy(self):
         """The values on the host (no gradient flows through)."""
-        return backend.to_numpy(self._data)
+        return backend.to_numpy(self._array)
 
     def detach(self):
         """The same array without its history."""
-        return Tensor(self._data)
+        return Tensor(self._array)
 
     def item(self):
         """The value of a tensor with one element, as a Python number."""
         if self.size != 1:
             raise ShapeError(f"item: got shape {self.shape}, expected one element")
-        return self._data.item()
+        return self._array.item()
 
     def __float__(self):
-        return float(self.item())
+        return float(self._number("float"))
 
     def __int__(self):
-        return int(self.item())
+        return int(self._number("int"))
+
+    def _number(self, kind):
+        """float(t) is also what NumPy calls in `array[0] = t`, where a gradient would be lost."""
+        if self._requires_grad:
+            raise GraphError(
+                f"{kind}(t), or array[i] = t, of a Tensor that requires a gradient, which no "
+                "number carries. Say so: t.item() or t.detach(); minivit.stack makes one Tensor "
+                "of several."
+            )
+        return self.item()
 
     def __bool__(self):
         return bool(self.item())
+
+    def __index__(self):
+        if self._array.dtype.kind not in "iu" or self.ndim:
+            raise DtypeError(
+                f"got a Tensor of {self.dtype} and shape {self.shape} where one integer is expected"
+            )
+        return self.item()
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec else str(self)
 
     def __len__(self):
         if not self.ndim:
@@ -135,21 +176,50 @@ class Tensor:
     # -- NumPy's functions on Tensors --------------------------------------------------------------
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         if method != "__call__" or ufunc not in UFUNCS or options:
-            how = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            how += f" with {', '.join(options)}=" if options else ""
-            raise TypeError(
-                f"{how} has no derivative in minivit; "
-                "use the array: np.f(t.numpy()), through which no gradient flows."
-            )
+            how = "" if method == "__call__" else f".{method}"
+            raise _without_derivative(ufunc, how, options)
         return UFUNCS[ufunc](*inputs)
 
     def __array_function__(self, function, types, args, options):
         if function not in FUNCTIONS:
-            raise TypeError(
-                f"np.{function.__name__} has no derivative in minivit; "
-                "use the array: np.f(t.numpy()), through which no gradient flows."
-            )
+            raise _without_derivative(function)
         return FUNCTIONS[function](*args, **options)
+
+    def __array__(self, dtype=None, copy=None):
+        """np.asarray(t), and what NumPy does to lists of Tensors: the array itself, if no gradient
+        is lost by that and nothing has to come from a GPU."""
+        if self._requires_grad:
+            raise GraphError(
+                f"a Tensor of shape {self.shape} that requires a gradient was to become an array, "
+                "through which no gradient flows. Say so: t.detach() or t.numpy(). Of a list of "
+                "Tensors, minivit.stack makes a Tensor; an array cannot hold one."
+            )
+        if self.device != "cpu":
+            raise DeviceError(
+                f"a Tensor of shape {self.shape} on {self.device!r} was to become an array on the "
+                "host. Say so, with t.numpy(): it waits for the device."
+            )
+        return np.array(self._array, dtype=dtype, copy=copy)
+
+    # -- copies ------------------------------------------------------------------------------------
+    def __getstate__(self):
+        """What copy, deepcopy and pickle take along: a leaf has no more than this."""
+        if self.node is not None:
+            raise GraphError(
+                f"copy: the result of {self.op!r} cannot be copied or pickled: its graph leads to "
+                "Tensors that are not. Copy t.detach(), or compute it under minivit.no_grad()."
+            )
+        return getattr(self, "__dict__", None), {
+            "_array": self._array, "grad": self.grad, "_requires_grad": self._requires_grad
+        }  # fmt: skip
+
+    def __setstate__(self, state):
+        own, slots = state
+        self._array, self.grad = slots["_array"], slots["grad"]
+        self._requires_grad = slots["_requires_grad"]
+        self.node, self.made, self.written = None, next(_clock), 0
+        if own:
+            vars(self).update(own)
 
     # -- the way back ------------------------------------------------------------------------------
     def backward(self, gradient=None):
@@ -167,7 +237,7 @@ class Tensor:
         yield from graph.walk(self.node or self, self._seed(gradient))
 
     def _seed(self, gradient):
-        if not self.requires_grad:
+        if not self._requires_grad:
             raise GraphError(
                 "backward: nothing to differentiate; no operand of this tensor had "
                 "requires_grad=True (or it was made under no_grad)."
@@ -181,7 +251,11 @@ class Tensor:
                     "such as loss.mean().backward()."
                 )
             return xp.ones(self.shape, dtype=self.dtype)
-        g = gradient._data if isinstance(gradient, Tensor) else gradient
+        g = gradient._array if isinstance(gradient, Tensor) else gradient
+        if isinstance(g, (int, float, np.generic)):
+            g = xp.asarray(g)
+        if isinstance(g, np.ndarray):
+            g = backend.to_array(g, "backward: the gradient")
         if not isinstance(g, xp.ndarray):
             raise DeviceError(
                 f"backward: the gradient is {type(g).__name__}, the tensor an array on "
@@ -189,4 +263,40 @@ class Tensor:
             )
         if g.shape != self.shape:
             raise ShapeError(f"backward: the gradient has shape {g.shape}, the tensor {self.shape}")
+        if g.dtype.kind not in "biuf":
+            raise DtypeError(f"backward: the gradient is {g.dtype}, the tensor {self.dtype}")
         return g.astype(self.dtype, copy=False)
+
+
+def _refuse_integers(dtype):
+    """The one rule of who may require a gradient: floating-point numbers."""
+    if dtype.kind != "f":
+        raise DtypeError(
+            f"requires_grad needs floating-point data, got {dtype}: here a derivative is one of "
+            "real numbers. Convert first: .astype(np.float32)."
+        )
+
+
+def _array_of(data, where):
+    """The array of a Tensor that loses no gradient by that, or what is an array already."""
+    if isinstance(data, Tensor):
+        if data._requires_grad:
+            raise GraphError(
+                f"{where}: got a Tensor that requires a gradient, and only its array would be "
+                "kept. Say so: t.detach() or t.data."
+            )
+        return data._array
+    if isinstance(data, np.generic) or hasattr(data, "shape"):
+        return data if backend.is_array(data) else backend.to_array(data, where)
+    raise DtypeError(f"{where}: got {type(data).__name__}, expected an array or a Tensor")
+
+
+def _without_derivative(function, how="", options=()):
+    """The refusal of a NumPy function that is not among those above, with a call that works."""
+    module = getattr(function, "__module__", None) or "numpy"
+    name = f"{module.replace('numpy', 'np', 1)}.{function.__name__}{how}"
+    given = f" with {', '.join(options)}=" if options else ""
+    return TypeError(
+        f"{name}{given} has no derivative in minivit; use the array: {name}(t.numpy()), through "
+        "which no gradient flows."
+    )

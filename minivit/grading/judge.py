@@ -6,7 +6,6 @@ are generate and shrink, seeded, so the same submission gets the same verdict tw
 
 import contextlib
 import json
-import os
 import random
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import hypothesis
 import numpy as np
 from hypothesis import Phase
 
+from minivit import files
 from minivit.grading.exercise import Case, Failure
 from minivit.grading.process.runner import Limits, Student, Trouble
 from minivit.grading.report import show_both, shown
@@ -63,12 +63,9 @@ class Verdict:
 
     def write(self, path):
         """Replace the file at `path` in one step."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         numbers = {name: getattr(self, name) for name in ("points", "max_points", "passed")}
-        part = path.with_name(f"{path.name}.{os.getpid()}")
-        part.write_text(json.dumps(asdict(self) | numbers, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        text = json.dumps(asdict(self) | numbers, indent=1) + "\n"
+        files.write_whole(path, text, durable=False)  # after a power failure it is judged again
 
     @classmethod
     def read(cls, path):

@@ -13,6 +13,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from minivit import files
 from minivit.grading.exercise import SubmissionError, registry
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -85,17 +86,17 @@ def _as_notebook(text):
 
 def starters(folder):
     """{path: text} of all students' files that belong into the exercises' `folder`."""
-    files = {}
+    made = {}
     for exercise in registry().values():
         source = Path(folder, "source", f"{exercise.stem}.py").read_text(encoding="utf-8")
-        files[Path(folder, f"{exercise.stem}.py")] = script(source, exercise)
-        files[Path(folder, f"{exercise.stem}.ipynb")] = notebook(source, exercise)
-    return files
+        made[Path(folder, f"{exercise.stem}.py")] = script(source, exercise)
+        made[Path(folder, f"{exercise.stem}.ipynb")] = notebook(source, exercise)
+    return made
 
 
 def main():
     for path, text in starters(sys.argv[1]).items():
-        path.write_text(text, encoding="utf-8")
+        files.write_whole(path, text)
         print(f"wrote {path}")
 
 

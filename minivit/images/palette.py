@@ -7,7 +7,7 @@ pixel replaced by the nearest, read in raster order: left to right, top to botto
 import numpy as np
 
 from minivit.engine import backend, numerics
-from minivit.engine.errors import DtypeError, RangeError, ShapeError
+from minivit.engine.errors import DtypeError, OptionError, ShapeError
 
 
 def nearest(x, centres):
@@ -92,7 +92,7 @@ class Palette:
         pixels = _pixels(images)
         distinct = len(np.unique(backend.to_numpy(pixels), axis=0))
         if not 1 <= k <= distinct:
-            raise RangeError(
+            raise OptionError(
                 f"Palette.fit: k is {k}, but the images have {distinct} different colours; "
                 f"expected 1 <= k <= {distinct}"
             )

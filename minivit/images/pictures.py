@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivit.engine.errors import DataError, ShapeError
+from minivit.engine.errors import DataError, OptionError, ShapeError
 
 MOST_PIXELS = 64_000_000  # of one image: 256 MB as RGBA bytes
 
@@ -28,7 +28,7 @@ def read(source, channels=3, most_pixels=MOST_PIXELS):
     are put on white; EXIF's orientation is applied; of an animation the first frame is read.
     """
     if channels not in (1, 3):
-        raise ShapeError(f"read: channels is {channels}, expected 1 or 3")
+        raise OptionError(f"read: channels is {channels!r}, expected 1 or 3")
     image = picture(source, most_pixels)
     with _damage(source):
         values = _values(image)
@@ -59,13 +59,22 @@ def picture(source, most_pixels=MOST_PIXELS):
 
 
 def rgb(image):
-    """A Pillow image in 8-bit RGB, as most published models were shown pictures: what is
-    transparent keeps the colour that it hides."""
+    """A Pillow image in 8-bit RGB; what is transparent is put on white, as in `read`."""
     with _damage("the picture"):
         if image.mode.startswith("I") or image.mode == "F":
             values = np.rint((_values(image) + 1) * 127.5).astype(np.uint8)
             return pillow("Image").fromarray(values)
+        if image.mode in ("La", "RGBa"):  # colours multiplied by their opacity
+            image = image.convert(image.mode.upper())
+        if transparent(image):
+            white = pillow("Image").new("RGBA", image.size, (255, 255, 255, 255))
+            image = pillow("Image").alpha_composite(white, image.convert("RGBA"))
         return image.convert("RGB")
+
+
+def transparent(image):
+    """May a Pillow image have transparent parts?"""
+    return "A" in image.getbands() or "transparency" in image.info
 
 
 def _content(source):
@@ -105,8 +114,10 @@ def _values(image):
                 f"a measurement rather than a photograph: mode {image.mode}, values "
                 f"{grey.min():g} to {grey.max():g}; scale it to 0..65535 first"
             )
-        return np.repeat(grey[:, :, None] / 32767.5 - 1, 3, axis=2)
-    if "A" in image.getbands() or "transparency" in image.info:
+        # mode I says nothing of the range: values that all are bytes were meant as bytes
+        white = 255 if image.mode == "I" and grey.max() <= 255 else 65535
+        return np.repeat(grey[:, :, None] / np.float32(white / 2) - 1, 3, axis=2)
+    if transparent(image):
         rgba = np.asarray(image.convert("RGBA")).astype(np.float32)
         alpha = rgba[:, :, 3:] / 255
         return (rgba[:, :, :3] * alpha + 255 * (1 - alpha)) / np.float32(127.5) - 1
@@ -124,6 +135,8 @@ def pillow(part):
 def resize(image, H, W):
     """Area averages: (h, w, C) -> (H, W, C). Each new pixel is the mean of the area that it covers;
     a matrix from the left for the rows, one from the right for the columns."""
+    if not all(hasattr(n, "__index__") for n in (H, W)):
+        raise OptionError(f"resize: got a size of {H!r} x {W!r}, expected integers")
     if image.ndim != 3 or min(*image.shape, H, W) < 1:
         raise ShapeError(f"resize: got {image.shape} to {H} x {W}, expected (h, w, C), sizes >= 1")
     rows, columns = _averages(image.shape[0], H), _averages(image.shape[1], W)

@@ -8,8 +8,9 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.engine import ops
-from minivit.engine.errors import ShapeError, StateError
-from minivit.transformer import IGNORED, TransformerLayer, activate, checked_ids
+from minivit.engine.errors import OptionError, ShapeError, StateError
+from minivit.text.batch import IGNORED, checked_ids, checked_mask, padding_mask, token_ids
+from minivit.transformer import TransformerLayer, activate
 
 
 class BERT(nn.Module):
@@ -19,16 +20,18 @@ class BERT(nn.Module):
     sentences. std: of the initialisation, a truncated normal; the paper's 0.02 is for its widths:
     0.02 sqrt(768 / D) gives sums over D terms the same spread. pooler, head, next_sentence: the
     layers behind `pooled`, `vocabulary_logits` and `next_logits`, which published models may lack.
+    kinds: of segments: RoBERTa has one, DistilBERT none.
     """
 
     def __init__(
         self, vocabulary, context=512, width=128, layers=4, heads=4, hidden=None, dropout=0.1,
         eps=1e-12, activation="gelu", std=0.02, pooler=True, head=True, next_sentence=False,
+        kinds=2,
     ):  # fmt: skip
         self.vocabulary, self.context, self.activation = vocabulary, context, activation
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
-        self.segments = nn.Embedding(2, width)
+        self.segments = nn.Embedding(kinds, width) if kinds else None
         self.norm = nn.LayerNorm(width, eps)
         self.drop = nn.Dropout(dropout)
         self.layers = [
@@ -50,10 +53,14 @@ class BERT(nn.Module):
         """The states after the last layer: (B, N) -> (B, N, D)."""
         ids = checked_ids("BERT", ids, self.context)
         x = self.tokens(ids) + self.positions(np.arange(ids.shape[1]))
-        x = x + (self.segments.weight[0] if segments is None else self.segments(segments))
+        mask = padding_mask("BERT", mask, ids.shape)
+        if segments is not None:
+            x = x + self._part("segments")(_beside("segments", segments, ids.shape))
+        elif self.segments is not None:
+            x = x + self.segments.weight[0]
         x = self.drop(self.norm(x))
         for layer in self.layers:
-            x = layer(x, mask=padding_mask(mask, ids.shape))
+            x = layer(x, mask=mask)
         return x
 
     def pooled(self, ids, mask=None, segments=None):
@@ -83,20 +90,18 @@ class BERT(nn.Module):
         The head, the largest matrix, is applied to the chosen tokens only.
         """
         h = self.hidden(inputs, mask, segments)
-        labels = np.reshape(labels, -1)
+        labels = _beside("labels", labels, h.shape[:2]).reshape(-1)
         chosen = np.flatnonzero(labels != IGNORED)  # places in (B N)
         h = functions.embedding(h.reshape(-1, h.shape[-1]), chosen)  # rows: (B N, D) -> (n, D)
         return functions.cross_entropy_loss(self.vocabulary_logits(h), labels[chosen])
 
 
-def padding_mask(mask, shape):
-    """(B, N), True = a real token -> (B, 1, 1, N), which keys may be attended to."""
-    if mask is None:
-        return None
-    mask = mask if hasattr(mask, "shape") else np.asarray(mask)
-    if mask.shape != tuple(shape):
-        raise ShapeError(f"the padding mask has shape {mask.shape}, the ids {shape}")
-    return mask[:, None, None, :]
+def _beside(what, ids, shape):
+    """One integer for each token: (B, N)."""
+    ids = token_ids(f"BERT: {what}", ids)
+    if ids.shape != tuple(shape):
+        raise ShapeError(f"BERT: {what} has shape {ids.shape}, the ids {tuple(shape)}")
+    return ids
 
 
 def mask_tokens(ids, rng, mask_id, vocabulary, special=(), share=0.15, mask=None):
@@ -105,10 +110,12 @@ def mask_tokens(ids, rng, mask_id, vocabulary, special=(), share=0.15, mask=None
     Of those chosen 80% become `mask_id`, 10% a random token and 10% stay; labels hold the original
     there and -100 elsewhere. Tokens in `special` and padding (mask False) are never chosen.
     """
-    ids = np.asarray(ids)
+    if not 0 < share <= 1:
+        raise OptionError(f"mask_tokens: share is {share!r}, expected 0 < share <= 1")
+    ids = token_ids("mask_tokens", ids)
     eligible = ~np.isin(ids, list(special))
     if mask is not None:
-        eligible &= mask
+        eligible &= checked_mask("mask_tokens", mask, ids.shape)
     n = np.maximum(1, np.round(share * eligible.sum(axis=1)))[:, None]
     order = np.argsort(np.argsort(np.where(eligible, rng.random(ids.shape), 2.0), axis=1), axis=1)
     chosen = (order < n) & eligible

@@ -10,13 +10,15 @@ import numpy as np
 
 from minivit import nn
 from minivit.engine import ops
-from minivit.engine.errors import DtypeError, GraphError, RangeError, ShapeError
+from minivit.engine.errors import DtypeError, GraphError, OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
 from minivit.images.patches import PatchEmbedding
 from minivit.models.resnet import BatchNorm2d, ModifiedResNet
-from minivit.transformer import TransformerLayer, check_length
+from minivit.text.batch import check_length, host
+from minivit.text.words import one_or_many
+from minivit.transformer import TransformerLayer
 
 
 def clip_loss(image_encoder, text_encoder, I, T, W_i, W_t, t):
@@ -153,7 +155,7 @@ def check_images(images, side, channels):
 
 def check_texts(ids):
     """Token ids as an array (B, L), each row with a token in it."""
-    ids = np.asarray(ids)
+    ids = host("CLIP: texts", ids)
     if ids.dtype.kind not in "iu":
         raise DtypeError(
             f"CLIP: texts: got dtype {ids.dtype}, expected token ids (B, L): tokenizer(texts)"
@@ -162,7 +164,7 @@ def check_texts(ids):
         raise ShapeError(f"CLIP: texts: got shape {ids.shape}, expected token ids (B, L)")
     if (empty := ~ids.any(axis=1)).any():
         raise ShapeError(f"texts[{empty.argmax()}]: all padding: a text needs at least one token")
-    return ids
+    return ids.astype(np.int64, copy=False)
 
 
 class CLIP(nn.Module):
@@ -207,7 +209,7 @@ class CLIP(nn.Module):
         """
         self._check_pairs(I, T)
         if not (hasattr(chunk, "__index__") and chunk >= 1):
-            raise RangeError(f"chunk: got {chunk!r}, expected an integer, 1 or more")
+            raise OptionError(f"chunk: got {chunk!r}, expected an integer, 1 or more")
         if self.training and any(
             isinstance(m, BatchNorm2d) or getattr(m, "p", 0) or getattr(m, "dropout", 0)
             for m in self.modules()
@@ -255,13 +257,13 @@ def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
 
     tokenize(texts) gives token ids; templates: strings with {} for the label.
     """
-    labels, templates = list(labels), list(templates)
+    labels, templates = one_or_many(labels, "labels"), one_or_many(templates, "templates")
     if not labels or len(set(labels)) != len(labels) or not all(labels):
         twice = sorted({x for x in labels if labels.count(x) > 1})
         what = f"{twice} twice" if twice else f"{labels!r}"
-        raise RangeError(f"zero_shot_weights: labels: got {what}, expected some, none twice")
+        raise OptionError(f"zero_shot_weights: labels: got {what}, expected some, none twice")
     if not templates or any("{}" not in s for s in templates):
-        raise RangeError(
+        raise OptionError(
             f"zero_shot_weights: templates: got {templates!r}, expected strings with {{}} in them"
         )
     columns = []
@@ -282,7 +284,7 @@ def recall_at_k(similarity, ks=(1, 5, 10)):
     if s.ndim != 2 or s.shape[0] != s.shape[1] or not s.size:
         raise ShapeError(f"recall_at_k: got {s.shape}, expected (n, n): image i belongs to text i")
     if any(not 1 <= k <= len(s) for k in ks):
-        raise RangeError(f"recall_at_k: ks: got {tuple(ks)}, expected 1 to {len(s)}, the texts")
+        raise OptionError(f"recall_at_k: ks: got {tuple(ks)}, expected 1 to {len(s)}, the texts")
     right = s.diagonal()
     ranks = {
         "image to text": (s >= right[:, None]).sum(axis=1),  # 1: the best
@@ -318,78 +320,14 @@ def clip(name):
 
 def _size(name):
     if name not in SIZES:
-        raise RangeError(f"clip: got {name!r}, expected one of {list(SIZES)}")
+        raise OptionError(f"clip: got {name!r}, expected one of {list(SIZES)}")
     return SIZES[name]
 
 
 def count_parameters(name):
-    """What clip(name) learns, from shapes alone: {"image", "text", "total"}; total adds t."""
-    side, d_e, vision, width = _size(name)
-    image = (
-        count_resnet(side, *vision, d_e) if name.startswith("RN") else count_vit(side, *vision, d_e)
-    )
-    text = (49408 + 77) * width + 12 * _layer(width) + 2 * width + width * d_e
-    return {"image": image[0], "text": text, "total": image[0] + text + 1}
-
-
-def count_flops(name):
-    """Floating-point operations of one forward pass of one image and one text: {"image", "text"}.
-
-    Two for each multiply-add of the matrix products and convolutions, attention included; norms,
-    activations and pooling, which are under one percent, are not counted.
-    """
-    side, d_e, vision, width = _size(name)
-    image = (
-        count_resnet(side, *vision, d_e) if name.startswith("RN") else count_vit(side, *vision, d_e)
-    )
-    return {"image": 2 * image[1], "text": 2 * _transformer_products(77, width, 12)}
-
-
-def _layer(D):
-    """Parameters of a Transformer layer: attention, MLP of 4 D, two LayerNorms."""
-    return 4 * D * D + 4 * D + 8 * D * D + 5 * D + 4 * D
-
-
-def _transformer_products(N, D, layers):
-    """Multiply-adds: projections and MLP of N tokens, and each token's scores and mean of N."""
-    return layers * (12 * N * D * D + 2 * N * N * D)
-
-
-def count_vit(side, patch, D, layers, d_e):
-    """(parameters, multiply-adds) of a VisionTransformer and its projection to d_e."""
-    N, pixels = (side // patch) ** 2, 3 * patch * patch
-    parameters = pixels * D + D + (N + 1) * D + 2 * D + layers * _layer(D) + 2 * D + D * d_e
-    return parameters, N * pixels * D + _transformer_products(N + 1, D, layers) + D * d_e
-
-
-def count_resnet(side, width, blocks, d_e):
-    """(parameters, multiply-adds) of a ModifiedResNet that projects to d_e."""
-    parameters = products = 0
-
-    def conv(channels_in, channels, kernel, side):
-        nonlocal parameters, products
-        weights = channels_in * channels * kernel * kernel
-        parameters += weights + 2 * channels  # and a BatchNorm
-        products += weights * side * side
-
-    side //= 2
-    conv(3, width // 2, 3, side)
-    conv(width // 2, width // 2, 3, side)
-    conv(width // 2, width, 3, side)
-    side //= 2
-    before = width
-    for i, n in enumerate(blocks):
-        inner, out = width << i, 4 * (width << i)
-        for j in range(n):
-            conv(before, inner, 1, side)
-            conv(inner, inner, 3, side)
-            if i and not j:
-                side //= 2  # the average pool
-            conv(inner, out, 1, side)
-            if not j:
-                conv(before, out, 1, side)
-            before = out
-    C, M = before, side * side + 1
-    parameters += M * C + 3 * (C * C + C) + C * d_e + d_e
-    products += C * C + 2 * M * C * C + 2 * M * C + C * d_e  # one query; M keys and values
-    return parameters, products
+    """What clip(name) learns, with its projections: {"image", "text", "total"}; total adds t."""
+    with nn.empty():
+        model = clip(name)
+    image = model.image_encoder.count_parameters() + (0 if model.W_i is None else model.W_i.size)
+    text = model.text_encoder.count_parameters() + model.W_t.size
+    return {"image": image, "text": text, "total": model.count_parameters()}

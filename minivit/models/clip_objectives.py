@@ -11,6 +11,7 @@ from minivit.engine import ops
 from minivit.engine.record import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.models.clip import eos_places
+from minivit.text.batch import IGNORED
 from minivit.transformer import TransformerLayer
 
 
@@ -110,4 +111,4 @@ class Captioner(nn.Module):
 def targets(T):
     """What positions 0 ... L - 2 should predict; -100, which the loss ignores, after [EOS]."""
     after = np.arange(1, T.shape[1]) > eos_places(T)[:, None]
-    return np.where(after, -100, T[:, 1:])
+    return np.where(after, IGNORED, T[:, 1:])

@@ -11,11 +11,12 @@ import numpy as np
 from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, project
-from minivit.transformer import IGNORED, TransformerLayer, check_length, checked_ids
+from minivit.text.batch import IGNORED, check_length, checked_ids, checked_mask, token_ids
+from minivit.transformer import TransformerLayer
 
 # name: (layers, width, heads), as released
 SIZES = {
@@ -75,7 +76,7 @@ class GPT(nn.Module):
         ids = checked_ids("GPT.loss", ids, self.context + 1)
         targets = ids[:, 1:]
         if mask is not None:
-            targets = np.where(np.asarray(mask)[:, 1:], targets, IGNORED)
+            targets = np.where(checked_mask("GPT.loss", mask, ids.shape)[:, 1:], targets, IGNORED)
         if not targets.size:
             raise ShapeError(f"GPT.loss: got ids of shape {ids.shape}: one token predicts nothing")
         return functions.cross_entropy_loss(self(ids[:, :-1]), targets)
@@ -87,7 +88,7 @@ class GPT(nn.Module):
         computes every step from scratch; the result is the same.
         """
         ids = checked_ids("generate", ids, self.context)
-        check_length("generate", ids.shape[1] + steps, self.context)
+        check_length("generate", ids.shape[1] + generation.checked_steps(steps), self.context)
         caches = [KVCache(self.context) for _ in self.layers] if use_cache else None
         decode = Decoder(self.layers, self.norm, caches)
         E, P = self.wte.weight, self.wpe.weight
@@ -100,24 +101,21 @@ class GPT(nn.Module):
                 h = decode(E.data[here] + P.data[decode.length])  # (B, D)
                 return backend.to_numpy(project(h, E, None))
             ids = ids if tokens is None else np.concatenate([ids, tokens[:, None]], axis=1)
-            return functions.linear(self.hidden(ids, caches)[:, -1], E).numpy()
+            with self.evaluating():
+                return functions.linear(self.hidden(ids, caches)[:, -1], E).numpy()
 
-        was_training = self.training
-        self.eval()
-        try:
-            yield from generation.generate(next_logits, len(ids), steps, **how)
-        finally:
-            self.train(was_training)
+        return generation.generate(next_logits, len(ids), steps, **how)
 
     def complete(self, ids, steps, **how):
         """The prompt and its continuation: (B, N) -> (B, N + at most `steps`)."""
-        drawn = [tokens for tokens, _ in self.generate(ids, steps, **how)]
-        return np.concatenate([np.asarray(ids), np.stack(drawn, axis=1)], axis=1)
+        ids = token_ids("complete", ids)
+        drawn = [tokens[:, None] for tokens, _ in self.generate(ids, steps, **how)]
+        return np.concatenate([ids, *drawn], axis=1)
 
 
 def gpt2(name="gpt2"):
     """A released size: "gpt2" (124M), "gpt2-medium", "gpt2-large", "gpt2-xl"."""
     if name not in SIZES:
-        raise RangeError(f"gpt2: got {name!r}, expected one of {list(SIZES)}")
+        raise OptionError(f"gpt2: got {name!r}, expected one of {list(SIZES)}")
     layers, width, heads = SIZES[name]
     return GPT(50257, 1024, width, layers, heads)

@@ -13,12 +13,13 @@ import numpy as np
 from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend, ops
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, project
-from minivit.transformer import IGNORED, TransformerLayer, check_length
+from minivit.text.batch import IGNORED, check_length, checked_ids, host, token_ids
+from minivit.transformer import TransformerLayer
 
 # name: (layers, width, heads, pixels); XL's heads were not published: 64 numbers a head, as S
 SIZES = {
@@ -64,7 +65,8 @@ class ImageGPT(nn.Module):
 
     def shifted(self, ids):
         """[sos, x_0, ..., x_(n-2)]: position i holds the pixel before i. (B, N) -> (B, N, D)."""
-        B, N = self._shape(ids)
+        ids = checked_ids("ImageGPT", ids, self.pixels)
+        B, N = ids.shape
         start = ops.broadcast_to(self.sos, (B, 1, self.sos.shape[0]))
         x = ops.concatenate([start, self.wte(ids[:, :-1])], axis=1) if N > 1 else start
         return x + self.wpe(np.arange(N))
@@ -79,7 +81,8 @@ class ImageGPT(nn.Module):
     def visible(self, ids, hidden=None):
         """BERT's input: no start vector, no shift. A hidden pixel's vector is zero (there is no
         mask token); its position stays. (B, N) -> (B, N, D)."""
-        B, N = self._shape(ids)
+        ids = checked_ids("ImageGPT", ids, self.pixels)
+        B, N = ids.shape
         x = self.wte(ids)
         if hidden is not None:
             shown = ~self._checked_hidden(hidden, (B, N))[:, :, None]
@@ -97,20 +100,14 @@ class ImageGPT(nn.Module):
         """What the linear probes read: the normed input of every layer, and the final norm,
         averaged over the sequence: L + 1 tensors (B, D). causal=False: BERT's input."""
         if causal and hidden is not None:
-            raise RangeError("features: causal=True has no hidden pixels; causal=False hides them")
+            raise OptionError("features: causal=True has no hidden pixels; causal=False hides them")
         x = self.shifted(ids) if causal else self.visible(ids, hidden)
         norms = [layer.ln_1 for layer in self.layers] + [self.norm]
         return [norm(x).mean(axis=1) for norm, x in zip(norms, self.states(x, causal))]
 
-    def _shape(self, ids):
-        if np.ndim(ids) != 2 or not np.shape(ids)[1]:
-            raise ShapeError(f"ImageGPT: got ids of shape {np.shape(ids)}, expected (B, N), N >= 1")
-        check_length("ImageGPT", np.shape(ids)[1], self.pixels)
-        return np.shape(ids)
-
     @staticmethod
     def _checked_hidden(hidden, shape):
-        hidden = np.asarray(hidden)
+        hidden = host("ImageGPT: hidden", hidden)
         if hidden.dtype != bool or hidden.shape != shape:
             raise ShapeError(
                 f"ImageGPT: hidden is {hidden.dtype} of shape {hidden.shape}; expected booleans of "
@@ -120,10 +117,13 @@ class ImageGPT(nn.Module):
 
     def loss(self, ids):
         """Autoregressive: the mean over all pixels of -log p(x_i | x_0 .. x_(i-1)), in nats."""
+        ids = token_ids("ImageGPT", ids)
         return functions.cross_entropy_loss(self(ids), ids)
 
     def bert_loss(self, ids, hidden):
         """BERT: the mean of -log p(x_i | visible pixels) over the hidden pixels."""
+        ids = token_ids("ImageGPT", ids)
+        hidden = self._checked_hidden(hidden, ids.shape)
         return functions.cross_entropy_loss(self.fill(ids, hidden), np.where(hidden, ids, IGNORED))
 
     def generate(self, ids, steps, **how):
@@ -131,10 +131,8 @@ class ImageGPT(nn.Module):
 
         how: temperature, top_k, top_p, seed (minivit.sampling.generation.generate).
         """
-        ids = np.asarray(ids)
-        if ids.ndim != 2:
-            raise ShapeError(f"generate: got ids of shape {ids.shape}, expected (B, n)")
-        check_length("generate", ids.shape[1] + steps, self.pixels)
+        ids = token_ids("generate", ids, least=0)
+        check_length("generate", ids.shape[1] + generation.checked_steps(steps), self.pixels)
         caches = [KVCache(self.pixels) for _ in self.layers]
         decode = Decoder(self.layers, self.norm, caches)
         E, P = self.wte.weight, self.wpe.weight
@@ -146,7 +144,7 @@ class ImageGPT(nn.Module):
                 x = E.data[here] + P.data[decode.length]  # (B, D)
                 return backend.to_numpy(project(decode(x), self.head.weight, None))
             # the prompt: position n predicts the first new pixel
-            x = self.shifted(np.concatenate([ids, np.zeros((len(ids), 1), ids.dtype)], axis=1))
+            x = self.shifted(np.pad(ids, ((0, 0), (0, 1))))
             for layer, cache in zip(self.layers, caches):
                 x = layer(x, causal=True, cache=cache)
             return self.head(self.norm(x[:, -1])).numpy()
@@ -157,12 +155,12 @@ class ImageGPT(nn.Module):
         """The rest of the image: ids (B, n) -> (B, pixels). n = 0 samples whole images."""
         from tqdm.auto import tqdm
 
-        ids = np.asarray(ids)
-        steps = (pixels or self.pixels) - ids.shape[1]
-        check_length("complete", ids.shape[1], pixels or self.pixels)
+        ids = token_ids("complete", ids, least=0)
+        pixels = self.pixels if pixels is None else pixels
+        check_length("complete", ids.shape[1], pixels)
+        steps = pixels - ids.shape[1]
         bar = tqdm(self.generate(ids, steps, **how), "", steps, disable=not progress, unit="pixel")
-        drawn = [tokens for tokens, _ in bar]
-        return np.concatenate([ids, np.stack(drawn, axis=1)], axis=1) if drawn else ids
+        return np.concatenate([ids, *(tokens[:, None] for tokens, _ in bar)], axis=1)
 
 
 def image_gpt(name):
@@ -172,7 +170,7 @@ def image_gpt(name):
 
 def _published(name):
     if name not in SIZES:
-        raise RangeError(f"image_gpt: got {name!r}, expected one of {list(SIZES)}")
+        raise OptionError(f"image_gpt: got {name!r}, expected one of {list(SIZES)}")
     layers, width, heads, pixels = SIZES[name]
     return pixels, width, layers, heads
 

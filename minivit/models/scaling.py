@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minivit.engine.errors import RangeError
+from minivit.engine.errors import OptionError
 
 # name: (layers, width, MLP width, heads); Table 2 of the paper
 SIZES = {"g": (40, 1408, 6144, 16), "G": (48, 1664, 8192, 16)}
@@ -24,7 +24,7 @@ def few_shot(train, train_labels, test, test_labels, shots, seed=0, ridge=1024.0
     rng, classes = np.random.default_rng(seed), np.unique(train_labels)
     places = [np.flatnonzero(train_labels == c) for c in classes]
     if min(len(p) for p in places) < shots:
-        raise RangeError(
+        raise OptionError(
             f"few_shot: {shots} shots, but a class has {min(len(p) for p in places)} examples"
         )
     chosen = np.concatenate([rng.choice(p, shots, replace=False) for p in places])
@@ -57,7 +57,7 @@ def fit_power_law(x, error, shift=True):
 
     x, error = np.asarray(x, float), np.asarray(error, float)
     if len(x) < 4 or (x <= 0).any() or (error <= 0).any():
-        raise RangeError("fit_power_law: expected at least 4 points, all positive")
+        raise OptionError("fit_power_law: expected at least 4 points, all positive")
 
     def law(p):  # all four positive by construction
         return PowerLaw(np.exp(p[0]), np.exp(p[1]), np.exp(p[2]), np.exp(p[3]) if shift else 0.0)
@@ -76,7 +76,7 @@ def fit_power_law(x, error, shift=True):
 def count_parameters(name, patch=14, image=224, channels=3, classes=0):
     """The parameters of "g" or "G" with a MAP head, from shapes alone (classes=0: no head)."""
     if name not in SIZES:
-        raise RangeError(f"count_parameters: got {name!r}, expected one of {list(SIZES)}")
+        raise OptionError(f"count_parameters: got {name!r}, expected one of {list(SIZES)}")
     L, D, M, _ = SIZES[name]
     N = (image // patch) ** 2
     layer = 4 * D * D + 4 * D + 2 * D * M + M + D + 4 * D

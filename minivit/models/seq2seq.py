@@ -5,19 +5,20 @@ from the encoder's output. Post-LN, as on the recap slide; one embedding for sou
 head.
 """
 
-import contextlib
 import math
+from numbers import Integral
 
 import numpy as np
 
 from minivit import functions, nn
 from minivit.attention import KVCache
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.engine.tensor import Tensor
-from minivit.models.bert import padding_mask
 from minivit.sampling import generation
-from minivit.transformer import IGNORED, TransformerLayer, checked_ids, sinusoids
+from minivit.sampling.generation import checked_logits, checked_steps
+from minivit.text.batch import IGNORED, checked_ids, checked_mask, host, padding_mask
+from minivit.transformer import TransformerLayer, sinusoids
 
 
 class Seq2Seq(nn.Module):
@@ -45,7 +46,7 @@ class Seq2Seq(nn.Module):
         self.encoder = [TransformerLayer(width, heads, **how) for _ in range(layers)]
         self.decoder = [
             TransformerLayer(width, heads, **how, cross_attention=True)
-            for _ in range(decoder_layers or layers)
+            for _ in range(layers if decoder_layers is None else decoder_layers)
         ]
 
     def embed(self, ids, start=0):
@@ -58,8 +59,9 @@ class Seq2Seq(nn.Module):
     def encode(self, source, source_mask=None):
         """The memory that the decoder attends to: (B, N) -> (B, N, D)."""
         x = self.embed(source)
+        mask = padding_mask("Seq2Seq: source", source_mask, x.shape[:2])
         for layer in self.encoder:
-            x = layer(x, mask=padding_mask(source_mask, x.shape[:2]))
+            x = layer(x, mask=mask)
         return x
 
     def decode(self, target, memory, source_mask=None, caches=None):
@@ -67,7 +69,7 @@ class Seq2Seq(nn.Module):
         x = self.embed(target, caches[0].length if caches else 0)
         if len(x) != len(memory):
             raise ShapeError(f"Seq2Seq: got {len(x)} targets for {len(memory)} sources")
-        across = padding_mask(source_mask, memory.shape[:2])
+        across = padding_mask("Seq2Seq: source", source_mask, memory.shape[:2])
         for i, layer in enumerate(self.decoder):
             cache = caches[i] if caches else None
             x = layer(x, causal=True, cache=cache, memory=memory, memory_mask=across)
@@ -85,16 +87,17 @@ class Seq2Seq(nn.Module):
         target = checked_ids("Seq2Seq.loss", target, self.context + 1)
         labels = target[:, 1:]
         if target_mask is not None:
-            labels = np.where(np.asarray(target_mask)[:, 1:], labels, IGNORED)
+            real = checked_mask("Seq2Seq.loss: target", target_mask, target.shape)
+            labels = np.where(real[:, 1:], labels, IGNORED)
         logits = self(source, target[:, :-1], source_mask)
         return functions.cross_entropy_loss(logits, labels, label_smoothing=label_smoothing)
 
     @no_grad()
     def alignment(self, source, target, source_mask=None):
         """Where each target token looked in the source, last layer, mean of heads: (B, M, N)."""
-        with evaluating(self):
+        with self.evaluating():
             memory = self.encode(source, source_mask)
-            across = padding_mask(source_mask, memory.shape[:2])
+            across = padding_mask("Seq2Seq: source", source_mask, memory.shape[:2])
             x = self.embed(target)
             for layer in self.decoder[:-1]:
                 x = layer(x, causal=True, memory=memory, memory_mask=across)
@@ -108,7 +111,8 @@ class Seq2Seq(nn.Module):
 
         The same as translate(row, beams=1) for every row, in one pass over the batch.
         """
-        with evaluating(self):
+        steps = self._longest(steps)
+        with self.evaluating():
             memory = self.encode(source, source_mask)
             B, caches = len(memory), [KVCache(self.context) for _ in self.decoder]
 
@@ -118,10 +122,9 @@ class Seq2Seq(nn.Module):
                 logits[:, self.start] = -np.inf
                 return logits
 
-            steps = self.context - 1 if steps is None else steps
             how = dict(temperature=0, stop=(self.end,))
             drawn = [t.tolist() for t, _ in generation.generate(next_logits, B, steps, **how)]
-        rows = [list(row) for row in zip(*drawn)]
+        rows = [[tokens[b] for tokens in drawn] for b in range(B)]
         return [row[: row.index(self.end)] if self.end in row else row for row in rows]
 
     @no_grad()
@@ -131,21 +134,29 @@ class Seq2Seq(nn.Module):
         Beam search keeps the `beams` likeliest beginnings; finished ones are compared by
         log p / ((5 + length) / 6)^length_penalty (Wu et al. 2016, eq. 14). beams=1 is greedy.
         """
-        source = np.asarray(source)
+        source = host("translate", source)
         if source.ndim != 1 or not len(source):
             raise ShapeError(f"translate: got shape {source.shape}, expected one sentence (N,)")
-        if beams < 1:
-            raise RangeError(f"translate: beams is {beams}, expected 1 (greedy) or more")
-        with evaluating(self):
+        if not isinstance(beams, Integral) or beams < 1:
+            raise OptionError(f"translate: beams is {beams!r}, expected 1 (greedy) or more")
+        steps = self._longest(steps)
+        with self.evaluating():
             return self._beam_search(self.encode(source[None]), beams, steps, length_penalty)
+
+    def _longest(self, steps):
+        """How many tokens a target may get: those that were asked for, if there are positions."""
+        room = self.context - 1
+        return room if steps is None else min(room, checked_steps(steps))
 
     def _beam_search(self, memory, beams, steps, length_penalty):
         tokens, scores = np.full((1, 1), self.start), np.zeros(1)
         caches, finished = [KVCache(self.context) for _ in self.decoder], []
-        for length in range(1, (steps or self.context - 1) + 1):
+        for length in range(1, steps + 1):
             wide = Tensor(np.repeat(memory.numpy(), len(tokens), axis=0), device=memory.device)
             logits = self.decode(tokens[:, -1:], wide, caches=caches)[:, -1]
-            total = scores[:, None] + functions.log_softmax(logits).numpy()  # (beams, V)
+            logits = checked_logits(logits)
+            log_p = functions.log_softmax(logits).numpy()
+            total = scores[:, None] + log_p  # (beams, V)
             total[:, self.start] = -np.inf
             best = np.argsort(-total, axis=None, kind="stable")[: 2 * beams]
             rows, ids = np.unravel_index(best, total.shape)
@@ -165,14 +176,3 @@ class Seq2Seq(nn.Module):
             for cache in caches:
                 cache.select(rows)
         return max(finished)[1] if finished else [int(t) for t in tokens[0, 1:]]
-
-
-@contextlib.contextmanager
-def evaluating(model):
-    """Dropout is off inside of this block."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)

@@ -8,9 +8,9 @@ which layers it skips in training.
 import numpy as np
 
 from minivit import functions, nn
-from minivit.attention import dot_product_attention
+from minivit.attention import SeparateProjections
 from minivit.engine import backend, ops
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.images.patches import patchify
 from minivit.transformer import MLP, TransformerLayer
 
@@ -24,24 +24,24 @@ SIZES = {
 }
 
 
-class MAPHead(nn.Module):
+class MAPHead(SeparateProjections):
     """Multi-head attention pooling: one learned query looks at all tokens: (B, N, D) -> (B, D).
 
     a = MHA(query, X, X),  out = a + mlp(LayerNorm(a))      (no residual from the query to a)
+
+    A ViT draws q_proj, k_proj, v_proj and out_proj as the paper does: Xavier of (D, D) each.
     """
 
     def __init__(self, width, heads, hidden=None, activation="gelu_tanh", eps=1e-6):
-        self.heads = heads
         self.probe = nn.Parameter(nn.xavier_uniform(1, width)[None])  # (1, 1, D)
-        self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
-        self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
+        super().__init__(width, heads)
+        self.out_proj = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, eps)
         self.mlp = MLP(width, hidden or 4 * width, activation)
 
     def forward(self, x):
         probe = ops.broadcast_to(self.probe, (x.shape[0], 1, x.shape[2]))
-        q, k, v = self.q_proj(probe), self.k_proj(x), self.v_proj(x)
-        a = self.out_proj(dot_product_attention(q, k, v, self.heads))  # (B, 1, D)
+        a = self.out_proj(self.attend(probe, x))  # (B, 1, D)
         return (a + self.mlp(self.norm(a)))[:, 0]
 
 
@@ -57,13 +57,13 @@ class ViT(nn.Module):
     drop_path: stochastic depth (Huang et al. 2016): in training an image skips the last layer with
     this probability, the earlier ones with less, the first one never.
     pre_logits: width of a Linear and tanh before the head, as in the paper's pre-training; 0: none.
-    classes: 0 makes no head, and the features are what comes out.
+    classes: 0 makes no head, and the features are what comes out. layer_scale: as TransformerLayer.
     """
 
     def __init__(
         self, image=8, patch=2, channels=1, classes=10, width=64, layers=4, heads=4, hidden=None,
         dropout=0.0, pool="class", positions="learned", drop_path=0.0, activation="gelu_tanh",
-        eps=1e-6, pre_logits=0,
+        eps=1e-6, pre_logits=0, layer_scale=0.0,
     ):  # fmt: skip
         H, W = (image, image) if isinstance(image, int) else image
         if H % patch or W % patch:
@@ -73,13 +73,13 @@ class ViT(nn.Module):
         if width % heads:
             raise ShapeError(f"ViT: width {width} does not divide into {heads} heads")
         if pool not in ("class", "mean", "map"):
-            raise RangeError(f"ViT: pool is {pool!r}, expected 'class', 'mean' or 'map'")
+            raise OptionError(f"ViT: pool is {pool!r}, expected 'class', 'mean' or 'map'")
         if positions not in ("learned", "sincos", "none"):
-            raise RangeError(
+            raise OptionError(
                 f"ViT: positions is {positions!r}, expected 'learned', 'sincos' or 'none'"
             )
         if not 0 <= drop_path < 1:
-            raise RangeError(f"ViT: drop_path is {drop_path}, expected 0 <= p < 1")
+            raise OptionError(f"ViT: drop_path is {drop_path}, expected 0 <= p < 1")
         self.image, self.patch, self.channels = (H, W), patch, channels
         self.grid = H // patch, W // patch
         self.pool, self.positions, self.drop_path = pool, positions, drop_path
@@ -92,7 +92,15 @@ class ViT(nn.Module):
         elif positions == "sincos":
             self.position = nn.Buffer(sincos_2d(self.grid, width, pool == "class"))
         self.layers = [
-            TransformerLayer(width, heads, hidden, activation=activation, eps=eps, dropout=dropout)
+            TransformerLayer(
+                width,
+                heads,
+                hidden,
+                activation=activation,
+                eps=eps,
+                dropout=dropout,
+                layer_scale=layer_scale,
+            )
             for _ in range(layers)
         ]
         self.norm = nn.LayerNorm(width, eps)
@@ -223,6 +231,6 @@ def vit(name, image=224, channels=3, classes=1000):
     slide calls it the input size)."""
     size, _, patch = name.partition("/")
     if size not in SIZES or not patch.isdigit():
-        raise RangeError(f"vit: got {name!r}, expected e.g. 'B/16', with one of {list(SIZES)}")
+        raise OptionError(f"vit: got {name!r}, expected e.g. 'B/16', with one of {list(SIZES)}")
     layers, width, hidden, heads = SIZES[size]
     return ViT(image, int(patch), channels, classes, width, layers, heads, hidden)

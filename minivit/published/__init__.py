@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minivit import nn
+from minivit import files, nn
 from minivit.engine import backend
-from minivit.engine.errors import CheckpointError, StateError
+from minivit.engine.errors import CheckpointError, OptionError, StateError
 from minivit.published import tables, weights
 
-FAMILIES = ("vit", "clip", "gpt2", "image_gpt", "bert", "marian")  # files of this folder
+FAMILIES = ("vit", "clip", "gpt2", "image_gpt", "bert", "marian", "own")  # files of this folder
 CONFIGS = ("config.json", "open_clip_config.json")
 
 
@@ -36,6 +36,7 @@ class Layout(NamedTuple):
     model: nn.Module  # made under nn.empty()
     table: dict  # {our name: (their names, transform)}, see tables.py
     ignore: tuple = ()  # names of the file without use, such as "*.attn.bias"
+    preprocess: Any = None  # where these names say it
 
 
 @dataclass
@@ -49,11 +50,14 @@ class Pretrained:
     tokenizer: Any = None  # of a text, .encode gives ids; called with texts, most give a batch
     preprocess: Any = None  # preprocess(picture) gives the model's input (1, H, W, C)
     labels: list | None = field(default=None, repr=False)  # the names of the classes
+    sentences: Any = None  # what makes one vector of a text's states: sentences.embed uses it
 
 
-def load(source, path=None):
-    """The `Pretrained` model that `source` names: a name of the hub such as "openai/imagegpt-small"
-    or a file or folder. path: where the files of that name lie; else they are downloaded.
+def load(source, path=None, classes=()):
+    """The `Pretrained` model that `source` names: one that ships, such as "emoji"; a folder that
+    `save` or a Trainer wrote; a published folder or file; or a name of the hub, such as
+    "openai/imagegpt-small". path: where the files of that name lie; else they are downloaded.
+    classes: those of your own that a model of yours is made of.
 
     The parameters are the file's own pages, copied when first written to; the file stays as it is,
     and must stay where it is while the model lives. A file that is broken: CheckpointError; one
@@ -64,33 +68,59 @@ def load(source, path=None):
     config, arrays = read_config(folder), weights.read(file)
     family = family_of(config, arrays)
     try:
-        layout = empty(family, config, arrays)
+        layout = empty(family, config, arrays, classes)
         tables.fill(layout.model, arrays, layout.table, layout.ignore)
     except StateError as reason:
         raise StateError(f"{file}: {reason}") from reason
     layout.model.eval().to(backend.default_device())
+    extras = family.extras(folder, config, layout.model)
+    if layout.preprocess is not None:
+        extras["preprocess"] = layout.preprocess
     return Pretrained(
-        layout.model, name_of(family), layout.name, config,
-        **family.extras(folder, config, layout.model),
+        layout.model, name_of(family, layout.model), layout.name, config,
+        **extras,
     )  # fmt: skip
+
+
+def shipped():
+    """{name: folder} of the small models that come with this library; "./emoji" is another one."""
+    return {path.parent.name: path.parent for path in files.data_folder().glob("models/*/*.json")}
 
 
 def find(source, path=None):
     """The file or folder that `load` reads, downloaded where it is not here."""
+    if path is None and str(source) in shipped():
+        return shipped()[str(source)]
     found = Path(source if path is None else path)
-    if path is None and not found.exists():
+    if path is None and not _exists(found):
         from minivit.published import hub
 
         return hub.fetch(str(source))
-    if not found.exists():
+    if not _exists(found):
         raise CheckpointError(f"{found}: there is no such file or folder")
+    if found.is_dir():
+        steps = [path.parent for path in found.glob("step-*/model.safetensors")]
+        if steps and not (found / CONFIGS[0]).exists():  # a Trainer's folder: the newest
+            found = max(steps, key=lambda path: (len(path.name), path.name))
+        files.finish(found)
     return found
 
 
-def empty(family, config, arrays):
+def _exists(path):
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def empty(family, config, arrays, classes=()):
     """The `Layout` of a file: its model has shapes, and no weights yet."""
     with backend.use("cpu"), nn.empty():
-        return family.build(config, arrays)
+        if not classes:
+            return family.build(config, arrays)
+        if name_of(family) != "own":
+            raise OptionError("load: classes are for models of your own, not for published ones")
+        return family.build(config, arrays, classes)
 
 
 def read_config(folder):
@@ -100,14 +130,18 @@ def read_config(folder):
     return next((config for config in found if "model_type" in config), (found or [{}])[-1])
 
 
-def read_json(path, largest=100_000_000):
-    """The object in a JSON file; what is none, or is over `largest` bytes: CheckpointError."""
+def read_json(path, largest=100_000_000, kind=dict):
+    """The object (or the list: `kind`) in a JSON file; what is none, or is over `largest` bytes:
+    CheckpointError."""
     try:
         if path.stat().st_size > largest:
             raise ValueError(f"it has over {largest} bytes")
-        content = json.loads(path.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError("it is not an object {...}")
+        text = path.read_bytes()
+        if text.startswith(weights.POINTER):
+            raise ValueError(weights.NOT_FETCHED)
+        content = json.loads(text)
+        if not isinstance(content, kind):
+            raise ValueError("it is not " + ("an object {...}" if kind is dict else "a list [...]"))
     except (OSError, ValueError, RecursionError) as reason:
         raise CheckpointError(f"{path.name}: cannot be read ({reason})") from reason
     return content
@@ -129,6 +163,10 @@ def family_of(config, names):
     return found[0]
 
 
-def name_of(family):
-    """Its file's name, such as "image_gpt"."""
-    return family.__name__.rpartition(".")[2]
+def name_of(family, model=None):
+    """Its file's name, such as "image_gpt"; with a model of our own format, the family of published
+    models that it belongs to, if any."""
+    name = family.__name__.rpartition(".")[2]
+    if model is not None and name == "own":
+        return family.FAMILIES.get(type(model).__name__, name)
+    return name

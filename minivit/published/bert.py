@@ -5,19 +5,17 @@ words and the one for next sentences are there or not. The head's matrix is the 
 old files the two vectors of a LayerNorm are called gamma and beta.
 
     minilm = minivit.load("sentence-transformers/all-MiniLM-L6-v2")
-    vectors = bert.embed(minilm, ["a sentence", "another one"])  # (2, 384), of length 1
+    vectors = sentences.embed(minilm, ["a sentence", "another one"])  # (2, 384), of length 1
 """
 
-import numpy as np
-
-from minivit.engine.errors import CheckpointError
-from minivit.engine.record import no_grad
 from minivit.models.bert import BERT
-from minivit.published import Layout, fields, read_json, tables, vocabularies
-from minivit.text import WordPiece, pad
+from minivit.published import Layout, bert_layouts, fields, sentences, tables, vocabularies
 
-MODEL_TYPES = ("bert",)
-IGNORE = ("*embeddings.position_ids",)  # 0, 1, 2 ...
+OTHERS = {
+    "distilbert": bert_layouts.distilbert, "roberta": bert_layouts.roberta,
+    "xlm-roberta": bert_layouts.roberta,
+}  # fmt: skip
+MODEL_TYPES = ("bert", *OTHERS)
 EMBEDDINGS = {
     "tokens": "word_embeddings", "positions": "position_embeddings",
     "segments": "token_type_embeddings",
@@ -32,12 +30,22 @@ PREDICTIONS, NEXT = "cls.predictions.", "cls.seq_relationship"
 
 def recognises(names):
     p = fields.prefix_of(names, "bert.")
-    return f"{p}embeddings.word_embeddings.weight" in names and (
-        f"{p}encoder.layer.0.attention.self.query.weight" in names
+    others = bert_layouts.is_distilbert(names) or bert_layouts.is_roberta(names)
+    return others or (
+        f"{p}embeddings.word_embeddings.weight" in names
+        and (f"{p}encoder.layer.0.attention.self.query.weight" in names)
     )
 
 
 def build(config, arrays):
+    if "model_type" in config:
+        other = OTHERS.get(config["model_type"])
+    else:
+        distil = bert_layouts.is_distilbert(arrays)
+        roberta = bert_layouts.roberta if bert_layouts.is_roberta(arrays) else None
+        other = bert_layouts.distilbert if distil else roberta
+    if other is not None:
+        return other(config, arrays)
     fields.demand(config, position_embedding_type="absolute", is_decoder=False)
     p = fields.prefix_of(arrays, "bert.")
     V, D = fields.shape(arrays, f"{p}embeddings.word_embeddings.weight")
@@ -69,7 +77,7 @@ def build(config, arrays):
         ):
             table[ours] = ((theirs, copy) if copy in arrays else theirs, fields.tied)
     table |= linear("next", NEXT) if next_sentence else {}
-    return Layout("Hugging Face", model, table, IGNORE)
+    return Layout("Hugging Face", model, table, bert_layouts.BUFFERS)
 
 
 def layer(ours, theirs, arrays):
@@ -95,66 +103,11 @@ def norm(ours, theirs, arrays):
     return {f"{ours}.weight": f"{theirs}.{gain}", f"{ours}.bias": f"{theirs}.{bias}"}
 
 
-# -- sentences -------------------------------------------------------------------------------------
-class Sentences(WordPiece):
-    """BERT's tokens, and how a sentence encoder makes one vector of a sentence's states.
-
-    longest: more tokens are cut off. pooling: "mean" of the states, or "cls", the first one.
-    """
-
-    longest, pooling = 512, "mean"
-
-    def __call__(self, texts):
-        """[CLS] text [SEP], padded: (ids (B, N), mask (B, N), True = a token)."""
-        end = self.id_of("[SEP]")
-        rows = [self.pair(text)[0] for text in texts]
-        rows = [
-            row if len(row) <= self.longest else [*row[: self.longest - 1], end] for row in rows
-        ]
-        return pad(rows, pad_id=self.id_of("[PAD]"))
-
-
+# -- what stands beside the weights ----------------------------------------------------------------
 def extras(folder, config, model):
-    tokenizer = vocabularies.fitting(vocabularies.word_pieces(folder, Sentences), model)
-    if tokenizer is not None:
-        tokenizer.longest, tokenizer.pooling = model.context, "mean"
-        if (folder / "sentence_bert_config.json").is_file():
-            settings = read_json(folder / "sentence_bert_config.json")
-            tokenizer.longest = tables.integer(
-                settings, "max_seq_length", model.context, model.context
-            )
-        if (folder / "1_Pooling" / "config.json").is_file():
-            tokenizer.pooling = _pooling(read_json(folder / "1_Pooling" / "config.json"))
-    return {"tokenizer": tokenizer}
-
-
-def _pooling(settings):
-    modes = [k for k, v in settings.items() if k.startswith("pooling_mode_") and v is True]
-    known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    if len(modes) != 1 or modes[0] not in known:
-        raise CheckpointError(f"1_Pooling/config.json: has {modes}, expected one of {list(known)}")
-    return known[modes[0]]
-
-
-@no_grad()
-def embed(pretrained, texts, batch_size=32, progress=False):
-    """Sentence embeddings of length 1: n texts -> (n, D). Sentences of like length share a batch,
-    so that little of it is padding."""
-    from tqdm.auto import tqdm
-
-    model, tokenizer = pretrained.model, pretrained.tokenizer
-    if tokenizer is None:
-        raise CheckpointError("the model has no vocab.txt and no tokenizer.json beside it")
-    order = np.argsort([len(text) for text in texts], kind="stable")
-    rows = np.empty((len(texts), model.tokens.weight.shape[1]), np.float32)
-    batches = range(0, len(texts), batch_size)
-    for i in tqdm(batches, "batches", disable=not progress or len(batches) < 2, leave=False):
-        places = order[i : i + batch_size]
-        ids, mask = tokenizer([texts[place] for place in places])
-        h = model.hidden(ids, mask).numpy()  # (B, N, D)
-        if tokenizer.pooling == "cls":
-            pooled = h[:, 0]
-        else:
-            pooled = (h * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
-        rows[places] = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
-    return rows
+    tokenizer = vocabularies.xlm_pieces(folder)  # the multilingual MiniLM has them, too
+    if tokenizer is None and config.get("model_type") == "roberta":
+        tokenizer = vocabularies.byte_pairs(folder, vocabularies.BytePairs)
+    elif tokenizer is None and config.get("model_type") != "xlm-roberta":
+        tokenizer = vocabularies.word_pieces(folder, vocabularies.Pieces)
+    return sentences.extras(folder, model, tokenizer)

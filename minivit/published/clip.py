@@ -1,8 +1,9 @@
 """CLIP: OpenAI's names, ViT and ResNet (OpenCLIP has the same), and Hugging Face's.
 
 What no tensor tells comes from a configuration: OpenCLIP's open_clip_config.json (its models have
-GELU unless it says quick_gelu) or Hugging Face's config.json. Beside OpenAI's names without one
-OpenAI's own are assumed: QuickGELU, and a head for every 64 of the width. Sources: clip/model.py of
+GELU unless it says quick_gelu) or Hugging Face's config.json. Without one, OpenAI's own files are
+known by what their archive holds, and have QuickGELU and a head for every 64 of the width; others
+of these names may be anybody's, and are refused. Sources: clip/model.py of
 openai/CLIP, src/open_clip/model.py of mlfoundations/open_clip, modeling_clip.py of transformers.
 """
 
@@ -57,7 +58,7 @@ BLOCK = {"ln_1": "ln_1", "ln_2": "ln_2", "attn.out_proj": "attn.out_proj", "mlp.
 
 def openai(config, arrays):
     """Widths, depths and sizes follow from the shapes."""
-    vision, text, act, name = openai_settings(config)
+    vision, text, act, name = openai_settings(config, arrays)
     at = fields.prefix_of(arrays, "text.")  # OpenCLIP's, where custom_text is true
     V, D_t = fields.shape(arrays, f"{at}token_embedding.weight")
     context, _ = fields.shape(arrays, f"{at}positional_embedding")
@@ -78,7 +79,26 @@ def openai(config, arrays):
     return Layout(name, CLIP(image, encoder, D_i, D_t, E), table, UNUSED)
 
 
-def openai_settings(config):
+ARCHIVE = {"input_resolution", "context_length", "vocab_size"}  # in OpenAI's archives alone
+UNTOLD = (
+    "no configuration beside the tensors: OpenAI's CLIPs have QuickGELU, OpenCLIP's mostly GELU, "
+    "under the same names, and no tensor tells. Put open_clip_config.json (or config.json) beside "
+    'them. Of OpenAI\'s own weights {"model_cfg": {"quick_gelu": true}} in it says enough'
+)
+
+
+def openais_own(arrays):
+    """Is it a file of OpenAI's? Its archives hold three numbers more, and half-precision matrices
+    beside norms in full."""
+    kinds = getattr(arrays, "stored", {})
+    mixed = [str(kinds[name].dtype).upper() if name in kinds else "" for name in MIXED]
+    return set(arrays) >= ARCHIVE or tuple(mixed) in (("F16", "F32"), ("FLOAT16", "FLOAT32"))
+
+
+MIXED = ("text_projection", "ln_final.weight")
+
+
+def openai_settings(config, arrays):
     """(vision, text, activation, name of the layout) of what configuration there is."""
     if config.get("model_type") in MODEL_TYPES:  # Hugging Face's config.json
         vision, text = hf_settings(config)
@@ -86,7 +106,14 @@ def openai_settings(config):
         heads = {"heads": text.get("num_attention_heads", 8)}
         return {"heads": vision.get("num_attention_heads", 12)}, heads, act, "OpenAI"
     if "model_cfg" not in config:
-        return {}, {}, "quick_gelu", "OpenAI (no configuration: QuickGELU, heads of 64)"
+        if not openais_own(arrays):
+            raise CheckpointError(UNTOLD)
+        return (
+            {},
+            {},
+            "quick_gelu",
+            "OpenAI (no configuration; by its file: QuickGELU, heads of 64)",
+        )
     config = section(config, "model_cfg")
     vision, text = section(config, "vision_cfg"), section(config, "text_cfg")
     fields.demand(

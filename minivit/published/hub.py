@@ -18,14 +18,15 @@ from urllib.parse import quote
 
 from minivit import files
 from minivit.engine.errors import CheckpointError, DataError
-from minivit.published import weights
+from minivit.published import sentences, weights
 from minivit.published.download import NotThere, download
 
 HUB, STORAGE = "https://huggingface.co", "https://storage.googleapis.com"
 OPTIONAL = (  # beside the weights, where a repository has them
     "config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.json", "merges.txt",
-    "vocab.txt", "tokenizer.json", "source.spm", "target.spm", "modules.json",
-    "1_Pooling/config.json", "sentence_bert_config.json", "open_clip_config.json",
+    "vocab.txt", "tokenizer.json", "source.spm", "target.spm", "sentencepiece.bpe.model",
+    "open_clip_config.json", sentences.MODULES, sentences.PROMPTS, "sentence_bert_config.json",
+    "1_Pooling/config.json",
 )  # fmt: skip
 WEIGHTS = (weights.WHOLE[0], weights.INDEX, weights.WHOLE[1])  # one of these
 # name: (revision, {file: SHA-256}); revisions and sums that several independent projects publish.
@@ -95,6 +96,13 @@ class _Source:
             print(f"{self.address}\n  is kept in {self.folder}", file=sys.stderr)
             for file in OPTIONAL:
                 self._get(file)
+            useful, needed = sentences.wanted(self.folder)
+            for file in [*useful, *needed]:
+                if not self._get(file) and file in needed:
+                    raise DataError(
+                        f"{self.address} has no {file}, a step that {sentences.MODULES} lists "
+                        "(perhaps a pickle alone, which is never loaded)"
+                    )
             if not any(self._get(file) for file in WEIGHTS):
                 raise DataError(
                     f"{self.address} has none of {', '.join(WEIGHTS)}: perhaps a pickle alone, "

@@ -6,7 +6,13 @@ The published pipelines differ in details that move every pixel, and each is kep
 - the filter: Pillow's are wider the more an image shrinks (anti-aliasing); TensorFlow's bilinear,
   which vit_jax uses, reads two pixels by two however large the image is;
 - half a pixel: where the border of a crop falls between two pixels, transformers takes the lower
-  one and torchvision (OpenAI, OpenCLIP) rounds, halves to even.
+  one and torchvision (OpenAI, OpenCLIP) rounds, halves to even;
+- what is transparent: transformers puts it on white, as this book does; OpenAI and OpenCLIP resize
+  it with its transparency, and then show the colour that it hides.
+
+Of transformers' processors, which have two backends each, the results are those of Pillow's
+(`ViTImageProcessorPil`, `backend="pil"`); its default, torchvision's, is up to two bytes of 255
+away, because it rounds elsewhere.
 """
 
 from dataclasses import dataclass, replace
@@ -27,8 +33,10 @@ class Preprocess:
     """preprocess("cat.jpg") -> (1, H, W, 3) float32; also for a Pillow image, or an array of bytes
     (H, W, 3).
 
-    size: (H, W) of the result. shortest: resize the shorter side to this, then crop; None: squash.
-    resample: one of FILTERS, or TWO_BY_TWO. rounds: how a crop is placed, True as torchvision.
+    size: (H, W) of the result. shortest: resize the shorter side to this, then crop; None: squash,
+    to `size`, or to `squashed` = (H, W), and then crop. resample: one of FILTERS, or TWO_BY_TWO.
+    rounds: how a crop is placed, True as torchvision. shows_hidden: what is transparent shows its
+    colour, resized as OpenCLIP does; else it is put on white.
     A pixel is then (byte * scale - mean) / std.
     """
 
@@ -39,6 +47,8 @@ class Preprocess:
     scale: float = 1 / 255
     mean: tuple = (0.5, 0.5, 0.5)
     std: tuple = (0.5, 0.5, 0.5)
+    squashed: tuple | None = None
+    shows_hidden: bool = False
 
     def __call__(self, picture):
         values = self.pixels(picture).astype(np.float64) * self.scale
@@ -47,18 +57,21 @@ class Preprocess:
     def pixels(self, picture):
         """The picture resized and cropped, in bytes (H, W, 3): what a person can look at. (With
         TWO_BY_TWO in fractions of bytes, which TensorFlow does not round.)"""
-        picture = opened(picture)
+        picture = _unpacked(picture)
+        if not self.shows_hidden or picture.mode[0] in "IF" or self.resample == TWO_BY_TWO:
+            picture = pictures.rgb(picture)
         H, W = self._resized(picture.height, picture.width)
         if self.resample == TWO_BY_TWO:
             resized = two_by_two(np.asarray(picture), H, W)
         else:
-            resized = np.asarray(picture.resize((W, H), FILTERS.index(self.resample)))
+            resized = picture.resize((W, H), FILTERS.index(self.resample))
+            resized = np.asarray(resized.convert("RGB"))
         top, left = (self._offset(n, m) for n, m in zip((H, W), self.size))
         return resized[top : top + self.size[0], left : left + self.size[1]]
 
     def _resized(self, H, W):
         if self.shortest is None:
-            return self.size
+            return self.squashed or self.size
         long = int(self.shortest * max(H, W) / min(H, W))
         if long > 8 * MOST:
             raise DataError(f"a picture of {W} x {H} pixels is too narrow to be resized")
@@ -75,20 +88,23 @@ class Preprocess:
 
     def changed(self, said, square):
         """This, changed by a dict with the keys of Hugging Face's image processors."""
+        _check_keys(said)
         if not said.get("do_resize", True) or said.get("do_pad"):
             raise CheckpointError("preprocessor_config.json: do_resize is off, or do_pad is on")
-        size, shortest = self.size, self.shortest
-        if "size" in said:
-            size, shortest = _resizing(said["size"], square)
+        size, shortest, squashed = self.size, self.shortest, None
+        if said.get("size") is not None:
+            size, shortest = _resizing(said["size"], said.get("default_to_square", square))
         if said.get("do_center_crop", not square):
             crop = self.size
-            if "crop_size" in said:
+            if said.get("crop_size") is not None:
                 crop = said["crop_size"]
                 crop = _sides(crop if isinstance(crop, dict) else dict(height=crop, width=crop))
-            if (shortest is None and crop != size) or (shortest and max(crop) > shortest):
+            whole = (shortest, shortest) if shortest else size
+            if crop[0] > whole[0] or crop[1] > whole[1]:
                 raise CheckpointError(
                     f"preprocessor_config.json: the crop {crop} does not fit {said.get('size')}"
                 )
+            squashed = size if shortest is None and size != crop else None
             size = crop
         elif shortest is not None:
             raise CheckpointError("preprocessor_config.json: shortest_edge needs do_center_crop")
@@ -107,7 +123,8 @@ class Preprocess:
         if not said.get("do_normalize", True):
             mean, std = (0.0,) * 3, (1.0,) * 3
         return replace(
-            self, size=size, shortest=shortest, resample=FILTERS[code], mean=mean, std=std,
+            self, size=size, shortest=shortest, squashed=squashed, resample=FILTERS[code],
+            mean=mean, std=std,
             scale=scale[0] if said.get("do_rescale", True) else 1.0,
         )  # fmt: skip
 
@@ -118,12 +135,12 @@ MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757
 
 def as_openai(side):
     """OpenAI's own preprocessing: the shorter side, bicubic, and the middle square."""
-    return Preprocess((side, side), side, rounds=True, mean=MEAN, std=STD)
+    return Preprocess((side, side), side, rounds=True, mean=MEAN, std=STD, shows_hidden=True)
 
 
 def as_clip_processor(side):
-    """Hugging Face's for CLIP: the same but for a crop of an odd border."""
-    return replace(as_openai(side), rounds=False)
+    """Hugging Face's for CLIP: the same but for a crop of an odd border, and on white."""
+    return replace(as_openai(side), rounds=False, shows_hidden=False)
 
 
 def as_open_clip(side, said):
@@ -136,18 +153,23 @@ def as_open_clip(side, said):
         )
     mean, std = _numbers(said, "mean", MEAN), _numbers(said, "std", STD)
     shortest = side if mode == "shortest" else None
-    return Preprocess((side, side), shortest, filtered, rounds=True, mean=mean, std=std)
+    return replace(as_openai(side), shortest=shortest, resample=filtered, mean=mean, std=std)
 
 
 def opened(picture):
     """A path, the bytes of a file, a Pillow image or an array (H, W, 3) of bytes as 8-bit RGB."""
+    return pictures.rgb(_unpacked(picture))
+
+
+def _unpacked(picture):
+    """The same as a Pillow image of any mode."""
     if isinstance(picture, np.ndarray):
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
             raise DataError(
                 f"an array of {picture.shape} {picture.dtype}, expected bytes (H, W, 3): uint8"
             )
         return pictures.pillow("Image").fromarray(picture)
-    return pictures.rgb(picture if hasattr(picture, "convert") else pictures.picture(picture))
+    return picture if hasattr(picture, "convert") else pictures.picture(picture)
 
 
 def two_by_two(image, H, W):
@@ -164,6 +186,37 @@ def _between(n, N):
 
 
 # -- what the files say ----------------------------------------------------------------------------
+KNOWN = {  # what `changed` reads
+    "do_resize", "size", "default_to_square", "do_center_crop", "crop_size", "resample",
+    "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "do_pad",
+}  # fmt: skip
+WITHOUT_EFFECT = {  # on the pixels of one picture with three colours
+    "feature_extractor_type", "processor_class", "do_convert_rgb", "data_format", "auto_map",
+    "input_data_format", "return_tensors", "device", "disable_grouping", "pad_size",
+    "image_seq_length", "_valid_processor_keys", "_processor_class", "clusters",
+    "do_color_quantize",
+}  # fmt: skip
+PROCESSORS = ("CLIP", "ViT", "DeiT", "Bit", "Siglip", "ImageGPT", "Blip")  # these do no more
+
+
+def _check_keys(said):
+    """Refuse by name what is not done here: it would change the pixels in silence."""
+    kind = said.get("image_processor_type")
+    known = [f"{x}{end}" for x in PROCESSORS for end in ("ImageProcessor", "ImageProcessorFast",
+             "ImageProcessorPil", "FeatureExtractor")]  # fmt: skip
+    if kind is not None and kind not in known:
+        raise CheckpointError(
+            f"preprocessor_config.json: image_processor_type is {kind!r}; those read here are of "
+            f"{', '.join(PROCESSORS)}"
+        )
+    for key in said.keys() - KNOWN - WITHOUT_EFFECT - {"image_processor_type"}:
+        if said[key] not in (None, False):
+            raise CheckpointError(
+                f"preprocessor_config.json: {key} is {said[key]!r}, which is not done here; the "
+                "pixels would be others"
+            )
+
+
 def _read(folder):
     """The image processor's configuration in a folder; None where there is none."""
     if (folder / "preprocessor_config.json").is_file():

@@ -92,7 +92,8 @@ def adopt(model, arrays):
     misfits = [
         f"{name}: file {arrays[name].shape} {arrays[name].dtype}, model {p.shape}"
         for name, p in own.items()
-        if name in arrays and (arrays[name].shape != p.shape or arrays[name].dtype.kind != "f")
+        if name in arrays
+        and (arrays[name].shape != p.shape or arrays[name].dtype.kind != p.dtype.kind)
     ]
     missing = [name for name in own if name not in arrays]
     unexpected = [name for name in arrays if name not in own]
@@ -101,7 +102,7 @@ def adopt(model, arrays):
             f"the tensors do not fit this {type(model).__name__}."
             + listed("missing in the table", missing)
             + listed("not in the model", unexpected)
-            + listed("another shape, or not floating point", misfits)
+            + listed("another shape, or another kind of number", misfits)
         )
     for name, p in own.items():
         p.data = arrays[name]

@@ -5,29 +5,31 @@ the likeliest (greedy), a draw at some temperature, from the k likeliest (top-k)
 that hold probability p (top-p, Holtzman et al. 2019).
 """
 
+import math
+from numbers import Integral, Real
+
 import numpy as np
 
-from minivit.engine.errors import RangeError
+from minivit.engine.errors import DtypeError, NonFiniteError, OptionError, ShapeError
+from minivit.text.batch import host
 
 
 def next_token_distribution(logits, temperature=1.0, top_k=None, top_p=None):
     """The distribution that a next token is drawn from: logits (B, V) -> probabilities (B, V).
 
     temperature 0 puts everything on the likeliest. top_k, then top_p, drop the tail; what is left
-    is scaled to sum 1.
+    is scaled to sum 1. A logit of -inf forbids its token; NaN, +inf, or nothing that is allowed:
+    NonFiniteError.
     """
-    if temperature < 0 or (top_k is not None and top_k < 1) or not 0 < (top_p or 1) <= 1:
-        raise RangeError(
-            f"next_token_distribution: got temperature {temperature}, top_k {top_k}, top_p {top_p};"
-            " expected temperature >= 0, top_k >= 1, 0 < top_p <= 1"
-        )
-    logits = np.asarray(logits, np.float64)
+    check_settings(temperature, top_k, top_p)
+    logits = checked_logits(logits)
     B, V = logits.shape
     if temperature == 0:
         p = np.zeros((B, V))
         p[np.arange(B), logits.argmax(axis=1)] = 1
         return p
-    p = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    with np.errstate(over="ignore"):  # far below the likeliest, at a temperature near 0
+        p = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
     if top_k is not None and top_k < V:
         p[p < np.sort(p, axis=1)[:, [-top_k]]] = 0
     p /= p.sum(axis=1, keepdims=True)
@@ -40,10 +42,51 @@ def next_token_distribution(logits, temperature=1.0, top_k=None, top_p=None):
     return p
 
 
+def check_settings(temperature=1.0, top_k=None, top_p=None):
+    """Refuse what means nothing: expected temperature >= 0, top_k >= 1, 0 < top_p <= 1."""
+    if not (_is(temperature, Real) and 0 <= temperature < math.inf):
+        raise OptionError(f"temperature is {temperature!r}, expected a number, 0 (greedy) or more")
+    if top_k is not None and not (_is(top_k, Integral) and top_k >= 1):
+        raise OptionError(f"top_k is {top_k!r}, expected an integer, 1 or more, or None")
+    if top_p is not None and not (_is(top_p, Real) and 0 < top_p <= 1):
+        raise OptionError(f"top_p is {top_p!r}, expected 0 < top_p <= 1, or None")
+
+
+def checked_steps(steps):
+    """How many tokens are wanted: an integer, 0 or more."""
+    if not (_is(steps, Integral) and steps >= 0):
+        raise OptionError(f"steps is {steps!r}, expected an integer, 0 or more")
+    return int(steps)
+
+
+def _is(x, kind):
+    return isinstance(x, kind) and not isinstance(x, bool)
+
+
+def checked_logits(logits):
+    """Logits (B, V) as float64 on the host, with a largest one in each row."""
+    logits = host("logits", logits)
+    if logits.ndim != 2 or not logits.shape[1] or logits.dtype.kind not in "fiu":
+        raise ShapeError(
+            f"logits: got {logits.dtype} of shape {logits.shape}, expected numbers (B, V), V >= 1"
+        )
+    logits = logits.astype(np.float64)
+    largest = logits.max(axis=1)  # NaN if there is one
+    if not np.isfinite(largest).all():
+        row = int(np.argmin(np.isfinite(largest)))
+        raise NonFiniteError(
+            f"logits: the largest of row {row} is {largest[row]}: there is nothing to draw from. "
+            "Has the model diverged? Look at its weights, or run it under detect_anomaly."
+        )
+    return logits
+
+
 def draw(p, rng):
     """One token for each row of probabilities (B, V), by inversion: (B,)."""
-    u = rng.random((len(p), 1))
-    return (np.cumsum(p, axis=1) < u * p.sum(axis=1, keepdims=True)).sum(axis=1)
+    below = np.cumsum(p, axis=1)
+    u = rng.random((len(p), 1)) * below[:, -1:]
+    last = (below < below[:, -1:]).sum(axis=1)  # the last token that is possible at all
+    return np.minimum((below <= u).sum(axis=1), last)
 
 
 def generate(next_logits, B, steps, temperature=1.0, top_k=None, top_p=None, stop=(), seed=0):
@@ -52,10 +95,21 @@ def generate(next_logits, B, steps, temperature=1.0, top_k=None, top_p=None, sto
     next_logits(tokens): the logits (B, V) after `tokens` were fed in; the first call gets None.
     A row that drew a token of `stop` goes on with that token; when all have, the generator ends.
     """
-    rng = np.random.default_rng(seed)
+    check_settings(temperature, top_k, top_p)
+    stop = np.ravel(host("stop", stop))  # one token, or several
+    if stop.size and stop.dtype.kind not in "iu":
+        raise DtypeError(f"stop is {stop.dtype}, expected token ids")
+    try:
+        rng = np.random.default_rng(seed)
+    except (TypeError, ValueError) as reason:
+        raise OptionError(f"seed is {seed!r}: {reason}") from None
+    return _generate(next_logits, B, checked_steps(steps), (temperature, top_k, top_p), stop, rng)
+
+
+def _generate(next_logits, B, steps, how, stop, rng):
     tokens, stopped = None, np.zeros(B, bool)
     for _ in range(steps):
-        p = next_token_distribution(next_logits(tokens), temperature, top_k, top_p)
+        p = next_token_distribution(next_logits(tokens), *how)
         drawn = draw(p, rng)
         tokens = drawn if tokens is None else np.where(stopped, tokens, drawn)
         yield tokens, p

@@ -1,6 +1,5 @@
 """What every tokenizer here does: a table of symbols, and words remembered."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -74,19 +73,6 @@ class Tokenizer:
 
 
 # -- files -----------------------------------------------------------------------------------------
-def write_whole(path, text):
-    """Write a text file so that a crash leaves the old one or the new one, never a part."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def read_lines(path):
     """The lines of a UTF-8 text file, each of which must have its end."""
     lines = read_text(path).split("\n")

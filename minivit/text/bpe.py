@@ -16,8 +16,9 @@ from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
+from minivit import files
 from minivit.engine.errors import CheckpointError, TextError
-from minivit.text.base import Tokenizer, read_lines, read_text, write_whole
+from minivit.text.base import Tokenizer, read_lines, read_text
 from minivit.text.words import BYTE, LETTER, checked_text, count_words, gpt2_pattern, spell_bytes
 
 
@@ -208,10 +209,9 @@ class BPE(Tokenizer):
     def save(self, folder):
         """Write vocab.json and merges.txt into `folder`: each is there whole, or as it was."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         lines = ["#version: 0.2", *(f"{a} {b}" for a, b in self.merges)]
-        write_whole(folder / "merges.txt", "\n".join(lines) + "\n")
-        write_whole(folder / "vocab.json", json.dumps(self.ids, ensure_ascii=False))
+        files.write_whole(folder / "merges.txt", "\n".join(lines) + "\n")
+        files.write_whole(folder / "vocab.json", json.dumps(self.ids, ensure_ascii=False))
 
     @classmethod
     def load(cls, vocab, merges=None, special_tokens=None):
@@ -270,7 +270,7 @@ def read_json(path):
     """A JSON object {symbol: id}."""
     try:
         ids = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not whole JSON ({error})") from None
     if not isinstance(ids, dict) or not all(type(i) is int for i in ids.values()):
         raise CheckpointError(f"{path}: expected an object {{symbol: id}}")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from minivit.engine.errors import CheckpointError, ShapeError
+from minivit.engine.errors import CheckpointError, OptionError, ShapeError
 from minivit.text.bpe import BPE
-from minivit.text.words import TextError, clip_pattern
+from minivit.text.words import TextError, clip_pattern, one_or_many
 
 SOS, EOS = "<|startoftext|>", "<|endoftext|>"  # [SOS] and [EOS] of the paper
 MERGES = 49_152 - 256 - 2  # of the 262,144 in the file
@@ -92,8 +92,12 @@ class CLIPTokenizer(BPE):
 
         A longer text is a ShapeError; with truncate=True its end is cut off and [EOS] stays last.
         """
-        texts = [texts] if isinstance(texts, str) else texts
+        texts = one_or_many(texts)
         context_length = self.context_length if context_length is None else context_length
+        if not hasattr(context_length, "__index__") or context_length < 1:
+            raise OptionError(
+                f"context_length is {context_length!r}, expected an integer, 1 or more"
+            )
         rows = np.zeros((len(texts), context_length), dtype=np.int64)  # (B, N)
         for i, text in enumerate(texts):
             ids = [self.ids[SOS], *self.encode(text), self.ids[EOS]]

@@ -10,8 +10,9 @@ of google-research/bert.
 import unicodedata
 from pathlib import Path
 
+from minivit import files
 from minivit.engine.errors import CheckpointError, TextError
-from minivit.text.base import Tokenizer, read_lines, write_whole
+from minivit.text.base import Tokenizer, read_lines
 from minivit.text.bpe import learn_merges
 from minivit.text.words import count_words
 
@@ -131,7 +132,7 @@ class WordPiece(Tokenizer):
     # -- files -------------------------------------------------------------------------------------
     def save(self, path):
         """Write vocab.txt: one token a line."""
-        write_whole(Path(path), "\n".join(self.symbols) + "\n")
+        files.write_whole(Path(path), "\n".join(self.symbols) + "\n")
 
     @classmethod
     def load(cls, path, lower=True):

@@ -48,13 +48,20 @@ def checked_text(text, what="text"):
     return text
 
 
+def one_or_many(texts, what="texts"):
+    """One text or several, as a list: a str is one text, wherever texts are taken."""
+    if isinstance(texts, str):
+        return [checked_text(texts, what)]
+    if isinstance(texts, bytes) or not hasattr(texts, "__iter__"):
+        raise DtypeError(f"{what}: got {type(texts).__name__}, expected a str or several")
+    return [checked_text(text, f"{what}[{i}]") for i, text in enumerate(texts)]
+
+
 def count_words(texts, words):
     """How often each word occurs: {word: count}, in order of first occurrence."""
-    if isinstance(texts, str):
-        raise DtypeError("texts: got one str, expected several texts. Pass [text].")
     counts = {}
-    for i, text in enumerate(texts):
-        for word in words(checked_text(text, f"texts[{i}]")):
+    for text in one_or_many(texts):
+        for word in words(text):
             counts[word] = counts.get(word, 0) + 1
     return counts
 

@@ -1,41 +1,39 @@
 """Checkpoints: a folder with the weights, the optimizer's memory and everything else a run needs.
 
-    step-000400/model.safetensors       {name: array}, readable by any safetensors library
+    step-000400/config.json             with these two, minivit.load reads the model
+                model.safetensors       {name: array}, readable by any safetensors library
                 optimizer.safetensors
                 state.json              step, random state, history, and a SHA-256 of each file
 
-A folder is written under another name and renamed when it is whole, so that an interruption leaves
-either the old checkpoint or the new one. No pickle is ever read.
+A folder is written whole or not at all (files.py). No pickle is ever read.
 """
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
+from minivit import files
 from minivit.engine.errors import CheckpointError
+from minivit.published import own
 
 
-def save(folder, step, state, **arrays):
+def save(folder, step, state, config=None, **arrays):
     """Write `folder/step-NNNNNN` with state.json and one safetensors file for each of `arrays`
-    (name -> {tensor name: NumPy array}); returns its path."""
+    (name -> {tensor name: NumPy array}); returns its path. config: what config.json says, if the
+    model can be described (published/own.py)."""
     from safetensors.numpy import save as to_bytes
 
-    folder = Path(folder)
-    final, temporary = folder / f"step-{step:06d}", folder / f".step-{step:06d}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    digests = {}
-    for name, tensors in arrays.items():
-        content = to_bytes({key: value.copy(order="C") for key, value in tensors.items()})
-        digests[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
-        _write(temporary / f"{name}.safetensors", content)
-    _write(
-        temporary / "state.json", json.dumps({**state, "step": step, "sha256": digests}).encode()
-    )
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
+    final, digests = Path(folder) / f"step-{step:06d}", {}
+    with files.writing_folder(final) as new:
+        for name, tensors in arrays.items():
+            content = to_bytes({key: value.copy(order="C") for key, value in tensors.items()})
+            digests[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
+            (new / f"{name}.safetensors").write_bytes(content)
+        state = {**state, "step": step, "sha256": digests}
+        (new / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        if config is not None:
+            (new / "config.json").write_text(own.text_of(config), encoding="utf-8")
     return final
 
 
@@ -46,10 +44,11 @@ def load(path):
     from safetensors.numpy import load as from_bytes
 
     path = Path(path)
+    files.finish(path)
     try:
-        state = json.loads((path / "state.json").read_text())
-        digests, arrays = state["sha256"], {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        digests, arrays = dict(state["sha256"]), {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(_broken(path / "state.json", error)) from error
     for name, digest in digests.items():
         try:
@@ -73,17 +72,11 @@ def _broken(file, error):
 
 def checkpoints(folder):
     """The checkpoints in a run's folder, oldest first."""
-    return sorted(p for p in Path(folder).glob("step-*") if p.is_dir())
+    found = [p for p in Path(folder).glob("step-*") if p.is_dir() and p.name[5:].isdecimal()]
+    return sorted(found, key=lambda p: int(p.name[5:]))
 
 
 def keep_newest(folder, n):
     """Remove all checkpoints but the newest n."""
     for old in checkpoints(folder)[:-n]:
         shutil.rmtree(old)
-
-
-def _write(path, content):
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -10,10 +10,6 @@ Four drawing styles and 85% of the concepts are for training; Twemoji's style an
 concepts never are.
 """
 
-import csv
-import importlib
-from pathlib import Path
-
 import numpy as np
 
 from minivit.engine.errors import RangeError, ShapeError
@@ -122,65 +118,3 @@ GROUP_PROMPTS = {
     "symbols": ("symbol", "sign", "arrow"),
     "flags": ("flag",),
 }
-
-
-# -- photographs of your own -----------------------------------------------------------------------
-def captioned_photos(folder, side=64, limit=None):
-    """Photographs with captions, such as Flickr8k, from a folder that you downloaded.
-
-    folder: `captions.txt` with lines "image,caption" (a header first), or `Flickr8k.token.txt` with
-    lines "image#k<tab>caption"; the images beside it, in `Images/` or `Flicker8k_Dataset/`. Returns
-    (images (n, side, side, 3) float32 in [-1, 1], captions: a tuple of texts for each). The shorter
-    side is resized to `side` (bicubic), and the middle is cut out, as for CLIP. limit: how many.
-    """
-    try:
-        pictures = importlib.import_module("PIL.Image")
-    except ImportError as reason:
-        raise ImportError("photographs are read by Pillow: pip install pillow") from reason
-    captions = {}
-    for name, caption in _caption_lines(Path(folder)):
-        captions.setdefault(name, []).append(caption)
-    names = list(captions)[:limit]
-    places = [Path(folder, sub) for sub in ("Images", "Flicker8k_Dataset", ".")]
-    images = np.empty((len(names), side, side, 3), np.float32)
-    for i, name in enumerate(names):
-        path = next((p / name for p in places if (p / name).is_file()), None)
-        if path is None:
-            raise DataError(f"{name} has captions, but is not in {folder}/Images")
-        try:
-            with pictures.open(path) as picture:
-                picture = picture.convert("RGB")
-        except OSError as reason:
-            raise DataError(f"{path} is not an image that Pillow can read: {reason}") from reason
-        scale = side / min(picture.size)
-        size = [max(side, round(scale * length)) for length in picture.size]
-        left, top = (size[0] - side) // 2, (size[1] - side) // 2
-        picture = picture.resize(size, pictures.Resampling.BICUBIC)
-        picture = picture.crop((left, top, left + side, top + side))
-        images[i] = np.asarray(picture, np.float32) / 127.5 - 1
-    return images, tuple(tuple(captions[name]) for name in names)
-
-
-def _caption_lines(folder):
-    """(image name, caption) of each line of the caption file in `folder`."""
-    table, tokens = folder / "captions.txt", folder / "Flickr8k.token.txt"
-    if table.is_file():
-        with open(table, encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if row][1:]
-        rows = [(row[0], ",".join(row[1:])) for row in rows]
-    elif tokens.is_file():
-        lines = tokens.read_text(encoding="utf-8").splitlines()
-        rows = [
-            (name.partition("#")[0], text) for name, _, text in (x.partition("\t") for x in lines)
-        ]
-    else:
-        raise DataError(
-            f"{folder} holds neither captions.txt nor Flickr8k.token.txt: download Flickr8k, or "
-            "write lines 'image,caption' under a header into captions.txt"
-        )
-    for i, (name, caption) in enumerate(rows):
-        if not name.strip() or not caption.strip():
-            raise DataError(
-                f"{folder}: caption {i}: got {(name, caption)}, expected an image and text"
-            )
-    return [(name.strip(), caption.strip()) for name, caption in rows]

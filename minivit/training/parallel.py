@@ -1,6 +1,6 @@
 """Two cores: each thread takes a part of the batch through a copy of the model.
 
-    trainer = Trainer(model, optimizer, batches, loss=DataParallel(classify, threads=2))
+    trainer = Trainer(model, optimizer, batches, loss=DataParallel(classification_loss, threads=2))
 
 The copies share the model's arrays; only their gradients are their own, and the sum of those is the
 gradient of the whole batch. It works on the CPU, since NumPy lets other threads run while it
@@ -15,6 +15,7 @@ import numpy as np
 
 from minivit.engine import memory
 from minivit.engine.errors import ShapeError
+from minivit.engine.record import as_here
 from minivit.engine.tensor import Tensor
 
 
@@ -23,8 +24,9 @@ class DataParallel:
 
     loss: the mean over the examples of a batch, each of whose arrays has them along axis 0.
     The result is a Tensor with one number, whose `backward` hands out the gradients that were
-    computed with it. Equal to `loss` up to rounding; dropout draws in no fixed order. BLAS is set
-    to one thread (threadpoolctl): its threads and these would wait for the same cores.
+    computed with it. Equal to `loss` up to rounding; dropout draws in no fixed order.
+    Under no_grad or detect_anomaly of the caller, the threads do the same. BLAS is set to one
+    thread (threadpoolctl): its threads and these would wait for the same cores.
     """
 
     def __init__(self, loss, threads=2):
@@ -45,7 +47,7 @@ class DataParallel:
         cuts = [n * i // self.threads for i in range(self.threads + 1)]
         pieces = [[a[i:j] for a in batch] for i, j in pairwise(cuts) if i < j]
         shares = [len(piece[0]) / n for piece in pieces]
-        results = self._pool.map(self._piece, self._copies, pieces, shares)
+        results = self._pool.map(as_here(self._piece), self._copies, pieces, shares)
         value, gradients = next(results)
         for other, more in results:
             value = np.asarray(value + other)

@@ -1,6 +1,6 @@
 """Training: the loop that every lecture uses, with a progress bar, that can be stopped and resumed.
 
-    trainer = Trainer(model, optimizer, batches, loss=classify, schedule=..., folder="runs/digits")
+    trainer = Trainer(model, optimizer, batches, schedule=..., folder="runs/digits")
     trainer.run(600)        # interrupted? the same two lines go on where it stopped, bit for bit
 
 The loop itself is five lines (`_step`); the rest is bookkeeping.
@@ -13,15 +13,16 @@ import threading
 import numpy as np
 
 from minivit.engine import backend
-from minivit.engine.errors import CheckpointError, NonFiniteError
+from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError
 from minivit.engine.record import detect_anomaly, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss
 from minivit.optim import clip_grad_norm
+from minivit.published import own
 from minivit.training import checkpoint
 
 
-def classify(model, images, labels):
+def classification_loss(model, images, labels):
     """The loss of a classifier: cross-entropy of its logits."""
     return cross_entropy_loss(model(images), labels)
 
@@ -36,6 +37,7 @@ class Trainer:
     schedule(step): the factor on every group's lr; clip: the largest gradient norm.
     evaluate(model): {name: number}, called every `evaluate_every` steps and at the end, in eval
         mode, without gradients.
+    history: {"loss", "lr" (of the first group), "norm", "metrics"}, a number a step.
     folder: checkpoints go there every `save_every` steps, at the end and on interruption, the
         newest two are kept; if it holds one, the trainer continues from it.
 
@@ -44,8 +46,8 @@ class Trainer:
     """
 
     def __init__(
-        self, model, optimizer, batches, loss=classify, schedule=None, clip=None, evaluate=None,
-        evaluate_every=None, folder=None, save_every=None,
+        self, model, optimizer, batches, loss=classification_loss, schedule=None, clip=None,
+        evaluate=None, evaluate_every=None, folder=None, save_every=None,
     ):  # fmt: skip
         self.model, self.optimizer, self.batches, self.loss = model, optimizer, batches, loss
         self.schedule, self.clip = schedule or (lambda step: 1.0), clip or math.inf
@@ -83,27 +85,30 @@ class Trainer:
     def _step(self):
         batch = [self._placed(a) for a in self.batches[self.step]]
         random_state = backend.random_state()
+        factor = self.schedule(self.step)
         for group, rate in zip(self.optimizer.groups, self._rates):
-            group["lr"] = rate * self.schedule(self.step)
+            group["lr"] = rate * factor
 
         self.optimizer.zero_grad()
         loss = self.loss(self.model, *batch)
-        value = self._finite(loss.item(), batch, random_state)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise self._not_finite(batch, random_state)
         loss.backward()
         try:
             norm = clip_grad_norm(self.model.parameters(), self.clip)
         except NonFiniteError:
-            self._finite(math.nan, batch, random_state)
+            raise self._not_finite(batch, random_state) from None
         self.optimizer.step()
 
         self.step += 1
-        for name, number in (("loss", value), ("lr", group["lr"]), ("norm", norm)):
+        first = self._rates[0] * factor  # other groups have theirs times the same factor
+        for name, number in (("loss", value), ("lr", first), ("norm", norm)):
             self.history[name].append(number)
 
-    def _finite(self, value, batch, random_state):
-        """The loss, if it is a number; else the same step again, watching every op."""
-        if math.isfinite(value):
-            return value
+    def _not_finite(self, batch, random_state):
+        """The error of a step whose loss or gradient is no number: it is made again, every op
+        watched."""
         self.optimizer.zero_grad()
         if self.folder:
             backend.set_random_state(random_state)
@@ -116,7 +121,7 @@ class Trainer:
         except NonFiniteError as error:
             cause = str(error)
         self.optimizer.zero_grad()
-        raise NonFiniteError(
+        return NonFiniteError(
             f"step {self.step}: the loss or a gradient is not finite. First: {cause}. The weights "
             "are those before this step. A smaller lr, a warm-up or clip=1.0 usually helps; so "
             "does a look at this batch."
@@ -145,11 +150,20 @@ class Trainer:
             self.folder,
             self.step,
             {"history": self.history, "random": backend.random_state()},
+            self._config(),
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
         )
         checkpoint.keep_newest(self.folder, 2)
         return path
+
+    def _config(self):
+        """What config.json says of the model. None: it was changed after it was built, or built of
+        what no config can hold. Such a run is resumed, but minivit.load does not read it."""
+        try:
+            return own.description(self.model)[0]
+        except MinivitError:
+            return None
 
     def resume(self, path):
         """Go on from a checkpoint. If it does not fit, nothing is changed."""
@@ -157,6 +171,8 @@ class Trainer:
         for part in ("model", "optimizer"):
             if part not in arrays:
                 raise CheckpointError(f"checkpoint: {path} holds no {part}.safetensors")
+        if missing := {"step", "history", "random"} - set(state):
+            raise CheckpointError(f"checkpoint: {path}/state.json lacks {sorted(missing)}")
         before = self.model.state_dict()
         try:
             self.model.load_state_dict(arrays["model"])

@@ -11,7 +11,7 @@ import pytest
 import minivit
 from minivit.commands import complete, embed, shared
 from minivit.models.clip import CLIP, TextTransformer, VisionTransformer
-from minivit.published import Pretrained, bert
+from minivit.published import Pretrained, sentences
 from minivit.text import CLIPTokenizer
 from minivit.training.data import photo
 from tests.published import test_vision as vision
@@ -125,13 +125,13 @@ def test_complete_needs_the_palette(here, tmp_path):
 
 # -- embed -----------------------------------------------------------------------------------------
 def test_embed_sentences(here):
-    sentences = ["a b c", "abc", "c c b"]
-    status, text, _ = run("embed", *sentences, "--model", "bert", "--json", folder=here)
+    texts = ["a b c", "abc", "c c b"]
+    status, text, _ = run("embed", *texts, "--model", "bert", "--json", folder=here)
     facts = json.loads(text)
-    assert status == 0 and facts["dimensions"] == 16 and facts["inputs"] == sentences
-    expected = bert.embed(minivit.load(here / "bert"), sentences)
+    assert status == 0 and facts["dimensions"] == 16 and facts["inputs"] == texts
+    expected = sentences.embed(minivit.load(here / "bert"), texts)
     np.testing.assert_allclose(facts["embeddings"], expected, rtol=0, atol=1e-6)
-    status, text, _ = run("embed", *sentences, "--model", "bert", folder=here)
+    status, text, _ = run("embed", *texts, "--model", "bert", folder=here)
     assert status == 0 and text.startswith("3 vectors of 16 numbers\ncosine similarity:")
     status, text, _ = run(
         "embed", "-", "--model", "bert", "--out", "v.npy", folder=here, given="a b c\n\nabc\nc c b"

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "lectures"))
 builder = importlib.import_module("build")
 pages = importlib.import_module("pages")
+thumbnails = importlib.import_module("thumbnails")
 
 ALT = "A rising line: y doubles with x."
 
@@ -433,11 +434,11 @@ def test_make_lectures_executes_everything_and_hides_no_failure(tmp_path):
 
     # What was executed is kept, with outputs, and as pages whose pictures have alt text.
     for name in LECTURES:
-        assert (build / "lectures" / f"{name}.html").stat().st_size > 10_000
+        assert (build / "lectures" / f"{name}.html").stat().st_size > 3_000
         text = (folder / "lectures" / f"{name}.ipynb").read_text(encoding="utf-8")
         assert text == builder.notebook_text(folder / "lectures" / "src" / f"{name}.py")
     works = (build / "lectures" / "01_works.html").read_text(encoding="utf-8")
-    assert """<img alt='A chess board, "2x2" &amp; small.'""" in works
+    assert 'alt="A chess board, &#34;2x2&#34; &amp; small."' in works
     assert works.count("<img") == 2 and "C09 holds here" in works
     assert works.count('src="data:image/png;base64,iVBOR') == 2
     last = nbformat.read(build / "lectures" / "04_clean.ipynb", as_version=4)
@@ -454,10 +455,10 @@ def test_make_lectures_executes_everything_and_hides_no_failure(tmp_path):
 
     # The index leads to everything.
     index = (build / "index.html").read_text(encoding="utf-8")
-    links = set(re.findall(r'(?:href|src)="([^"]+)"', index))
-    assert len(links) == 9 and all((build / link).is_file() for link in links)
+    links = set(re.findall(r'(?:href|src)="([^"#]+)', index))
+    assert len(links) == 10 and all((build / link).is_file() for link in links)
     assert "One &lt;lecture&gt; that works" in index and index.count("failed in") == 2
-    assert 'href="lectures/01_works.html">F25 Position similarity</a>' in index
+    assert 'href="lectures/01_works.html#F25"' in index and "F25 Position similarity" in index
     assert all(id in index for id in [*course.FIGURES, *course.CLAIMS])
     assert "r = 0.75 (seeds 0, 1, 2)" in index
 
@@ -467,9 +468,9 @@ def test_the_gallery_is_small_described_and_keeps_the_text_around_it(tmp_path, b
     course.figure("F25", line, alt='A chess board, "2x2" & | small.')
     course.claim("C09", "holds", numbers={"r": 0.75}, seeds=[0, 1, 2])
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n\n{pages.BEGIN}\nan older table\n{pages.END}\n\nbehind\n")
+    readme.write_text(f"before\n\n{thumbnails.BEGIN}\nan older table\n{thumbnails.END}\n\nbehind\n")
     for _ in range(2):
-        assert pages.gallery(tmp_path) == 0
+        assert thumbnails.gallery(tmp_path) == 0
         text = readme.read_text(encoding="utf-8")
         assert text.startswith("before\n\n<!--") and text.endswith("-->\n\nbehind\n")
     assert "an older table" not in text
@@ -478,10 +479,10 @@ def test_the_gallery_is_small_described_and_keeps_the_text_around_it(tmp_path, b
     assert '![A chess board, "2x2" & \\| small.](gallery/F25.png)' in text
     assert "| C09 | position embeddings learn the 2-D layout | holds here | r = 0.75" in text
     assert (tmp_path / "gallery" / "F25.png").stat().st_size <= 60_000
-    assert pages.alt_text(tmp_path / "gallery" / "F25.png").startswith("A chess board")
+    assert thumbnails.alt_text(tmp_path / "gallery" / "F25.png").startswith("A chess board")
 
     readme.write_text("no place for tables\n")
-    assert pages.gallery(tmp_path) == 1
+    assert thumbnails.gallery(tmp_path) == 1
     assert "lacks the lines" in capsys.readouterr().err
     assert readme.read_text() == "no place for tables\n"
 
@@ -489,13 +490,13 @@ def test_the_gallery_is_small_described_and_keeps_the_text_around_it(tmp_path, b
 def test_a_noisy_figure_shrinks_until_it_fits(tmp_path):
     noise = np.random.default_rng(0).integers(0, 6, (300, 400, 3), dtype=np.uint8)
     Image.fromarray(50 * noise).save(tmp_path / "F01.png")
-    (tmp_path / "small.png").write_bytes(pages.small(tmp_path / "F01.png", limit=40_000))
+    (tmp_path / "small.png").write_bytes(thumbnails.small(tmp_path / "F01.png", limit=40_000))
     assert (tmp_path / "small.png").stat().st_size <= 40_000
     with Image.open(tmp_path / "small.png") as image:
         assert image.size == (320, 240)  # fewer colours were not enough
     Image.fromarray(noise[:9, :9]).save(tmp_path / "F02.png")
     with pytest.raises(course.CourseError, match="more than 50 bytes even at 320 pixels"):
-        pages.small(tmp_path / "F02.png", limit=50)
+        thumbnails.small(tmp_path / "F02.png", limit=50)
 
 
 def test_a_cell_that_hangs_is_stopped_and_only_what_was_named_is_run(tmp_path):
@@ -529,7 +530,7 @@ def test_ctrl_c_stops_it_all_in_one_line(tmp_path):
 def test_nothing_to_run_is_a_failure_not_a_success(tmp_path, build, capsys):
     assert builder.run(tmp_path) == 1
     assert "no notebook at all in" in capsys.readouterr().err
-    assert pages.gallery(tmp_path) == 1
+    assert thumbnails.gallery(tmp_path) == 1
     assert "no figures in build/: run `make lectures` first" in capsys.readouterr().err
 
 

@@ -8,7 +8,14 @@ import pytest
 
 import minivit as mv
 from minivit import Tensor, files
-from minivit.engine.errors import DataError, DtypeError, RangeError, ShapeError, TextError
+from minivit.engine.errors import (
+    DataError,
+    DtypeError,
+    OptionError,
+    RangeError,
+    ShapeError,
+    TextError,
+)
 from minivit.models.bert import BERT, IGNORED, mask_tokens
 from minivit.models.gpt import GPT
 from minivit.models.seq2seq import Seq2Seq
@@ -218,7 +225,7 @@ def test_greedy_in_a_batch_is_greedy_one_by_one_and_beam_one():
         assert rows == [model.translate(s, beams=1) for s in sources]
         ended += sum(len(row) < CONTEXT - 1 for row in rows)
     assert ended > 3
-    with pytest.raises(RangeError, match="beams is 0"):
+    with pytest.raises(OptionError, match="beams is 0"):
         model.translate(sources[0], beams=0)
 
 

@@ -147,6 +147,7 @@ simple("sqrt", np.sqrt, one_positive)
 simple("tanh", np.tanh, one)
 simple("absolute", np.abs, one_off_grid)
 simple("maximum", np.maximum, two(y=lambda y: y + OFF_GRID))
+simple("minimum", np.minimum, two(y=lambda y: y + OFF_GRID))
 
 
 @case(np.power)
@@ -218,9 +219,38 @@ def var(draw):
     return (x,), (), {**options, "ddof": draw(st.sampled_from([0, 1] if terms > 1 else [0]))}
 
 
+@case(np.std)
+def std(draw):
+    x = distinct(draw(arrays(shapes(min_dims=1, max_side=3)).filter(lambda x: x.size > 1)))
+    axis = draw(st.sampled_from([None, *[i for i, n in enumerate(x.shape) if n > 1]]))
+    return (
+        (x,),
+        (),
+        {"axis": axis, "keepdims": draw(st.booleans()), "ddof": draw(st.integers(0, 1))},
+    )
+
+
+@case(np.linalg.norm)
+def norm(draw):
+    x = away_from_zero(draw(arrays(shapes(max_dims=2))))
+    return (x,), (), _reduction(draw, x)
+
+
 @case(np.max)
 def max_(draw):
     x = distinct(draw(arrays(small)))
+    return (x,), (), _reduction(draw, x)
+
+
+@case(np.min)
+def min_(draw):
+    x = distinct(draw(arrays(small)))
+    return (x,), (), _reduction(draw, x)
+
+
+@case(np.prod)
+def prod(draw):
+    x = draw(arrays(small))
     return (x,), (), _reduction(draw, x)
 
 
@@ -268,12 +298,14 @@ def concatenate(draw):
     return xs, (), {"axis": axis}
 
 
-@case(lambda x, width, value: np.pad(x, width, constant_values=value))
+@case(np.pad)
 def pad(draw):
     x = draw(arrays(shapes(max_side=3)))
     each = st.tuples(st.integers(0, 2), st.integers(0, 2))
     widths = st.integers(0, 2) | each | st.tuples(*[each] * x.ndim)
-    return (x,), (), {"width": draw(widths), "value": draw(st.sampled_from([0.0, -1.5]))}
+    return (x,), (), {
+        "pad_width": draw(widths), "constant_values": draw(st.sampled_from([0.0, -1.5]))
+    }  # fmt: skip
 
 
 @case(np.flip)
@@ -327,18 +359,19 @@ def dot(draw):
 
 
 SUBSCRIPTS = (
-    "ij,jk->ik ij,jk ij,ij i,i-> i,j->ij ij-> ij->ji ij->j ij,k->j bnd,bmd->bnm bhnd,bhmd->bhnm "
+    "ij,jk->ik i,i-> i,j->ij ij-> ij->ji ij->j ij,k->j bnd,bmd->bnm bhnd,bhmd->bhnm "
     "bij,bjk,kl->bil hwc,hwc->c ab,cb,dc->da"
 ).split()
 
 
-@case(lambda *xs, subscripts: np.einsum(subscripts, *xs))
+@case(lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs))
 def einsum(draw):
     subscripts = draw(st.sampled_from(SUBSCRIPTS))
     sizes = {k: draw(st.integers(1, 3)) for k in sorted(set(subscripts) - set(",->"))}
-    terms = subscripts.partition("->")[0].split(",")
+    left, _, result = subscripts.partition("->")
+    terms = left.split(",")
     xs = [draw(arrays(tuple(sizes[k] for k in term))) for term in terms]
-    return xs, (), {"subscripts": subscripts}
+    return xs, (), {"terms": terms, "result": result}
 
 
 # -- functions (expected: their composed twins, in tests/test_functions.py NumPy's formulas) -------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import minivit as mv
 from minivit.engine import backend
 from minivit.engine.check import arrays, axes, broadcastable, gradcheck, masks, shapes
-from minivit.engine.errors import GradientError, GraphError, RangeError
+from minivit.engine.errors import DtypeError, GradientError, GraphError, OptionError
 from tests.engine.op_cases import CASES, OPS
 
 # -- mutants ---------------------------------------------------------------------------------------
@@ -74,6 +74,8 @@ EQUIVALENT = {
     ("sum", 0, "passed_through"): "of the same shape: nothing was summed",
     ("mean", 0, "passed_through"): "of the same shape: the mean of one number",
     ("max", 0, "passed_through"): "of the same shape: the maximum of one number",
+    ("min", 0, "passed_through"): "of the same shape: the minimum of one number",
+    ("prod", 0, "passed_through"): "of the same shape: the product of one number",
     ("reshape", 0, "passed_through"): "of the same shape: nothing was moved",
     ("broadcast_to", 0, "passed_through"): "the gradient of a copy",
     ("astype", 0, "passed_through"): "only the dtype changes",
@@ -270,8 +272,111 @@ def test_a_missing_gradient_is_found():
 
 
 def test_the_method_is_named():
-    with pytest.raises(RangeError, match="method is 'forward', expected 'central' or 'complex'"):
+    with pytest.raises(OptionError, match="method is 'forward', expected 'central' or 'complex'"):
         gradcheck(mv.exp, np.ones(2), method="forward")
+
+
+def test_a_curve_is_not_a_kink():
+    """x^2 * 1e6 at 0: the slopes to either side differ by 20, and a wrong derivative is found."""
+
+    def wrong(x):
+        square = x * x
+        if not square.is_leaf:
+            square.node.vjp = lambda g: (g * x.data + 5.0, g * x.data)
+        return square * 1e6
+
+    with pytest.raises(GradientError):
+        gradcheck(wrong, np.array([1e-7]))
+    assert gradcheck(lambda x: x * x * 1e6, np.array([0.0, 1e-7])) == (2, 0)
+
+
+def test_a_kink_beside_an_element_is_not_on_it():
+    assert gradcheck(mv.relu, np.array([3e-6, -3e-6, 3e-7])) == (3, 0)
+
+
+def test_a_function_that_draws_anew_is_refused():
+    with pytest.raises(GradientError, match=r"called twice, it gives two results.*dropout"):
+        gradcheck(lambda x: mv.dropout(x, p=0.5), np.ones((4, 5)))
+
+
+def test_what_f_returns():
+    for f in (lambda x: x.numpy(), lambda x: (x, x), lambda x: None):
+        with pytest.raises(DtypeError, match=r"returned .*, expected a Tensor"):
+            gradcheck(f, np.ones(2))
+
+
+# -- modules ---------------------------------------------------------------------------------------
+class Scaled(mv.Module):
+    """W x + b whose gradient of one parameter can be made wrong."""
+
+    def __init__(self, wrong=None):
+        self.linear = mv.nn.Linear(3, 2)
+        self.gain = mv.Parameter(np.array([1.5, 0.5], np.float32))
+        self.wrong = wrong
+
+    def forward(self, x):
+        out = self.linear(x)
+        if self.wrong is not None and not out.is_leaf:
+            vjp, place = out.node.vjp, self.wrong
+            out.node.vjp = lambda g: tuple(
+                d * 2 if i == place and d is not None else d for i, d in enumerate(vjp(g))
+            )
+        return out * self.gain
+
+    def features(self, x):
+        return self.forward(x)
+
+
+X = np.random.default_rng(0).standard_normal((4, 3))
+
+
+def test_a_modules_parameters_are_differentiated():
+    model = Scaled()
+    assert gradcheck(model, X) == (12 + 6 + 2 + 2, 0)
+    assert gradcheck(model.features, X) == (22, 0)  # a method too
+    model.linear.weight.requires_grad = False
+    assert gradcheck(model, X).compared == 16
+    ids = np.array([[0, 2], [1, 0]])
+    assert gradcheck(mv.nn.Embedding(3, 4), ids).compared == 12  # no argument is differentiated
+
+
+@pytest.mark.parametrize("place, name", [(1, "linear.weight"), (2, "linear.bias")])
+def test_a_doubled_gradient_of_a_parameter_is_found(place, name):
+    for f in (Scaled(place), Scaled(place).features):
+        with pytest.raises(GradientError, match=f"the gradient of parameter {name} at "):
+            gradcheck(f, X)
+
+
+def test_a_module_is_afterwards_as_it_was():
+    model = Scaled()
+    model.linear.bias.requires_grad = False
+    model(mv.Tensor(X.astype(np.float32))).sum().backward()
+    before = [(t.data, t.data.copy(), t.grad, t.requires_grad) for t in model.parameters()]
+    gradcheck(model, X)
+    with pytest.raises(GradientError):
+        gradcheck(model, X, cotangent=np.full((4, 2), np.nan))
+    with pytest.raises(ZeroDivisionError):
+        model.forward = lambda x: 1 / 0
+        gradcheck(model, X)
+    for t, (array, values, grad, wanted) in zip(model.parameters(), before, strict=True):
+        assert t.data is array and (array == values).all() and array.dtype == np.float32
+        assert t.grad is grad and t.requires_grad == wanted
+
+
+def test_the_complex_step_moves_parameters_too():
+    class Product(mv.Module):
+        def __init__(self):
+            self.W = mv.Parameter(np.array([[1.0, 2.0], [0.5, -1.0]], np.float32))
+
+        def forward(self, x):
+            return mv.tanh(x @ self.W)
+
+    exact = gradcheck(Product(), X[:, :2], method="complex", rtol=1e-12, atol=1e-12)
+    assert exact == (8 + 4, 0)
+
+
+def test_it_is_minivits():
+    assert mv.gradcheck is gradcheck
 
 
 # -- the complex step ------------------------------------------------------------------------------

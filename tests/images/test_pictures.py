@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minivit.engine.errors import DataError, ShapeError
+from minivit.engine.errors import DataError, OptionError, ShapeError
 from minivit.images import pictures
 
 Image = pytest.importorskip("PIL.Image")
@@ -78,6 +78,16 @@ def test_sixteen_bits_keep_their_range(format):
     deep = np.array([[0, 256, 32768, 65535]], np.uint16)
     found = pictures.read(file(deep, format))[0, :, 0]
     assert np.allclose(found, deep[0] / 32767.5 - 1, atol=1e-6)  # not cut at 255
+
+
+@pytest.mark.parametrize("largest", [1, 40, 255])
+def test_integers_that_all_are_bytes_are_a_picture_of_bytes(largest):
+    """Mode I says nothing of the range: a picture of bytes came out black."""
+    values = np.linspace(0, largest, 12).astype(np.int32).reshape(3, 4)
+    found = pictures.read(file(values, "TIFF"))
+    assert np.allclose(found, values[:, :, None] / 127.5 - 1, atol=1e-6)
+    as_bytes = np.asarray(pictures.rgb(Image.fromarray(values)))
+    assert (as_bytes == values[:, :, None]).all()
 
 
 def test_a_measurement_is_not_a_photograph():
@@ -166,7 +176,7 @@ def test_the_limit_is_the_callers():
     assert pictures.read(file(RGB), most_pixels=54).shape == (6, 9, 3)
     with pytest.raises(DataError, match=r"9 x 6 pixels.*expected at most 53.*most_pixels"):
         pictures.read(file(RGB), most_pixels=53)
-    with pytest.raises(ShapeError, match="channels is 4"):
+    with pytest.raises(OptionError, match="channels is 4"):
         pictures.read(file(RGB), channels=4)
 
 

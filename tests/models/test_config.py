@@ -11,7 +11,7 @@ import pytest
 
 import minivit
 from minivit import models, nn
-from minivit.engine.errors import DtypeError, RangeError
+from minivit.engine.errors import DtypeError, OptionError
 from minivit.models import bert, clip, clip_objectives, gpt, image_gpt, resnet, seq2seq, vit
 
 BUILT = {  # every class of minivit.models, with arguments of every kind
@@ -103,5 +103,5 @@ def test_modules_of_ones_own_keep_theirs():
                     {"class": "Linear", "in_features": 2, "out_features": 3, "bais": True}],
 )  # fmt: skip
 def test_what_describes_no_module_is_refused(description):
-    with pytest.raises((DtypeError, RangeError), match="build"):
+    with pytest.raises((DtypeError, OptionError), match="build"):
         nn.build(description)

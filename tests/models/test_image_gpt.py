@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.engine import backend
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, RangeError, ShapeError
 from minivit.images.palette import Palette, kmeans
 from minivit.models import image_gpt
 from minivit.models.image_gpt import ImageGPT
@@ -79,7 +79,7 @@ def test_post_ln_normalises_after_the_sum(pixels):
         assert np.isfinite(x.numpy()).all() and x.shape == (3, N, D)
     x = x.numpy() / model.layers[-1].ln_2.weight.numpy()
     assert np.allclose((x**2).mean(axis=-1), 1, atol=1e-3) and gain.shape == (D,)
-    with pytest.raises(RangeError, match="'middle'"):
+    with pytest.raises(OptionError, match="'middle'"):
         ImageGPT(C, N, D, L, H, norm="middle")
 
 
@@ -185,11 +185,11 @@ def test_ids_and_masks_that_cannot_be(igpt, pixels, hidden):
     for mask in (hidden.astype(int), hidden[:, :-1], hidden[0]):
         with pytest.raises(ShapeError, match="booleans of the ids' shape"):
             igpt.fill(pixels, mask)
-    with pytest.raises(RangeError, match="has no hidden pixels"):
+    with pytest.raises(OptionError, match="has no hidden pixels"):
         igpt.features(pixels, causal=True, hidden=hidden)
-    with pytest.raises(RangeError, match="expected one of"):
+    with pytest.raises(OptionError, match="expected one of"):
         image_gpt.image_gpt("XXL")
-    with pytest.raises(RangeError, match="expected one of"):
+    with pytest.raises(OptionError, match="expected one of"):
         image_gpt.count_parameters("XXL")
 
 

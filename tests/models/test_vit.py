@@ -9,7 +9,7 @@ import minivit as mv
 from minivit import nn, optim
 from minivit.engine import backend
 from minivit.engine.check import gradcheck
-from minivit.engine.errors import DeviceError, RangeError, ShapeError
+from minivit.engine.errors import DeviceError, OptionError, ShapeError
 from minivit.images.patches import PatchEmbedding, patchify, unpatchify
 from minivit.models.vit import SIZES, ViT, vit
 from minivit.transformer import MLP, TransformerLayer
@@ -103,9 +103,9 @@ def test_the_two_norm_orders():
 
 
 def test_errors_of_layers():
-    with pytest.raises(RangeError, match="norm is 'none', expected 'pre' or 'post'"):
+    with pytest.raises(OptionError, match="norm is 'none', expected 'pre' or 'post'"):
         TransformerLayer(8, 2, norm="none")
-    with pytest.raises(RangeError, match=r"activation is 'elu', not one of \['relu'"):
+    with pytest.raises(OptionError, match=r"activation is 'elu', not one of \['relu'"):
         MLP(8, 16, "elu")
     with pytest.raises(ShapeError, match="8 does not divide into 3 heads"):
         TransformerLayer(8, 3)
@@ -275,5 +275,5 @@ def test_errors():
     with pytest.raises(DeviceError, match="two devices"):
         model(mv.Tensor(some_images(), device="strict"))
     for name in ("B16", "XL/16", "B/", "B/x"):
-        with pytest.raises(RangeError, match=f"got '{name}', expected e.g. 'B/16'"):
+        with pytest.raises(OptionError, match=f"got '{name}', expected e.g. 'B/16'"):
             vit(name)

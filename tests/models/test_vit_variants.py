@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.engine.check import gradcheck
-from minivit.engine.errors import RangeError, ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.models.vit import MAPHead, ViT, resize_positions, sincos_2d
 from tests.devices import DEVICES
 
@@ -186,7 +186,7 @@ def test_skipped_layers_act_in_training_only_and_keep_the_mean():
     ],
 )
 def test_unknown_options_are_named(option, says):
-    with pytest.raises(RangeError, match=says):
+    with pytest.raises(OptionError, match=says):
         ViT(**SMALL, **option)
 
 

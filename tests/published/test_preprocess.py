@@ -12,6 +12,7 @@ from PIL import Image
 
 import minivit
 from minivit.engine.errors import CheckpointError, DataError
+from minivit.images import pictures
 from minivit.published import preprocess
 from minivit.published.preprocess import FILTERS, TWO_BY_TWO, Preprocess
 from tests.published.test_vision import case
@@ -131,14 +132,64 @@ def test_modes_become_rgb():
     grey = np.linspace(0, 255, 256).astype(np.uint8).reshape(16, 16)
     rgb = np.repeat(grey[:, :, None], 3, axis=2)
     seen = Preprocess((16, 16))
-    transparent = np.dstack([rgb, np.full((16, 16), 9, np.uint8)])
     for picture in (
         Image.fromarray(grey),
-        Image.fromarray(transparent),  # what is transparent keeps its colour
         Image.fromarray(grey.astype(np.uint16) * 257),  # 16 bits
         Image.fromarray(rgb).quantize(256),  # a palette
     ):
         assert np.abs(seen.pixels(picture).astype(int) - rgb).max() <= 1, picture.mode
+
+
+def transparent_picture(seed=0, mode="RGBA"):
+    values = np.random.default_rng(seed).integers(0, 256, (21, 30, 4), np.uint8)
+    return Image.fromarray(values).convert(mode)
+
+
+def _unmultiplied(picture):
+    return picture.convert(picture.mode.upper()) if picture.mode in ("La", "RGBa") else picture
+
+
+@given(st.integers(0, 100), st.sampled_from(["RGBA", "LA", "P", "PA", "La", "RGBa"]))
+def test_what_is_transparent_is_put_on_white(seed, mode):
+    """All of a picture that is wholly transparent is white, whatever it hides."""
+    picture = transparent_picture(seed)
+    if mode == "P":  # as a file has it
+        picture = Image.open(io.BytesIO(saved(picture.quantize(16), format="PNG")))
+    elif mode != "RGBA":
+        picture = (picture if mode == "RGBa" else picture.convert("LA")).convert(mode)
+    on_white = pictures.rgb(picture)
+    seen = preprocess.as_clip_processor(16)
+    assert np.array_equal(seen(picture), seen(on_white))
+    read = pictures.read(saved(_unmultiplied(picture).convert("RGBA"), format="PNG"))
+    assert np.abs((read + 1) * 127.5 - np.asarray(on_white)).max() <= 0.51
+    hidden = transparent_picture(seed)
+    hidden.putalpha(0)
+    assert (seen.pixels(hidden) == 255).all()
+
+
+def test_openclip_shows_what_is_hidden():
+    """Resized with its transparency, as torchvision does, and then without."""
+    picture = transparent_picture()
+    expected = picture.resize((22, 16), Image.BICUBIC).convert("RGB").crop((3, 0, 19, 16))
+    assert np.array_equal(preprocess.as_open_clip(16, {}).pixels(picture), np.asarray(expected))
+
+
+def test_a_resize_that_exceeds_the_crop():
+    said = dict(size={"height": 40, "width": 36}, crop_size=32, do_center_crop=True, resample=3)
+    picture = Image.open(PHOTOS / "coffee.png")
+    found = changed(square=True, **said).pixels(picture)
+    expected = picture.convert("RGB").resize((36, 40), Image.BICUBIC).crop((2, 4, 34, 36))
+    assert np.array_equal(found, np.asarray(expected))
+
+
+@given(st.text(max_size=20), st.sampled_from([True, 1, 0.5, "x", [1], {"a": 1}]))
+def test_a_key_that_is_not_known_is_refused_by_name(key, value):
+    if key in preprocess.KNOWN | preprocess.WITHOUT_EFFECT | {"image_processor_type"}:
+        return
+    with pytest.raises(CheckpointError, match="not done here") as error:
+        changed(**{key: value})
+    assert f"{key} is {value!r}" in str(error.value)
+    assert changed(**{key: None}) == changed(**{key: False}) == changed()
 
 
 @pytest.mark.parametrize("picture, what", [
@@ -188,7 +239,11 @@ def test_the_processor_inside_a_processor(tmp_path):
     (dict(size=0), "shortest_edge is 0"),
     (dict(size={"height": 4, "width": -1}, do_center_crop=False), "width is -1"),
     (dict(size=100, crop_size=224), "does not fit"),
-    (dict(size={"height": 230, "width": 230}), "does not fit"),
+    (dict(size={"height": 200, "width": 230}), "does not fit"),
+    (dict(rescale_offset=True), "rescale_offset is True"),
+    (dict(do_flip_channel_order=True), "do_flip_channel_order is True"),
+    (dict(crop_pct=0.875), "crop_pct is 0.875"),
+    (dict(image_processor_type="ConvNextImageProcessor"), "'ConvNextImageProcessor'"),
     (dict(do_center_crop=False), "needs do_center_crop"),
     (dict(do_resize=False), "do_resize is off"),
     (dict(resample=9), "resample is 9"),

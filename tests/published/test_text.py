@@ -15,7 +15,7 @@ import minivit
 from minivit import optim, published
 from minivit.engine.errors import CheckpointError, MinivitError, StateError
 from minivit.models.gpt import SIZES
-from minivit.published import bert, fields, tables, weights
+from minivit.published import fields, sentences, tables, weights
 from minivit.text import BPE, WordPiece
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -350,15 +350,15 @@ def test_tokenizers_come_with_their_models(tmp_path):
     PIECES.save(found_at(tmp_path, "bert") / "vocab.txt")
     model = minivit.load(tmp_path)
     assert model.tokenizer.symbols == PIECES.symbols and model.tokenizer.longest == 12
-    assert model.tokenizer.pooling == "mean"
+    assert model.sentences.pooling.modes == ("mean",)
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 5}')
     (tmp_path / "1_Pooling").mkdir()
     pooling = tmp_path / "1_Pooling" / "config.json"
     pooling.write_text('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}')
     model = minivit.load(tmp_path)
-    assert model.tokenizer.longest == 5 and model.tokenizer.pooling == "cls"
-    pooling.write_text('{"pooling_mode_max_tokens": true}')
-    with pytest.raises(CheckpointError, match="pooling_mode_max_tokens"):
+    assert model.tokenizer.longest == 5 and model.sentences.pooling.modes == ("cls",)
+    pooling.write_text('{"pooling_mode_median_tokens": true}')
+    with pytest.raises(CheckpointError, match="pooling_mode_median_tokens"):
         minivit.load(tmp_path)
 
 
@@ -379,10 +379,10 @@ PIECES = WordPiece([*"[PAD] [UNK] [CLS] [SEP] [MASK] a b c ##a ##b ##c abc .".sp
 def test_an_embedding_does_not_depend_on_its_batch(pooling, tmp_path):
     PIECES.save(found_at(tmp_path, "bert") / "vocab.txt")
     model = minivit.load(tmp_path)
-    model.tokenizer.pooling = pooling
+    model.sentences.pooling.modes = (pooling,)
     texts = ["a b c", "abc", "", "c " * 30, "abc abcabc .", "a"]
-    together = bert.embed(model, texts, batch_size=4)
-    alone = np.concatenate([bert.embed(model, [text]) for text in texts])
+    together = sentences.embed(model, texts, batch_size=4)
+    alone = np.concatenate([sentences.embed(model, [text]) for text in texts])
     np.testing.assert_allclose(together, alone, rtol=0, atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=0, atol=1e-6)
     h = model.model.hidden(*model.tokenizer(["a b c"])).numpy()[0]

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivit
-from minivit.published import bert, image_gpt, vocabularies
+from minivit.published import image_gpt, vocabularies
+from minivit.published.sentences import embed
 from minivit.text import BPE
 from minivit.training import data
 from tests.published.test_text import Case, compare
@@ -99,7 +100,7 @@ def pieces(request, sentences, tmp_path_factory):
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     trained.save(str(alone / "tokenizer.json"))
     theirs = transformers.BertTokenizer.from_pretrained(folder)
-    return theirs, [vocabularies.word_pieces(x, bert.Sentences) for x in (folder, alone)]
+    return theirs, [vocabularies.word_pieces(x, vocabularies.Pieces) for x in (folder, alone)]
 
 
 @examples
@@ -199,7 +200,7 @@ def test_minilms_sentences_are_those_of_its_own_package(minilm, sentences):
     assert ours.family == "bert" and ours.model.count_parameters() == 22_713_216
     assert ours.tokenizer.longest == theirs.max_seq_length == 256
     lines = [*sentences[:96], *HARD]
-    here = bert.embed(ours, lines)
+    here = embed(ours, lines)
     there = theirs.encode(lines, show_progress_bar=False)
     cosines = (here * there).sum(axis=1)
     assert np.abs(here - there).max() < 1e-5 and cosines.min() > 1 - 1e-6
@@ -210,7 +211,7 @@ def test_minilms_sentences_are_those_of_its_own_package(minilm, sentences):
         return time.process_time() - start
 
     lines = sentences[:32]
-    ratio = min(seconds(lambda: bert.embed(ours, lines)) for _ in range(3)) / min(
+    ratio = min(seconds(lambda: embed(ours, lines)) for _ in range(3)) / min(
         seconds(lambda: theirs.encode(lines, show_progress_bar=False)) for _ in range(3)
     )
     print(
@@ -223,7 +224,7 @@ def test_minilms_sentences_are_those_of_its_own_package(minilm, sentences):
 def test_minilm_finds_the_paraphrase(minilm):
     """What the numbers mean: a question is nearest to its paraphrase, not to its words."""
     model = minivit.load(minilm.get_model_path())
-    query, *others = bert.embed(model, [
+    query, *others = embed(model, [
         "How do I learn to cook?", "What is a good way to start preparing meals at home?",
         "How do I learn to swim?", "The cook left the ship in the harbour.",
     ])  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minivit.engine.errors import CheckpointError
-from minivit.published import bert, vocabularies
+from minivit.published import vocabularies
 from minivit.text import BPE, WordPiece
 
 TEXTS = ["the lower the slower", "a slow low owl, the lowest of owls", "höher: 漢字 2021!"]
@@ -81,7 +81,7 @@ def test_a_folder_without_vocabulary_has_none(tmp_path):
 
 def test_a_sentence_is_framed_padded_and_cut(tmp_path):
     PIECES.save(tmp_path / "vocab.txt")
-    sentences = vocabularies.word_pieces(tmp_path, bert.Sentences)
+    sentences = vocabularies.word_pieces(tmp_path, vocabularies.Pieces)
     sentences.longest = 6
     ids, mask = sentences(["", "the low owl", "slow " * 100])
     cls, sep, padding = (sentences.id_of(t) for t in ("[CLS]", "[SEP]", "[PAD]"))

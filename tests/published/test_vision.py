@@ -41,6 +41,8 @@ class Case:
         folder.mkdir(exist_ok=True)
         weights = self.weights if weights is None else weights
         config = self.config if config is None else config
+        if "visual.conv1.weight" in weights and not config:
+            weights = with_what_scripts_keep(weights)  # as OpenAI's archives do
         if any("/" in name for name in weights):
             np.savez(folder / "vit.npz", **weights)
             return folder / "vit.npz"
@@ -374,6 +376,27 @@ def test_what_each_clip_is_shown(layout, preprocessing, tmp_path):
     assert ("QuickGELU" in clip.layout) == (layout == "clip_openai")
 
 
+def test_names_of_openai_that_may_be_anybodys_need_a_configuration(tmp_path):
+    """Without it, OpenCLIP's GELU would be read as QuickGELU: logits off by 0.15."""
+    found = case("clip_openai")
+    save_file({k: np.array(v, order="C") for k, v in found.weights.items()},
+              tmp_path / "model.safetensors")  # fmt: skip
+    with pytest.raises(CheckpointError, match="no tensor tells") as error:
+        minivit.load(tmp_path)
+    enough = str(error.value).partition("weights ")[2].partition(" in it says")[0]
+    (tmp_path / "open_clip_config.json").write_text(enough)
+    model = load(tmp_path, np.float64)
+    (tmp_path / "open_clip_config.json").unlink()
+    for name, y in outputs(model, found.given, np.float64).items():
+        assert relative(y.numpy(), found.out[name]) <= 1e-10
+    half = {  # as OpenAI's own weights are kept
+        k: np.array(v, np.float16 if v.ndim > 1 else np.float32, order="C")
+        for k, v in found.weights.items()
+    }
+    save_file(half, tmp_path / "model.safetensors")
+    assert "QuickGELU" in minivit.load(tmp_path).layout
+
+
 def test_which_of_two_configurations_is_meant(tmp_path):
     """timm's config.json has no model_type; Hugging Face's says the same as OpenCLIP's."""
     found = case("clip_open_clip")
@@ -399,7 +422,9 @@ def test_every_name_of_a_file_is_needed_and_no_other_is_taken(layout, tmp_path):
     found = case(layout)
     w = {k: v for k, v in found.weights.items() if not k.endswith("tracked")}
     family = published.family_of({}, w)
-    config = {} if layout.startswith("clip_openai") else found.config
+    config = found.config
+    if layout.startswith("clip_openai"):
+        config = {"model_cfg": {"quick_gelu": True}}
     for name in w:
         less = {k: v for k, v in w.items() if k != name}
         with pytest.raises(MinivitError):
@@ -426,8 +451,10 @@ def test_every_shape_of_a_file_is_checked(layout):
         for bad in (array[None], np.concatenate([array.ravel(), [0]]).astype(np.float32)):
             if name == "logit_scale" and bad.shape == (1,):
                 continue  # OpenCLIP has it so
-            with pytest.raises(MinivitError):
-                filled(family, found.config, found.weights | {name: bad})
+            config = found.config or {"model_cfg": {"quick_gelu": True}}
+            with pytest.raises((StateError, CheckpointError)) as error:
+                filled(family, config, found.weights | {name: bad})
+            assert "no configuration" not in str(error.value)
 
 
 REFUSED = [

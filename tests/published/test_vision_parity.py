@@ -90,6 +90,17 @@ def test_processors_of_any_size_on_any_cutting(w, h, a, b, square, resample):
     assert np.abs(out[0] - expected).max() < 1e-6
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 2**32), st.sampled_from(["RGBA", "LA", "P", "L", "RGB"]))
+def test_processors_on_transparent_pictures(seed, mode):
+    values = np.random.default_rng(seed).integers(0, 256, (21, 30, 4), np.uint8)
+    picture = Image.fromarray(values)
+    picture = picture.quantize(16) if mode == "P" else picture.convert(mode)
+    theirs = processors()[0](size={"shortest_edge": 16}, crop_size=16)
+    expected = theirs(picture, return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
+    assert np.abs(preprocess.as_clip_processor(16)(picture)[0] - expected).max() < 1e-6
+
+
 @settings(max_examples=60)
 @given(st.integers(1, 224), st.integers(1, 224), st.integers(1, 60), st.integers(1, 60))
 def test_two_by_two_of_any_size(w, h, H, W):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minivit.engine.check import arrays
-from minivit.engine.errors import RangeError
+from minivit.engine.errors import DtypeError, NonFiniteError, OptionError, ShapeError
 from minivit.sampling.generation import draw, generate, next_token_distribution
 
 
@@ -54,7 +54,73 @@ def test_a_row_that_stopped_goes_on_with_its_stop_token_and_all_stopped_ends():
     assert drawn == [[0, 1], [1, 3], [2, 3], [3, 3]]
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": -1}, {"top_k": 0}, {"top_p": 1.5}])
-def test_settings_that_mean_nothing_are_refused(wrong):
-    with pytest.raises(RangeError, match=next(iter(wrong))):
-        next_token_distribution(np.zeros((1, 3)), **wrong)
+WRONG = {
+    "temperature": [-1, -1e-9, np.nan, np.inf, "1", None, True, [1.0]],
+    "top_k": [0, -3, 1.5, "2", True],
+    "top_p": [0, 0.0, -0.1, 1.5, np.nan, "0.5", True],
+    "steps": [-1, 1.5, None, "3"],
+    "stop": [[0.5], ["a"], "end"],
+    "seed": [-1, "seed", 1.5],
+}
+
+
+@pytest.mark.parametrize("name, value", [(n, v) for n, values in WRONG.items() for v in values])
+def test_settings_that_mean_nothing_are_refused(name, value):
+    """By the call itself, and not by the first token."""
+    how = {"steps": 3} | {name: value}
+    with pytest.raises((OptionError, DtypeError), match=name):
+        generate(lambda _: np.zeros((1, 3)), 1, **how)
+    if name in ("temperature", "top_k", "top_p"):
+        with pytest.raises(OptionError, match=name):
+            next_token_distribution(np.zeros((1, 3)), **{name: value})
+
+
+@given(
+    arrays((3, 5)),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=15),
+    st.sampled_from([-np.inf, np.inf, np.nan]),
+    st.sampled_from([0, 1e-320, 0.5, 1e300]),
+    st.sampled_from([None, 1, 3]),
+    st.sampled_from([None, 0.3]),
+)
+def test_what_is_forbidden_is_never_drawn_and_what_is_not_finite_is_refused(
+    logits, places, bad, temperature, k, p
+):
+    logits = logits.copy()
+    for row, column in places:
+        logits[row, column] = bad
+    if bad != -np.inf or (logits == bad).all(axis=1).any():
+        with pytest.raises(NonFiniteError, match="logits: the largest of row"):
+            next_token_distribution(logits, temperature, k, p)
+        return
+    with np.errstate(all="raise", under="ignore", over="ignore"):
+        q = next_token_distribution(logits, temperature, k, p)
+    assert np.isfinite(q).all() and np.allclose(q.sum(axis=1), 1)
+    assert (q[logits == -np.inf] == 0).all()
+
+
+@pytest.mark.parametrize("u", [0.0, np.nextafter(1, 0), 0.25, 0.75])
+def test_a_draw_at_the_ends_is_a_token_that_is_possible(u):
+    class Generator:
+        def random(self, shape):
+            return np.full(shape, u)
+
+    rng = np.random.default_rng(0)
+    p = rng.random((200, 9)) * (rng.random((200, 9)) < 0.5) + 1e-300
+    p[:, [0, -1]] = 0
+    p[p < 1e-200] = 0
+    p = p[p.sum(axis=1) > 0]
+    drawn = draw(p / p.sum(axis=1, keepdims=True), Generator())
+    assert (p[np.arange(len(p)), drawn] > 0).all()
+
+
+@pytest.mark.parametrize("logits", [np.zeros(3), np.zeros((2, 0)), np.array([["a"]]), 3.0], ids=str)
+def test_what_are_no_logits_is_refused(logits):
+    with pytest.raises(ShapeError, match="logits"):
+        next_token_distribution(logits)
+
+
+def test_no_steps_yield_nothing_and_one_stop_token_may_be_a_number():
+    assert list(generate(None, 2, 0)) == []
+    tokens = [t.tolist() for t, _ in generate(lambda _: np.eye(3)[[1, 1]], 2, 9, 0, stop=1)]
+    assert tokens == [[1, 1]]

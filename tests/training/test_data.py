@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivit import files
+from minivit import files, published
 from minivit.engine.errors import MinivitError, RangeError, ShapeError
-from minivit.training import data
+from minivit.training import data, downloaded
 
 
 def sha(*arrays):
@@ -39,11 +39,18 @@ def test_each_file_is_the_one_that_the_licences_list():
     for name, digest in listed.items():
         content = (files.data_folder() / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest, name
+        if name.startswith("models/"):
+            continue
         row = next(line for line in licences.splitlines() if line.startswith(f"| `{name}` |"))
         assert f"{len(content):,}" in row
         script = re.search(r"`(make_\w+\.py)`", row)[1]
         assert (files.data_folder() / script).exists() and data._script(name) == script
-    assert sum((files.data_folder() / name).stat().st_size for name in shipped) < 6e6
+    assert sum((files.data_folder() / name).stat().st_size for name in shipped) < 7e6
+    models = sorted((files.data_folder() / "models").iterdir())
+    assert [p.name for p in models] == sorted(published.shipped())
+    for folder in models:
+        row = next(x for x in licences.splitlines() if x.startswith(f"| `models/{folder.name}/` |"))
+        assert f"{sum(p.stat().st_size for p in folder.iterdir()):,}" in row
 
 
 def test_import_reads_nothing_and_imports_nothing_heavy():
@@ -423,8 +430,8 @@ def test_cifar10_reads_the_binary_format(cache, monkeypatch):
             info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-    monkeypatch.setattr(data, "_CIFAR", (data._CIFAR[0], known(path, "sha256")))
-    s = data.cifar10()
+    monkeypatch.setattr(downloaded, "_CIFAR", (downloaded._CIFAR[0], known(path, "sha256")))
+    s = downloaded.cifar10()
     assert s.name == "cifar10" and s.classes[3] == "cat" and s.train_images.dtype == np.float32
     np.testing.assert_allclose(s.train_images, images[:15] / 127.5 - 1, atol=1e-6)
     np.testing.assert_allclose(s.test_images, images[15:] / 127.5 - 1, atol=1e-6)
@@ -435,14 +442,14 @@ def test_cifar10_reads_the_binary_format(cache, monkeypatch):
 def test_fashion_mnist_reads_the_idx_format(cache, monkeypatch):
     rng = np.random.default_rng(0)
     arrays = {}
-    for name in data._FASHION_MD5:
+    for name in downloaded._FASHION_MD5:
         shape = (6, 28, 28) if "images" in name else (6,)
         arrays[name] = rng.integers(0, 10, shape, dtype=np.uint8)
         head = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">i4").tobytes()
         (cache / name).write_bytes(gzip.compress(head + arrays[name].tobytes()))
     md5 = {name: known(cache / name, "md5")[4:] for name in arrays}
-    monkeypatch.setattr(data, "_FASHION_MD5", md5)
-    s = data.fashion_mnist()
+    monkeypatch.setattr(downloaded, "_FASHION_MD5", md5)
+    s = downloaded.fashion_mnist()
     train, train_labels, test, test_labels = arrays.values()
     np.testing.assert_allclose(s.train_images[..., 0], train / 127.5 - 1, atol=1e-6)
     np.testing.assert_allclose(s.test_images[..., 0], test / 127.5 - 1, atol=1e-6)
@@ -454,13 +461,13 @@ def test_fashion_mnist_reads_the_idx_format(cache, monkeypatch):
     bad.write_bytes(gzip.compress(b"\0\0\x0d\x01" + bytes(8)))  # 13: floats
     monkeypatch.setitem(md5, bad.name, known(bad, "md5")[4:])
     with pytest.raises(data.DataError, match="begins with 00000d01, expected an idx file"):
-        data.fashion_mnist()
+        downloaded.fashion_mnist()
 
 
 def test_a_download_of_the_wrong_bytes_is_refused(cache):
     (cache / "cifar-10-binary.tar.gz").write_bytes(b"something else")
     with pytest.raises(data.DataError, match=r"sha256 .*, expected c4a38c50.*Delete it"):
-        data.cifar10()
+        downloaded.cifar10()
 
 
 def test_offline_the_error_says_which_file_to_put_where(cache, monkeypatch):
@@ -472,7 +479,7 @@ def test_offline_the_error_says_which_file_to_put_where(cache, monkeypatch):
     for module in (None, Offline):  # pooch not installed; pooch without a network
         monkeypatch.setitem(sys.modules, "pooch", module)
         with pytest.raises(data.DataError) as error:
-            data.cifar10()
+            downloaded.cifar10()
         assert str(cache / "cifar-10-binary.tar.gz") in str(error.value)
         assert "https://www.cs.toronto.edu/" in str(error.value)
         assert "pip install pooch" in str(error.value)

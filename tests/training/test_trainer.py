@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import minivit as mv
-from minivit import optim
+from minivit import files, optim
 from minivit.engine.errors import CheckpointError, NonFiniteError, StateError
 from minivit.models.vit import ViT
 from minivit.training import checkpoint
-from minivit.training.trainer import Trainer, accuracy, classify
+from minivit.training.trainer import Trainer, accuracy, classification_loss
 
 
 class Batches:
@@ -68,7 +68,7 @@ def test_interruption_finishes_the_step_saves_and_can_be_continued(tmp_path):
     run = trainer(tmp_path)
     run.loss = lambda model, *batch: (
         os.kill(os.getpid(), signal.SIGINT) if run.step == 3 else None,
-        classify(model, *batch),
+        classification_loss(model, *batch),
     )[1]
     with pytest.raises(KeyboardInterrupt, match=r"stopped after step 4; saved in"):
         run.run(12, progress=False)
@@ -167,11 +167,52 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     run = trainer(tmp_path)
     run.run(1, progress=False)
 
-    def full_disk(path, content):
+    def full_disk(path):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_write", full_disk)
+    monkeypatch.setattr(files, "_flush", full_disk)
     with pytest.raises(OSError, match="No space"):
         run.run(2, progress=False)
     monkeypatch.undo()
     assert trainer(tmp_path).step == 1
+
+
+def test_the_history_has_the_rate_of_the_first_group(tmp_path):
+    model = ViT(4, 2, 1, classes=2, width=8, layers=1, heads=2)
+    head = [model.head.weight, model.head.bias]
+    body = [p for p in model.parameters() if all(p is not q for q in head)]
+    groups = [{"params": body, "lr": 1e-3}, {"params": head, "lr": 5e-2}]
+    run = Trainer(model, optim.SGD(groups, lr=1e-3), Batches(), schedule=lambda t: 1 / (1 + t))
+    run.run(2, progress=False)
+    assert run.history["lr"] == [1e-3, 1e-3 / 2]
+    assert [group["lr"] for group in run.optimizer.groups] == [1e-3 / 2, 5e-2 / 2]
+
+
+@pytest.mark.parametrize(
+    "broken", ["[]", '{"sha256": []}', '{"sha256": {}}', "nonsense", "[" * 9999]
+)
+def test_a_state_that_is_none_is_refused(broken, tmp_path):
+    trainer(tmp_path).run(1, progress=False)
+    (tmp_path / "step-000001" / "state.json").write_text(broken)
+    with pytest.raises(CheckpointError, match=r"state\.json|holds no"):
+        trainer(tmp_path)
+
+
+def test_checkpoints_are_counted_not_spelled(tmp_path):
+    for step in (999_999, 1_000_000):
+        checkpoint.save(tmp_path, step, {})
+    checkpoint.keep_newest(tmp_path, 1)
+    assert [p.name for p in checkpoint.checkpoints(tmp_path)] == ["step-1000000"]
+
+
+def test_a_model_that_no_config_makes_is_resumed_all_the_same(tmp_path):
+    def run():
+        mv.manual_seed(0)
+        model = ViT(4, 2, 1, classes=3, width=8, layers=1, heads=2)
+        model.head = mv.nn.Linear(8, 2)  # by hand
+        return Trainer(model, optim.SGD(model.parameters(), lr=0.1), Batches(), folder=tmp_path)
+
+    run().run(1, progress=False)
+    assert run().step == 1
+    with pytest.raises(CheckpointError, match="no config"):
+        mv.load(tmp_path)

@@ -5,16 +5,18 @@ import pkgutil
 import sys
 
 from minivit.course import runs
+from minivit.course.runs import results
 from minivit.engine.errors import MinivitError
 
 
 def main(arguments):
-    names = [m.name for m in pkgutil.iter_modules(runs.__path__) if not m.name.startswith("_")]
+    names = [m.name for m in pkgutil.iter_modules(runs.__path__) if m.name != "results"]
     if not arguments or arguments[0] not in names:
         print("usage: python -m minivit.course.runs NAME\nlong runs:")
         for name in names:
             about = importlib.import_module(f"minivit.course.runs.{name}").__doc__
             print(f"  {name:14} {about.strip().splitlines()[0]}")
+        print(f"What they measure goes to {results.folder() / 'results'}")
         return 0 if not arguments else 2
     run = importlib.import_module(f"minivit.course.runs.{arguments[0]}")
     if {"-h", "--help"} & {*arguments}:
@@ -22,9 +24,12 @@ def main(arguments):
         return 0
     try:
         return run.main(arguments[1:])
-    except MinivitError as error:
+    except (MinivitError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        print(stop or "interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

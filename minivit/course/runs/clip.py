@@ -1,10 +1,10 @@
 """CLIP on emoji: a small trained model, three objectives, ViT against ResNet, a supervised ResNet.
 
     python -m minivit.course.runs clip                 # all parts, in order; or one or more of:
-    python -m minivit.course.runs clip model           # data/results/clip.safetensors, 1.5 MB
+    python -m minivit.course.runs clip model           # the model data/models/emoji, 1.5 MB
     python -m minivit.course.runs clip objectives      # caption, bag of words, contrastive; 3 seeds
     python -m minivit.course.runs clip compute         # ViT and ResNet image encoders; 3 seeds
-    python -m minivit.course.runs clip supervised      # a ResNet trained with labels, for its features
+    python -m minivit.course.runs clip supervised      # a ResNet with labels, for its features
 
 Times and numbers go to data/results/clip.json. An interrupted part goes on where it stopped.
 """
@@ -17,9 +17,14 @@ from pathlib import Path
 import numpy as np
 
 import minivit
-from minivit import files
-from minivit import Tensor, manual_seed, no_grad
-from minivit import course
+from minivit import Tensor, course, files, manual_seed, no_grad
+from minivit.course.runs import results as record
+from minivit.course.runs.results import machine, thinned
+from minivit.models import clip
+from minivit.models.clip_objectives import Captioner, WordPredictor
+from minivit.models.resnet import ModifiedResNet, ResNet
+from minivit.optim import AdamW, decay_groups, warmup_cosine
+from minivit.published.preprocess import Preprocess
 from minivit.training import data
 from minivit.training.pairs import (
     CONTEXT,
@@ -30,14 +35,7 @@ from minivit.training.pairs import (
     tokenize,
 )
 from minivit.training.trainer import Trainer
-from minivit.engine.errors import CheckpointError, RangeError
-from minivit.course.runs._keep import machine, thinned, write_whole
-from minivit.models import clip
-from minivit.models.clip_objectives import Captioner, WordPredictor
-from minivit.models.resnet import ModifiedResNet, ResNet
-from minivit.optim import AdamW, decay_groups, warmup_cosine
 
-RESULTS = files.data_folder() / "results"
 SEEDS = (0, 1, 2)
 
 
@@ -53,23 +51,12 @@ def supervised_net():
     return ResNet(3, 9, width=12, blocks=(1, 1, 1))
 
 
-def save(model, name):
-    """Write a model's weights to data/results as float16."""
-    from safetensors.numpy import save
-
-    content = save({k: v.astype(np.float16) for k, v in model.state_dict().items()})
-    write_whole(RESULTS / name, content)
-
-
-def load(model, name):
-    """`model` with the weights that `save` wrote, in eval mode."""
-    from safetensors.numpy import load_file
-
-    path = RESULTS / name
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not there: `python -m minivit.course.runs clip` makes it")
-    model.load_state_dict({k: v.astype(np.float32) for k, v in load_file(path).items()})
-    return model.eval()
+def keep_model(name, model, **beside):
+    """Write a model as one that ships, in float16; returns what that kept of it."""
+    look = Preprocess((32, 32), 32, "box")  # as it was trained: areas averaged
+    folder = record.folder() / "models" / name
+    minivit.save(model, folder, preprocess=look, dtype="float16", **beside)
+    return minivit.load(folder).model
 
 
 def train(name, model, batches, loss, steps, lr=1e-3, decay=0.1, schedule=None, evaluate=None):
@@ -93,7 +80,7 @@ def train(name, model, batches, loss, steps, lr=1e-3, decay=0.1, schedule=None, 
 def _seconds(folder, value=None):
     path = Path(folder) / "seconds.txt"
     if value is not None:
-        path.write_text(str(value))
+        files.write_whole(path, str(value))
     return float(path.read_text()) if path.is_file() else 0.0
 
 
@@ -104,7 +91,7 @@ def _kept(folder):
 
 def _keep(folder, step, numbers):
     path = Path(folder) / "points.json"
-    path.write_text(json.dumps({**_kept(folder), str(step): numbers}))
+    files.write_whole(path, json.dumps({**_kept(folder), str(step): numbers}))
 
 
 # -- what is measured ------------------------------------------------------------------------------
@@ -162,8 +149,7 @@ def part_model(emoji, tokenizer, steps=1200, batch_size=256):
         "model/0", model, pairs, _contrastive, steps,
         schedule=lambda step: warmup_cosine(step, steps, warmup=50),
     )  # fmt: skip
-    save(model, "clip.safetensors")
-    model = load(model, "clip.safetensors")  # what float16 kept is what counts
+    model = keep_model("emoji", model, tokenizer=tokenizer)  # what float16 kept is what counts
     numbers = {"all": Exam(emoji, tokenizer, size=None).marks(similarity(model))}
     numbers["200"] = Exam(emoji, tokenizer, size=200).marks(similarity(model))
     return {
@@ -270,7 +256,7 @@ def part_supervised(emoji, tokenizer, steps=200, batch_size=128):
         "supervised/0", model, labelled(emoji, batch_size, 0), _classify, steps, lr=3e-3,
         schedule=lambda step: warmup_cosine(step, steps, warmup=20),
     )  # fmt: skip
-    save(model, "clip-supervised.safetensors")
+    keep_model("emoji-resnet", model, labels=emoji.group_names)
     images, concepts = test_set(emoji, held_out=True)
     with no_grad():
         found = model.eval()(Tensor(images)).numpy().argmax(axis=1)
@@ -296,8 +282,7 @@ PARTS = {
 
 def main(names=()):
     """Run the named parts (all: none named); each is added to data/results/clip.json."""
-    if unknown := set(names) - set(PARTS):
-        raise RangeError(f"long clip: got {sorted(unknown)}, expected some of {list(PARTS)}")
+    record.check_parts("clip", names, PARTS)
     emoji = data.emoji()
     tokenizer = caption_tokenizer(emoji)
     for name in names or PARTS:
@@ -307,13 +292,12 @@ def main(names=()):
         result["wall seconds"] = round(time.perf_counter() - start, 1)
         result["command"] = f"python -m minivit.course.runs clip {name}"
         result["machine"] = machine()
-        text = json.dumps({**results(), name: result}, indent=1) + "\n"
-        write_whole(RESULTS / "clip.json", text.encode())
+        record.keep("clip", {name: result})
         shutil.rmtree(course.build_folder() / "long" / "clip" / name, ignore_errors=True)
+    print(f"clip: in {record.path('clip')}")
     return 0
 
 
 def results():
     """What data/results/clip.json holds: {part: numbers}."""
-    path = RESULTS / "clip.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return record.kept("clip")

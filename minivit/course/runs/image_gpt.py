@@ -1,19 +1,18 @@
 """Image GPT on digits (and colour emoji): three seeds of everything that the lecture compares.
 
     python -m minivit.course.runs image_gpt              # all parts, in order; or one or more of:
-    python -m minivit.course.runs image_gpt objectives   # AR and BERT: loss, probes after every layer
+    python -m minivit.course.runs image_gpt objectives   # AR and BERT: loss, probes of all layers
     python -m minivit.course.runs image_gpt supervised   # the same network trained with labels
-    python -m minivit.course.runs image_gpt finetune     # AR and BERT fine-tuned, with masks and without
+    python -m minivit.course.runs image_gpt finetune     # AR and BERT, with masks and without
     python -m minivit.course.runs image_gpt sizes        # AR, small and large
     python -m minivit.course.runs image_gpt norms        # pre-LN and post-LN at three rates
-    python -m minivit.course.runs image_gpt colour       # emoji 16x16; its weights, 0.8 MB
+    python -m minivit.course.runs image_gpt colour       # emoji 16x16: data/models/emoji-gpt
 
 Each run is added to data/results/image_gpt.json when it is done; a run that is there is not
 made again, one that was interrupted goes on where it stopped.
 """
 
 import functools
-import json
 import math
 import time
 from pathlib import Path
@@ -21,20 +20,19 @@ from pathlib import Path
 import numpy as np
 
 import minivit
-from minivit import files
-from minivit import manual_seed, no_grad
-from minivit import course
-from minivit.training import data, probe
+from minivit import course, files, manual_seed, no_grad
+from minivit.course.runs import results as record
+from minivit.course.runs.results import machine, thinned
 from minivit.images import pictures
-from minivit.training.trainer import Trainer
-from minivit.engine.errors import CheckpointError, RangeError
-from minivit.course.runs._keep import machine, thinned, write_whole
+from minivit.images.palette import Palette
 from minivit.models.image_gpt import ImageGPT
 from minivit.nn import xavier_uniform
 from minivit.optim import AdamW, decay_groups, warmup_cosine
-from minivit.images.palette import Palette
+from minivit.published.image_gpt import Pixels
+from minivit.published.preprocess import Preprocess
+from minivit.training import data, probe
+from minivit.training.trainer import Trainer
 
-RESULTS = files.data_folder() / "results"
 SEEDS = (0, 1, 2)
 SIZES = {"small": (4, 32, 2), "medium": (8, 64, 4), "large": (12, 80, 5)}  # layers, width, heads
 BATCH, STEPS, RATE = 32, 500, 2e-3
@@ -253,8 +251,7 @@ def colour():
     m = colour_model()
     run = pretrainer(m, "ar", 0, COLOUR_STEPS, train, COLOUR_BATCH, _folder("colour"))
     seconds, history = _train(run, COLOUR_STEPS)
-    save(m, palette, "image_gpt_colour.safetensors")
-    m, _ = load_colour()  # what float16 kept is what counts
+    m = keep_colour(m, palette)  # what float16 kept is what counts
     return {
         "steps": COLOUR_STEPS, "batch size": COLOUR_BATCH, "images": len(train),
         "parameters": m.count_parameters(), "loss": thinned(history), "cpu seconds": seconds,
@@ -262,28 +259,15 @@ def colour():
     }  # fmt: skip
 
 
-def save(model, palette, name):
-    """Write weights and palette to data/results, float16."""
-    from safetensors.numpy import save
-
-    arrays = {**model.state_dict(), "palette": palette.colours}
-    write_whole(RESULTS / name, save({k: v.astype(np.float16) for k, v in arrays.items()}))
-
-
-def load_colour():
-    """(model, palette) as `colour` left them."""
-    from safetensors.numpy import load_file
-
-    path = RESULTS / "image_gpt_colour.safetensors"
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path} is not there: `python -m minivit.course.runs image_gpt colour` makes it"
-        )
-    arrays = {k: v.astype(np.float32) for k, v in load_file(path).items()}
-    palette = Palette(arrays.pop("palette"))
-    m = colour_model()
-    m.load_state_dict(arrays)
-    return m.eval(), palette
+def keep_colour(model, palette):
+    """Write the colour model as the one that ships, in float16; returns what that kept of it."""
+    side = math.isqrt(model.pixels)
+    look = Preprocess((side, side), None, "box")  # as it was trained: areas averaged
+    # float16, the palette too, since the model was always shown what was kept
+    palette = Palette(palette.colours.astype(np.float16).astype(np.float32))
+    folder = record.folder() / "models" / "emoji-gpt"
+    minivit.save(model, folder, preprocess=Pixels(palette, side, look), dtype="float16")
+    return minivit.load(folder).model
 
 
 # -- bookkeeping -----------------------------------------------------------------------------------
@@ -299,28 +283,26 @@ PARTS = {  # part: (function, its arguments, run by run)
 
 def main(names=()):
     """Run what is missing of the named parts (all: none named)."""
-    if unknown := set(names) - set(PARTS):
-        raise RangeError(f"long image_gpt: got {sorted(unknown)}, expected some of {list(PARTS)}")
+    record.check_parts("image_gpt", names, PARTS)
     for part in names or PARTS:
         function, runs = PARTS[part]
         for arguments in runs:
             name = " ".join(map(str, (function.__name__, *arguments)))
-            if name in results():
+            if name in record.made("image_gpt"):
                 continue
             print(f"image_gpt: {name}", flush=True)
             start = time.perf_counter()
             result = function(*arguments)
             result["wall seconds"] = round(time.perf_counter() - start, 1)
             result["command"] = f"python -m minivit.course.runs image_gpt {part}"
-            text = json.dumps({**results(), name: result, "machine": machine()}, indent=1)
-            write_whole(RESULTS / "image_gpt.json", (text + "\n").encode())
+            record.keep("image_gpt", {name: result, "machine": machine()})
+    print(f"image_gpt: in {record.path('image_gpt')}")
     return 0
 
 
 def results():
     """What data/results/image_gpt.json holds: {run: numbers}, and the machine."""
-    path = RESULTS / "image_gpt.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return record.kept("image_gpt")
 
 
 def _folder(name):
@@ -335,6 +317,6 @@ def _train(trainer, steps):
         try:
             trainer.run(steps)
         finally:
-            path.write_text(str(before + time.process_time() - start))
+            files.write_whole(path, str(before + time.process_time() - start))
     trainer.model.eval()
     return round(float(path.read_text()), 1), trainer.history["loss"]

@@ -5,31 +5,27 @@
     python -m minivit.course.runs scaling sets       # both on the other data sets that ship
     python -m minivit.course.runs scaling sizes      # four widths of ViT, asked at five steps
     python -m minivit.course.runs scaling variants   # pooling, positions, optimizers
-    python -m minivit.course.runs scaling head       # weight decay on the head, and few-shot transfer
+    python -m minivit.course.runs scaling head       # weight decay on the head, few-shot transfer
 
 Each run is added to data/results/scaling.json when it is done; one that is there is not made
 again. A run takes a minute or less, so an interruption loses no more than that.
 """
 
 import functools
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 
-from minivit import files
 from minivit import Tensor, manual_seed, no_grad
-from minivit.training import data
-from minivit.training.trainer import Trainer, accuracy
-from minivit.engine.errors import RangeError
-from minivit.course.runs._keep import machine, thinned, write_whole
+from minivit.course.runs import results as record
+from minivit.course.runs.results import machine, thinned
 from minivit.models.resnet import ResNet
 from minivit.models.scaling import few_shot
 from minivit.models.vit import ViT
 from minivit.optim import Adafactor, Adam, AdamW, decay_groups, rsqrt_schedule, warmup_cosine
+from minivit.training import data
+from minivit.training.trainer import Trainer, accuracy
 
-RESULTS = files.data_folder() / "results"
 SEEDS = (0, 1, 2)
 BATCH = 64
 STEPS = {"ViT": 1200, "ResNet": 400}  # about the same compute: a step of the ResNet takes longer
@@ -231,22 +227,20 @@ PARTS = {  # part: runs, each (function, *its arguments)
 
 def main(names=()):
     """Run what is missing of the named parts (all: none named)."""
-    if unknown := set(names) - set(PARTS):
-        raise RangeError(f"long scaling: got {sorted(unknown)}, expected some of {list(PARTS)}")
+    record.check_parts("scaling", names, PARTS)
     for part in names or PARTS:
         for function, *arguments in PARTS[part]:
             name = " ".join(map(str, (function.__name__, *arguments)))
-            if name in results():
+            if name in record.made("scaling"):
                 continue
             print(f"scaling: {name}", flush=True)
             result = function(*arguments)
             result["command"] = f"python -m minivit.course.runs scaling {part}"
-            text = json.dumps({**results(), name: result, "machine": machine()}, indent=1)
-            write_whole(RESULTS / "scaling.json", (text + "\n").encode())
+            record.keep("scaling", {name: result, "machine": machine()})
+    print(f"scaling: in {record.path('scaling')}")
     return 0
 
 
 def results():
     """What data/results/scaling.json holds: {run: numbers}, and the machine."""
-    path = RESULTS / "scaling.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return record.kept("scaling")

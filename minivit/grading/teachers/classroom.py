@@ -24,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from minivit import files
 from minivit.grading import judge, submission
 from minivit.grading.exercise import SubmissionError, find, registry
 from minivit.grading.judge import GRADING_SEED
@@ -176,7 +177,5 @@ def _digest(path):
 
 
 def _write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8", errors="backslashreplace")  # half characters too
-    os.replace(part, path)
+    content = text.encode("utf-8", errors="backslashreplace")  # half characters too
+    files.write_whole(path, content, durable=False)  # after a power failure it is graded again

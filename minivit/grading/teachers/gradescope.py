@@ -23,6 +23,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+from minivit import files
 from minivit.grading import judge, submission
 from minivit.grading.exercise import SubmissionError, find, registry
 from minivit.grading.judge import GRADING_SEED
@@ -71,9 +72,10 @@ def bundle(out, only=(), seed=None):
     there = {d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"]}
     names = [*NEEDED, *(name for name in READS_CELLS if name in there)]
     requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in names)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        files.writing_whole(out) as part,
+        zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         _add(archive, "setup.sh", SETUP, executable=True)
         run = RUN.format(seed=seed, numbers=" ".join(map(str, numbers)))
         _add(archive, "run_autograder", run, executable=True)
@@ -81,7 +83,6 @@ def bundle(out, only=(), seed=None):
         for path in sorted(package.rglob("*.py")):
             name = path.relative_to(package.parent).as_posix()
             _add(archive, name, path.read_text(encoding="utf-8"))
-    os.replace(part, out)
     return len(numbers)
 
 
@@ -119,24 +120,20 @@ def content(exercises, verdicts, notes=(), seconds=None):
 def grade(folder, results, exercises, seed=GRADING_SEED):
     """Judge what lies in `folder`; `results` is replaced before the first check and after each."""
     start, notes, verdicts = time.monotonic(), [], {}
-    results = Path(results)
-    results.parent.mkdir(parents=True, exist_ok=True)
 
     def save(verdict=None):
         if verdict is not None:
             verdicts[verdict.exercise] = verdict
         found = content(exercises, verdicts, notes, time.monotonic() - start)
-        part = results.with_name(results.name + ".part")
-        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, results)
+        files.write_whole(results, json.dumps(found, indent=1) + "\n", durable=False)
 
     save()
-    files = handed_in.choose(Path(folder), {e.stem for e in registry().values()}, notes)
-    here = [e for e in exercises if e.stem in files]
-    verdicts |= {e.number: judge.new_verdict(e, files[e.stem].name) for e in here}
+    chosen = handed_in.choose(Path(folder), {e.stem for e in registry().values()}, notes)
+    here = [e for e in exercises if e.stem in chosen]
+    verdicts |= {e.number: judge.new_verdict(e, chosen[e.stem].name) for e in here}
     save()
     for e in here:
-        judge.judge(e, submission.read(files[e.stem]), seed=seed, results=save)
+        judge.judge(e, submission.read(chosen[e.stem]), seed=seed, results=save)
     return verdicts
 
 

@@ -19,6 +19,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from minivit import files
 from minivit.grading import judge, report, starter, submission
 from minivit.grading.exercise import SubmissionError, find, registry
 from minivit.grading.judge import GRADING_SEED
@@ -42,21 +43,19 @@ def course(exercises, out, seed=None):
     if not (exercises / "source").is_dir():
         raise SubmissionError(
             f"{exercises} has no folder source/ with the solutions: a course folder for nbgrader "
-            "is made in the repository of the course"
+            "is made in the repository of the course. --exercises names the folder there"
         )
     if out.exists() and any(out.iterdir()):
         raise SubmissionError(f"{out} is not empty: name another folder")
     stems = [e.stem for e in registry().values()]
     for stem in stems:
         folder = out / "source" / stem
-        folder.mkdir(parents=True)
         source = (exercises / "source" / f"{stem}.py").read_text(encoding="utf-8")
         text = starter.nbgrader_source(source)
-        (folder / f"{stem}.ipynb").write_text(text, encoding="utf-8")
+        files.write_whole(folder / f"{stem}.ipynb", text)
         shutil.copyfile(exercises / f"{stem}.md", folder / f"{stem}.md")
-    (out / "nbgrader_config.py").write_text(
-        CONFIG.format(seed=GRADING_SEED if seed is None else seed), encoding="utf-8"
-    )
+    config = CONFIG.format(seed=GRADING_SEED if seed is None else seed)
+    files.write_whole(out / "nbgrader_config.py", config)
     return stems
 
 

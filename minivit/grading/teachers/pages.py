@@ -6,10 +6,12 @@ a submission passes `text`, so that nothing in it becomes part of a page.
 
 import csv
 import html
+import io
 import os
 from collections import Counter
 from statistics import mean, median
 
+from minivit import files
 from minivit.grading import report
 from minivit.grading.process import child
 
@@ -217,15 +219,14 @@ def _link(name):
 # -- for a spreadsheet -----------------------------------------------------------------------------
 def write_csv(path, exercises, results):
     """A row a student, a column an exercise: points, or nothing where nothing was handed in."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        rows = csv.writer(file)
-        rows.writerow(["student", *(e.stem for e in exercises), "total"])
-        for name, verdicts in results.items():
-            points = [verdicts[e.number].points if e.number in verdicts else "" for e in exercises]
-            total = sum(v.points for v in verdicts.values())
-            rows.writerow([plain(name), *points, total])
-    os.replace(part, path)
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["student", *(e.stem for e in exercises), "total"])
+    for name, verdicts in results.items():
+        points = [verdicts[e.number].points if e.number in verdicts else "" for e in exercises]
+        total = sum(v.points for v in verdicts.values())
+        rows.writerow([plain(name), *points, total])
+    files.write_whole(path, table.getvalue().encode("utf-8", errors="backslashreplace"))
 
 
 def plain(name):

@@ -1,8 +1,11 @@
 """How much work a forward pass is, from the shapes of a model's weights.
 
+    with nn.empty():  # shapes are enough
+        image, text = flops(clip("ViT-B/32")).values()
+
 Two operations for each multiply-add of the matrix products and convolutions, attention included
 (all N keys, also where a causal mask hides half of them). Norms, activations and pooling, under one
-percent, are not counted. As in models/clip.py, which counts from the names of sizes.
+percent, are not counted.
 """
 
 from minivit.models.bert import BERT
@@ -15,7 +18,7 @@ from minivit.models.vit import ViT
 
 
 def flops(model):
-    """{what goes in: operations} of a published model; {} for a model of another kind."""
+    """{what goes in: operations} of a model; {} for one of another kind."""
     for kind, count in COUNTS.items():
         if isinstance(model, kind):
             return {what: 2 * products for what, products in count(model).items()}

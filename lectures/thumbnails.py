@@ -1,0 +1,74 @@
+"""Small copies of the figures: for build/index.html, and for the gallery of the repository."""
+
+import io
+import sys
+
+from minivit import course, files
+
+BEGIN, END = "<!-- gallery: written by `make gallery` -->", "<!-- gallery: end -->"
+
+
+def alt_text(path):
+    """The description that `course.figure` put into a PNG."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.info.get("Description", "")
+
+
+def small(path, limit=150_000):
+    """The PNG with fewer pixels, and then fewer colours, until it has at most `limit` bytes.
+
+    Pixels go first: a figure about 512 colours must keep them.
+    """
+    from PIL import Image, PngImagePlugin
+
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Description", alt_text(path))
+    with Image.open(path) as image:
+        image = image.convert("RGB")
+    for colors in (None, 256, 64, 16):
+        for width in (1000, 800, 640, 480, 320):
+            smaller = image.copy()
+            smaller.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
+            out = io.BytesIO()
+            smaller = smaller if colors is None else smaller.quantize(colors)
+            smaller.save(out, "PNG", optimize=True, pnginfo=about)
+            if out.tell() <= limit:
+                return out.getvalue()
+    raise course.CourseError(f"{path.name}: more than {limit} bytes even at {width} pixels")
+
+
+def gallery(folder):
+    """Write lectures/gallery, and the tables in lectures/README.md, from what is in build/."""
+    if not course.figures():
+        print("no figures in build/: run `make lectures` first", file=sys.stderr)
+        return 1
+    shelf = folder / "gallery"
+    for id, path in course.figures().items():
+        files.write_whole(shelf / f"{id}.png", small(path))
+    rows = ["| figure | slide | what it shows |", "|---|---|---|"]
+    for id, row in course.FIGURES.items():
+        path = shelf / f"{id}.png"
+        seen = f"![{_cell(alt_text(path))}](gallery/{id}.png)" if path.is_file() else "not made yet"
+        rows.append(f"| {id} {seen} | {_cell(row['slide'])} | {_cell(row['shows'])} |")
+    rows += ["", "| claim | the slide says | verdict | numbers |", "|---|---|---|---|"]
+    rows += ["| " + " | ".join(map(_cell, row)) + " |" for row in course.verdicts()]
+    page = folder / "README.md"
+    text = page.read_text(encoding="utf-8") if page.is_file() else f"# Lectures\n\n{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        print(f"{page} lacks the lines that hold the tables:\n{BEGIN}\n{END}", file=sys.stderr)
+        return 1
+    table = "\n".join(rows)
+    files.write_whole(page, f"{before}{BEGIN}\n{table}\n{END}{after}")
+    print(f"{len(course.figures())} figures in {shelf}/, tables in {page}")
+    return 0
+
+
+def _cell(text):
+    """Text that stays inside its cell of a Markdown table."""
+    for special in "\\|<>[]_*":
+        text = text.replace(special, "\\" + special)
+    return text

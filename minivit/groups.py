@@ -1,0 +1,89 @@
+"""Groups: which parameters an optimizer changes, and with which settings.
+
+Errors begin with `name`, the optimizer's.
+"""
+
+import math
+
+import numpy as np
+
+from minivit.engine.errors import DtypeError, OptionError
+from minivit.engine.tensor import Tensor
+from minivit.nn import Module
+
+
+def groups_of(name, given):
+    """What an optimizer was given, as a list of {"params": [Parameter, ...], ...}."""
+    given = [given] if isinstance(given, dict) else parameters_of(name, given)
+    if not any(isinstance(g, dict) for g in given):
+        given = [{"params": given}]
+    groups, seen = [], set()
+    for g in given:
+        if not isinstance(g, dict) or "params" not in g:
+            raise OptionError(f"{name}: expected all parameters, or all dicts with 'params'")
+        groups.append({**g, "params": parameters_of(name, g["params"])})
+        for p in groups[-1]["params"]:
+            if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
+                what = f"a {p.dtype} tensor" if isinstance(p, Tensor) else type(p).__name__
+                made = f", the result of {p.op}" if getattr(p, "op", None) else ""
+                raise DtypeError(f"{name}: got {what}{made}, expected floating-point Parameters")
+            if id(p) in seen:
+                raise OptionError(f"{name}: a parameter is given twice")
+            seen.add(id(p))
+    if not any(p.requires_grad for g in groups for p in g["params"]):
+        raise OptionError(
+            f"{name}: got no parameters to optimize"
+            + (": all are frozen, see requires_grad_(True)" if seen else "")
+        )
+    return groups
+
+
+def parameters_of(name, given):
+    """The Parameters of a Module, of one Parameter, or of an iterable, as a list."""
+    if isinstance(given, Module):
+        return list(given.parameters())
+    if isinstance(given, Tensor):
+        return [given]
+    try:
+        return list(given)
+    except TypeError:
+        raise DtypeError(
+            f"{name}: got {type(given).__name__}, expected a Module or its parameters"
+        ) from None
+
+
+BOUNDS = {  # of the settings: smallest, and what they stay below
+    "lr": (0, math.inf), "eps": (0, math.inf), "weight_decay": (0, math.inf),
+    "momentum": (0, math.inf), "betas": (0, 1), "beta1": (0, 1), "beta2_cap": (0, math.inf),
+    "decay_rate": (0, math.inf), "factored": (0, math.inf), "schedule": (0, math.inf),
+}  # fmt: skip
+
+
+def is_number(x):
+    return isinstance(x, (int, float, np.integer, np.floating))
+
+
+def check_settings(name, group, defaults):
+    """Refuse numbers that no rule can use. NumPy's numbers become Python's, which do not turn a
+    float32 array into a float64 one."""
+    if unknown := sorted(group.keys() - defaults.keys() - {"params"}, key=str):
+        raise OptionError(
+            f"{name}: unknown settings {unknown}, expected some of {sorted(defaults)}"
+        )
+    for setting, default in defaults.items():
+        low, high = BOUNDS.get(setting, (-math.inf, math.inf))
+        if type(group[setting]) is float and low <= group[setting] < high:
+            continue  # nearly always
+        several = isinstance(default, tuple)
+        values = group[setting] if several else (group[setting],)
+        if (
+            not isinstance(values, (tuple, list))
+            or len(values) != np.size(default)
+            or not all(is_number(x) and low <= x < high for x in values)
+        ):
+            raise OptionError(
+                f"{name}: {setting} is {group[setting]!r}, expected numbers such as {default!r}, "
+                f"at least {low} and below {high}"
+            )
+        values = tuple(x.item() if isinstance(x, np.generic) else x for x in values)
+        group[setting] = values if several else values[0]
