@@ -19,7 +19,6 @@ from minivit.grading.exercise import Case, Failure
 from minivit.grading.process.runner import Limits, Student, Trouble
 from minivit.grading.report import show_both, shown
 
-GRADING_SEED = 20_260  # of the inputs of grading; those of `minivit check` have the seed 0
 SHRINKING = 100  # inputs tried after the first failing one, and
 MOST_CALLS = 2000  # calls of the student's function in that time
 DRAWN = {}  # seed, strategy, examples -> its cases
