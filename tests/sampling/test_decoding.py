@@ -75,6 +75,6 @@ def test_a_token_beyond_the_capacity_is_refused(before):
     for n in range(before, 3):
         decode(x)
         assert decode.length == n + 1
-    with pytest.raises(ShapeError, match="one token more than its capacity of 3"):
+    with pytest.raises(ShapeError, match="3 tokens and 1 more exceed its capacity of 3"):
         decode(x)
     assert decode.length == 3
