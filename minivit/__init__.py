@@ -82,7 +82,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         judge submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
-            handed_in pages gradescope classroom nbgrader
+            names archives layouts handed_in marks workshop judging results
+            exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check progress release grade classify complete embed info
 

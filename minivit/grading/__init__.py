@@ -8,9 +8,10 @@ sandbox     locks that process; protection says what holds on this machine, by t
 judge       looks for the smallest input that fails, and names the mistake
 report      what the student reads
 starter     makes the student's files from the source with the solution
-handed_in   finds the files of each student of a class, which classroom has judged
-pages       what the teacher reads: overview, a page a student, points.csv
-nbgrader    a course folder for it; gradescope: an autograder for it
+teachers/   a class: who handed in what (names, archives, layouts, handed_in), judged on many
+            processes (judging, workshop), with what a person adds (marks, results), and back
+            again (pages, exports, similar); gradescope: an autograder for it; nbgrader: a course
+            folder for it, where a student's text is text (markup)
 """
 
 from minivit.grading.exercise import TodoError

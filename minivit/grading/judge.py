@@ -18,7 +18,6 @@ from minivit import files
 from minivit.grading.exercise import Case, Failure, same
 from minivit.grading.process.runner import Limits, Student, Trouble
 
-GRADING_SEED = 20_260  # of the inputs of grading; those of `minivit check` have the seed 0
 SHRINKING = 100  # inputs tried after the first failing one, and
 LARGEST_SHOWN = 200  # numbers of an array in a report
 MOST_CALLS = 2000  # calls of the student's function in that time

@@ -320,6 +320,8 @@ def packages():
 
 def main():
     """Serve requests until the judge closes the pipe."""
+    sandbox = runpy.run_path(os.path.join(os.path.dirname(__file__), "sandbox.py"))
+    sandbox["die_with"](int(sys.argv[1]))
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -327,8 +329,7 @@ def main():
     printed = sys.stdout = sys.stderr = Printed()
     stand_in()
     first = receive(requests)
-    sandbox = runpy.run_path(os.path.join(os.path.dirname(__file__), "sandbox.py"))
-    sandbox["enter"](os.getcwd(), packages(), first["memory"], first["seconds"])
+    sandbox["enter"](os.getcwd(), packages(), **first["limits"])
     submission = Submission(first["cells"], first["name"])
     send(replies, {"error": submission.loaded(), "printed": printed.take()})
     while True:
