@@ -49,12 +49,13 @@ class TransformerLayer(nn.Module):
     norm: "pre" or "post". eps: the LayerNorms' (1e-6 ViT, 1e-5 GPT-2 and CLIP, 1e-12 BERT).
     cross_attention: the decoder's extra stage between the two: queries from here, keys and values
     from the *output* of the encoder (`memory`). layer_norm: nn.RMSNorm, and bias=False, for Image
-    GPT.
+    GPT. layer_scale: what each stage adds is multiplied by a learnt vector, at first by this number
+    (LayerScale, Touvron et al. 2021, arXiv 2103.17239; DINOv2 has it); 0: it is not.
     """
 
     def __init__(
         self, width, heads, hidden=None, norm="pre", activation="gelu", eps=1e-5, dropout=0.0,
-        cross_attention=False, layer_norm=nn.LayerNorm, bias=True,
+        cross_attention=False, layer_norm=nn.LayerNorm, bias=True, layer_scale=0.0,
     ):  # fmt: skip
         nn.check_choice(self, ("pre", "post"), norm=norm)
         self.norm = norm
@@ -65,6 +66,9 @@ class TransformerLayer(nn.Module):
             self.cross = MultiHeadAttention(width, heads, bias, dropout)
         self.ln_2 = layer_norm(width, eps)
         self.mlp = MLP(width, 4 * width if hidden is None else hidden, activation, dropout, bias)
+        first = np.full(width, layer_scale, np.float32)
+        self.scale_1 = nn.Parameter(first) if layer_scale else None
+        self.scale_2 = nn.Parameter(first.copy()) if layer_scale else None
         self.drop = nn.Dropout(dropout)
 
     def forward(
@@ -84,20 +88,20 @@ class TransformerLayer(nn.Module):
         def attend_across(x):
             return self.cross(x, memory, mask=memory_mask)
 
-        x = self._add(x, self.ln_1, attend, keep, ("ln_1", "attn", "middle"))
+        x = self._add(x, self.ln_1, attend, self.scale_1, keep, ("ln_1", "attn", "middle"))
         if memory is not None:
-            x = self._add(x, self.ln_cross, attend_across, keep, ("ln_cross", "cross", "crossed"))
-        return self._add(x, self.ln_2, self.mlp, keep, ("ln_2", "mlp", "out"))
+            names = ("ln_cross", "cross", "crossed")
+            x = self._add(x, self.ln_cross, attend_across, None, keep, names)
+        return self._add(x, self.ln_2, self.mlp, self.scale_2, keep, ("ln_2", "mlp", "out"))
 
-    def _add(self, x, ln, f, keep, names):
+    def _add(self, x, ln, f, scale, keep, names):
         """The residual path: x + f(x), normalised before f ("pre") or after the sum ("post")."""
-        if self.norm == "pre":
-            normed = ln(x)
-            added = self.drop(f(normed))
-            x = x + added
-        else:
-            added = self.drop(f(x))
-            x = normed = ln(x + added)
+        normed = ln(x) if self.norm == "pre" else x
+        added = f(normed)
+        added = self.drop(added if scale is None else added * scale)
+        x = x + added
+        if self.norm == "post":
+            x = normed = ln(x)
         if keep is not None:
             keep.update(zip(names, (normed, added, x)))
         return x

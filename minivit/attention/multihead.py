@@ -24,6 +24,11 @@ class KVCache:
 
     def append(self, k, v, heads):
         """Add keys and values, arrays (B, n, D); returns all so far, (B, length, D) each."""
+        shapes = np.shape(k), np.shape(v)
+        if len(shapes[0]) != 3 or shapes[0] != shapes[1]:
+            raise ShapeError(
+                f"KVCache: keys are {shapes[0]}, values {shapes[1]}; expected (B, n, D)"
+            )
         (B, n, D), start = k.shape, self.length
         k_heads, v_heads = (a.reshape(B, n, heads, D // heads).swapaxes(1, 2) for a in (k, v))
         K, V = self.append_heads(k_heads, v_heads)

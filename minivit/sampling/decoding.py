@@ -6,6 +6,7 @@ graph, no gradient. A test holds both forms together.
 """
 
 import math
+from functools import partial
 
 from minivit.engine import backend, numerics
 from minivit.transformer import ACTIVATIONS
@@ -29,16 +30,18 @@ class Decoder:
     def __call__(self, x):
         xp = backend.module_of([x], "Decoder")
         for layer, cache in zip(self.layers, self.caches, strict=True):
-            if layer.norm == "pre":
-                x = x + attention(xp, layer.attn, normalised(xp, layer.ln_1, x), cache)
-                x = x + mlp(xp, layer.mlp, normalised(xp, layer.ln_2, x))
-            else:
-                x = normalised(xp, layer.ln_1, x + attention(xp, layer.attn, x, cache))
-                x = normalised(xp, layer.ln_2, x + mlp(xp, layer.mlp, x))
+            stages = (
+                (layer.ln_1, layer.scale_1, partial(attention, attn=layer.attn, cache=cache)),
+                (layer.ln_2, layer.scale_2, partial(mlp, module=layer.mlp)),
+            )
+            for ln, scale, f in stages:
+                y = f(xp, normalised(xp, ln, x) if layer.norm == "pre" else x)
+                x = x + (y if scale is None else y * scale.data)
+                x = x if layer.norm == "pre" else normalised(xp, ln, x)
         return normalised(xp, self.norm, x)
 
 
-def attention(xp, attn, x, cache):
+def attention(xp, x, attn, cache):
     """The new token's query against the keys of all tokens, itself included: (B, D) -> (B, D)."""
     (B, D), H = x.shape, attn.num_heads
     qkv = linear(x, attn.in_proj_weight, attn.in_proj_bias).reshape(B, 3, H, 1, D // H)
@@ -50,7 +53,7 @@ def attention(xp, attn, x, cache):
     return linear(o.reshape(B, D), attn.out_proj.weight, attn.out_proj.bias)
 
 
-def mlp(xp, module, x):
+def mlp(xp, x, module):
     """(B, D) -> (B, hidden) -> (B, D)."""
     f, options = ACTIVATIONS[module.activation]
     h, _ = f.on_arrays(xp, linear(x, module.fc1.weight, module.fc1.bias), **options)
