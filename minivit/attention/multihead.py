@@ -24,7 +24,7 @@ class KVCache:
 
     def append(self, k, v, heads):
         """Add keys and values, arrays (B, n, D); returns all so far, (B, length, D) each."""
-        shapes = np.shape(k), np.shape(v)
+        shapes = [tuple(getattr(a, "shape", ())) for a in (k, v)]
         if len(shapes[0]) != 3 or shapes[0] != shapes[1]:
             raise ShapeError(
                 f"KVCache: keys are {shapes[0]}, values {shapes[1]}; expected (B, n, D)"
