@@ -11,7 +11,9 @@ minivit grade DIR --out DIR points and reports of a folder of submissions
 minivit classify PHOTO      what is in a photo, by labels of your own
 minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
 minivit embed SENTENCE ...  sentences, or photos, as vectors
+minivit fill TEXT           what a BERT would write in the place of [MASK]
 minivit info FILE           what is in a published checkpoint
+minivit export MODEL DIR    a model in the layout of Hugging Face
 
 Each command is one file of this folder, and a name in COMMANDS:
 
@@ -23,10 +25,21 @@ import argparse
 import os
 import sys
 
-from minivit.commands import check, classify, complete, embed, grade, info, progress, release
+from minivit.commands import (
+    check,
+    classify,
+    complete,
+    embed,
+    export,
+    fill,
+    grade,
+    info,
+    progress,
+    release,
+)
 from minivit.engine.errors import MinivitError
 
-COMMANDS = (check, progress, release, grade, classify, complete, embed, info)
+COMMANDS = (check, progress, release, grade, classify, complete, embed, fill, info, export)
 USAGE = __doc__.partition("\nEach command is")[0]
 
 
