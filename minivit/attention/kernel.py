@@ -126,7 +126,8 @@ def _blocks(xp, q, k, v, o, mask, causal, scale, exponentials):
 def _block(xp, q, k, v, o, mask, masked, scale, exponentials):
     """One block: products write into the strided views. masked: the keys that the mask is about."""
     # scale q (N, d), not the scores (N, M); the vjp does it again, which is cheaper than keeping it
-    S = (q * scale) @ k.mT  # (B, H, N, M)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is hidden may be infinite
+        S = (q * scale) @ k.mT  # (B, H, N, M)
     found = exponentials(xp, S, k, v, o, mask, masked)
     if found is None:
         return None

@@ -2,6 +2,9 @@
 
 minivit check 1             check your answer to exercise 1, in exercises/
 minivit check 1 FILE        the answer in this .py file or notebook
+minivit watch               checks each exercise when its file is saved
+minivit hint 1              one more hint; --again: those so far
+minivit reset 1             the exercise as it was handed out; your file is kept
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
         --nbgrader DIR      or a course folder for nbgrader
@@ -33,13 +36,19 @@ from minivit.commands import (
     export,
     fill,
     grade,
+    hint,
     info,
     progress,
     release,
+    reset,
+    watch,
 )
 from minivit.engine.errors import MinivitError
 
-COMMANDS = (check, progress, release, grade, classify, complete, embed, fill, info, export)
+COMMANDS = (
+    check, watch, hint, reset, progress, release, grade, classify, complete, embed,
+    fill, info, export,
+)  # fmt: skip
 USAGE = __doc__.partition("\nEach command is")[0]
 
 
