@@ -37,7 +37,7 @@ def add_to(commands):
 @graded
 def run(options):
     found, wrong = collected()
-    for name, (function, path, first, count) in found.items():
+    for name, (_, path, first, count) in found.items():
         print(f"{name:14} yours, {count} lines of {path.name} from line {first}: {PARTS[name]}")
     for name in PARTS:
         if name not in found and name not in wrong:
