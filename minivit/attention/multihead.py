@@ -6,7 +6,7 @@ from minivit import functions, nn
 from minivit.attention import textbook
 from minivit.attention.kernel import dot_product_attention, self_attention
 from minivit.attention.textbook import attention_weights
-from minivit.engine import backend, ops
+from minivit.engine import backend, numerics, ops
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import no_grad
 
@@ -18,15 +18,17 @@ class KVCache:
     """
 
     def __init__(self, capacity):
+        if not isinstance(capacity, (int, np.integer)) or capacity < 1:
+            raise OptionError(f"KVCache: capacity is {capacity!r}, expected 1, 2, 3 ...")
         self.capacity, self.length = capacity, 0
         self._k = self._v = None
 
     def append(self, k, v):
         """Add keys and values, arrays (B, n, D); returns all so far, (B, length, D) each."""
-        shapes = np.shape(k), np.shape(v)
-        if len(shapes[0]) != 3 or shapes[0] != shapes[1]:
+        shapes = [getattr(x, "shape", type(x).__name__) for x in (k, v)]
+        if shapes[0] != shapes[1] or len(shapes[0]) != 3 or isinstance(shapes[0], str):
             raise ShapeError(
-                f"KVCache: keys are {shapes[0]}, values {shapes[1]}; expected (B, n, D)"
+                f"KVCache: keys are {shapes[0]}, values {shapes[1]}; expected arrays (B, n, D)"
             )
         (B, n, D), start = k.shape, self.length
         if start + n > self.capacity:
@@ -37,6 +39,11 @@ class KVCache:
             xp = backend.module_of([k, v], "KVCache")
             self._k = xp.empty((B, self.capacity, D), dtype=k.dtype)
             self._v = xp.empty((B, self.capacity, D), dtype=v.dtype)
+        elif self._k.shape[::2] != (B, D):
+            raise ShapeError(
+                f"KVCache: got keys of shape {k.shape}, but holds (B, n, D) with B and D "
+                f"{self._k.shape[::2]}"
+            )
         self.length += n
         self._k[:, start : self.length] = k
         self._v[:, start : self.length] = v
@@ -48,7 +55,10 @@ class KVCache:
 
     def select(self, rows):
         """Keep the sequences `rows`, in that order (beam search)."""
-        rows = backend.to_device(np.asarray(rows), backend.device_of(self._k))
+        if self._k is None:
+            raise ShapeError("KVCache.select: there are no tokens yet")
+        xp = backend.module_of([self._k], "KVCache.select")
+        rows = numerics.checked_index(xp, rows, len(self._k), "KVCache.select: rows")
         self._k, self._v = self._k[rows], self._v[rows]
 
 
