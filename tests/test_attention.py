@@ -241,14 +241,15 @@ def test_a_cache_refuses_what_does_not_belong_to_it():
     with pytest.raises(ShapeError, match="no tokens yet"):
         cache.select([0])
     k = np.ones((2, 1, 4), np.float32)
-    cache.append(k, k)
-    for wrong in (np.ones((3, 1, 4)), np.ones((2, 1, 5)), np.ones((2, 4)), np.ones((2, 4, 4))):
+    cache.append(k, k, 2)
+    for wrong in (np.ones((3, 1, 4)), np.ones((2, 1, 6)), np.ones((2, 4)), np.ones((2, 4, 4))):
         with pytest.raises(ShapeError, match="KVCache"):
-            cache.append(wrong, wrong)
+            cache.append(wrong, wrong, 2)
     with pytest.raises(RangeError, match="rows"):
         cache.select([2])
     cache.select([1, 1, 0])
-    assert cache.length == 1 and cache.contents()[0].shape == (3, 1, 4)
+    K, V = cache.append_heads(*np.ones((2, 3, 2, 1, 2), np.float32))
+    assert cache.length == 2 and K.shape == (3, 2, 2, 2) and V.shape == (3, 2, 2, 2)
     with pytest.raises(OptionError, match="capacity"):
         KVCache(0)
 
