@@ -17,13 +17,24 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         operators         Python's operators, NumPy's functions
         check             doubt: is a derivative right?
     files             a file is written whole or not at all
-    functions         softmax, GELU, LayerNorm, cross-entropy, derived by hand
-    nn                modules: Linear, LayerNorm, Embedding, Dropout
+    functions/        derived by hand
+        activations       ReLU, sigmoid, SiLU, GELU
+        losses            softmax, cross-entropy
+        norms             LayerNorm, RMSNorm
+        layers            linear, embedding, dropout
+    nn/               modules: weights with names
+        parameter         what is learnt, and the numbers that it begins with
+        config            the arguments of a module, as a dict, and back
+        module            Module: state, modes, devices
+        layers            Linear, LayerNorm, Embedding, Dropout
     groups            which parameters an optimizer changes
     flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
     convolution       the other way to look at an image
-    attention         every token looks at the others
+    attention/        every token looks at the others
+        textbook          scores, mask, softmax, values
+        kernel            the same as one op, with its derivative
+        multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
         words             text cut into words, and bytes as letters

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 import minivit as mv
-from minivit import attention
-from minivit.attention import MultiHeadAttention, attention_weights, causal_mask, split_heads
+from minivit.attention import (
+    MultiHeadAttention,
+    attention_weights,
+    causal_mask,
+    kernel,
+    split_heads,
+)
 from minivit.engine import backend
 from minivit.engine.check import gradcheck
-from minivit.engine.errors import DtypeError, RangeError, ShapeError
+from minivit.engine.errors import DtypeError, OptionError, ShapeError
 from tests import strict
 from tests.devices import DEVICES
 
@@ -29,11 +34,12 @@ def send(array, device, **options):
 # -- masks -----------------------------------------------------------------------------------------
 @ON_EVERY_DEVICE
 def test_the_causal_mask(device):
-    xp = backend.module(device)
     host = lambda m: backend.to_numpy(m).astype(int).tolist()  # noqa: E731
-    assert host(causal_mask(xp, 3)) == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
-    assert host(causal_mask(xp, 2, 4)) == [[1, 1, 1, 0], [1, 1, 1, 1]]  # the last two of four
-    assert host(causal_mask(xp, 1, 3)) == [[1, 1, 1]]
+    with mv.use(device):
+        assert host(causal_mask(3)) == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+        assert host(causal_mask(2, 4)) == [[1, 1, 1, 0], [1, 1, 1, 1]]  # the last two of four
+    assert host(causal_mask(1, 3, backend.module(device))) == [[1, 1, 1]]
+    assert isinstance(mv.causal_mask(4), np.ndarray)
 
 
 @ON_EVERY_DEVICE
@@ -87,7 +93,7 @@ def test_a_mask_of_tensors_and_one_already_there(device):
 @pytest.mark.parametrize("block", [1, 2, 3, 64])
 def test_causal_blocks(N, M, block, monkeypatch):
     """Blocks of any size give what one product gives, and the right gradient."""
-    monkeypatch.setattr(attention, "BLOCK", block)
+    monkeypatch.setattr(kernel, "BLOCK", block)
     q, k, v = (rng.standard_normal((2, n, 4)) for n in (N, M, M))
     whole = mv.dot_product_attention(q, k, v, heads=2, mask=np.tri(N, M, M - N, dtype=bool))
     cut = mv.dot_product_attention(q, k, v, heads=2, causal=True)
@@ -163,7 +169,7 @@ WRONG = [
     (lambda: mv.self_attention(np.ones((1, 2, 7))), ShapeError, "self_attention"),
     (lambda: mv.self_attention(np.ones((2, 6))), ShapeError, "self_attention"),
     (lambda: MultiHeadAttention(6, 4), ShapeError, "embed_dim 6 does not divide into 4 heads"),
-    (lambda: MultiHeadAttention(4, 2, dropout=1.0), RangeError, r"dropout is 1.0"),
+    (lambda: MultiHeadAttention(4, 2, dropout=1.0), OptionError, r"dropout is 1.0"),
 ]
 
 

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minivit as mv
-from minivit import attention, functions
+from minivit import functions
+from minivit.attention import kernel
 from minivit.engine import backend
 from minivit.engine.check import gradcheck
-from minivit.engine.errors import DtypeError, MinivitError, RangeError, ShapeError
+from minivit.engine.errors import DtypeError, MinivitError, OptionError, ShapeError
 from tests.devices import DEVICES
 from tests.engine.op_cases import CASES, OPS
 
@@ -26,13 +27,12 @@ def test_every_function_that_could_be_composed_has_a_twin():
 
 @pytest.mark.parametrize(
     "name, block",
-    [(name, attention.BLOCK) for name in TWINS]
-    + [(name, 2) for name in TWINS if "attention" in name],
+    [(name, kernel.BLOCK) for name in TWINS] + [(name, 2) for name in TWINS if "attention" in name],
 )
 @ON_EVERY_DEVICE
 def test_a_function_equals_its_twin(name, device, block, monkeypatch):
     """Value and every gradient, float64, to 1e-10; causal attention in blocks of 2 queries too."""
-    monkeypatch.setattr(attention, "BLOCK", block)
+    monkeypatch.setattr(kernel, "BLOCK", block)
 
     @given(CASES[name], st.integers(0, 99))
     def check(case, seed):
@@ -151,21 +151,25 @@ def test_a_zero_vector_stays_zero():
 # -- errors ----------------------------------------------------------------------------------------
 x34, v3, v4 = np.ones((3, 4)), np.ones(3), np.ones(4)
 WRONG = [
-    (lambda: mv.linear(x34, np.ones((2, 3))), ShapeError, r"linear: x has 4 features .*expects 3"),
-    (lambda: mv.layer_norm(x34, v3, v4), ShapeError, r"gamma has shape \(3,\) and beta \(4,\)"),
-    (lambda: mv.rms_norm(x34, v3), ShapeError, r"x has 4 features, but gamma has shape \(3,\)"),
-    (lambda: mv.gelu(x34, approximate="fast"), RangeError, "'fast', expected one of .*'quick'"),
-    (lambda: mv.dropout(x34, p=1.0), RangeError, r"p is 1.0, expected 0 <= p < 1"),
-    (lambda: mv.dropout(x34, p=-0.1), RangeError, r"p is -0.1"),
+    (
+        lambda: mv.linear(x34, np.ones((2, 3))),
+        ShapeError,
+        r"x has shape \(3, 4\) .* \(2, 3\)",
+    ),
+    (lambda: mv.layer_norm(x34, v3, v4), ShapeError, r"x has 4 .*gamma \(3,\) and beta \(4,\)"),
+    (lambda: mv.rms_norm(x34, v3), ShapeError, r"x has 4 features .*gamma \(3,\)"),
+    (lambda: mv.gelu(x34, approximate="fast"), OptionError, "'fast', expected .*'quick'"),
+    (lambda: mv.dropout(x34, p=1.0), OptionError, r"p is 1.0, expected 0 <= p < 1"),
+    (lambda: mv.dropout(x34, p=-0.1), OptionError, r"p is -0.1"),
     (lambda: mv.dropout(np.ones(3, int)), DtypeError, r"dropout: got dtype int64"),
     (
         lambda: mv.cross_entropy_loss(x34, [0, 0, 0], reduction="sum"),
-        RangeError,
+        OptionError,
         "reduction is 'sum', not 'mean' or 'none'",
     ),
     (
         lambda: mv.cross_entropy_loss(x34, [0, 0, 0], label_smoothing=1.0),
-        RangeError,
+        OptionError,
         "label_smoothing is 1.0",
     ),
     (lambda: mv.cross_entropy_loss(x34, [0] * 4), ShapeError, r"labels have shape \(4,\)"),

@@ -401,8 +401,8 @@ for by_hand, composed in zip(*gradients.values()):
     assert np.allclose(by_hand, composed)
 
 # %% [markdown]
-# *For who wants more: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3; `functions.py`
-# after you have done the exercise.*
+# *For who wants more: Ba, Kiros and Hinton, "Layer Normalization", 2016, section 3;
+# `functions/norms.py` after you have done the exercise.*
 
 # %% [markdown]
 # ## 3. Back through three nodes (5 min)

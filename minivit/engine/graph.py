@@ -8,7 +8,7 @@ place, and it refuses what would give a wrong number.
 
 Nodes hold no arrays: an array lives only as long as its Tensor (next chapter), or a vjp that needs
 it. "How gradients flow" is here, without calculus; "what each derivative is" is in ops.py and
-functions.py, without a graph.
+functions/, without a graph.
 """
 
 from operator import attrgetter

@@ -161,32 +161,70 @@ def scatter_rows(xp, rows, ids, g):
     return scatter_add(xp, (rows, g.shape[1]), ids, g)
 
 
+# float32: erf(x) = x + x P(x^2) below 0.9, and erfc(a) = t Q(t) e^(-a^2) with t = 1 / (1 + 0.4 a)
+# from there on; coefficients of least largest relative error (4e-8), the highest power first.
+_P = (-6.09035801e-4, 5.01196241e-3, -2.67789086e-2, 0.112821408, -0.376125233, 0.128379154)
+_Q = (-0.116153782, 0.243293905, 8.62833307e-3, 0.212830095, 0.198853986, 0.226680733, 0.225627798)
 _vector_erf = np.vectorize(math.erf, otypes=[np.float64])
+_vector_erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 def erf(xp, x):
-    """The error function. float64 on the CPU: math.erf, element by element, exact and slow (it is
-    for checking); float32: Abramowitz and Stegun 7.1.26, |error| < 6e-7."""
+    """The error function, 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x. float32 to 2 ulp;
+    float64 on the CPU: math.erf, element by element, exact and slow (it is for checking)."""
     if xp is not np:
-        return _device_erf(xp)(x)
+        return _device_special(xp, "erf")(x)
     if x.dtype != np.float32:
         return _vector_erf(x) if x.size else x.astype(np.float64)
-    a = np.abs(x)
-    t = 1.0 / (1.0 + 0.3275911 * a)
-    poly = 1.061405429 * t
-    for c in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        poly += c
-        poly *= t
-    poly *= np.exp(-a * a)
-    return np.copysign(1.0 - poly, x)
+    return _in_pieces(
+        x, lambda x, near, far: np.where(np.abs(x) < 0.9, near, np.copysign(1 - far, x))
+    )
 
 
-def _device_erf(xp):
+def erfc(xp, x):
+    """1 - erf(x), right also where erf rounds to 1 and the difference is nothing."""
+    if xp is not np:
+        return _device_special(xp, "erfc")(x)
+    if x.dtype != np.float32:
+        return _vector_erfc(x) if x.size else x.astype(np.float64)
+    return _in_pieces(
+        x, lambda x, near, far: np.where(x < 0.9, np.where(x > -0.9, 1 - near, 2 - far), far)
+    )
+
+
+def _in_pieces(x, choose, size=32768):
+    """choose(x, erf(x) as it is near 0, erfc(|x|) as it is far from it), in pieces that stay in the
+    cache: twice as fast as all at once."""
+    flat = np.ascontiguousarray(x).reshape(-1)
+    out = np.empty_like(flat)
+    for i in range(0, flat.size, size):
+        piece = np.clip(flat[i : i + size], -12, 12)  # from 10.1 on erfc is 0
+        a = np.abs(piece)
+        near, far = _horner(_P, a * a), 1 / (1 + np.float32(0.4) * a)
+        near *= piece
+        near += piece
+        far *= _horner(_Q, far)
+        far *= np.exp(-a * a)
+        out[i : i + size] = choose(piece, near, far)
+    return out.reshape(x.shape)
+
+
+def _horner(coefficients, x):
+    first, *others = coefficients
+    y = first * x
+    for c in others[:-1]:
+        y += c
+        y *= x
+    y += others[-1]
+    return y
+
+
+def _device_special(xp, name):
     if xp.__name__ == "cupy":
-        from cupyx.scipy.special import erf
+        from cupyx.scipy import special
 
-        return erf
-    return xp.erf  # the stand-in device of the tests brings its own
+        return getattr(special, name)
+    return getattr(xp, name)  # the stand-in device of the tests brings its own
 
 
 def row_dot(xp, a, b):
@@ -215,3 +253,11 @@ def running_sum(xp, x, axis=None):
 def column_sum(xp, a):
     """The sum over all rows, (n, D) -> (D,), as a product with ones (twice as fast as sum(0))."""
     return xp.ones(a.shape[0], dtype=a.dtype) @ a
+
+
+def plus(y, b):
+    """y + b, in y's memory where its dtype is that of the sum."""
+    if b.dtype != y.dtype:
+        return y + b
+    y += b
+    return y

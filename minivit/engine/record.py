@@ -142,7 +142,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
         lifted.composed = composed
         return composed
 
-    lifted.twin = twin
+    lifted.twin, lifted.accepts = twin, accepts
     return lifted
 
 

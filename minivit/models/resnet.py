@@ -7,7 +7,7 @@ belong to the state.
 import numpy as np
 
 from minivit import functions, nn
-from minivit.attention import dot_product_attention
+from minivit.attention import SeparateProjections
 from minivit.convolution import Conv2d, avg_pool2d
 from minivit.engine import ops
 from minivit.engine.errors import ShapeError
@@ -111,16 +111,14 @@ class Bottleneck(nn.Module):
         return functions.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class AttentionPool(nn.Module):
+class AttentionPool(SeparateProjections):
     """One attention step whose only query is the mean of all positions: (B, h, w, C) -> (B, E)."""
 
     def __init__(self, side, channels, heads, out):
         std = channels**-0.5
-        self.heads, self.side = heads, side
+        self.side = side
         self.positional_embedding = nn.Parameter(nn.normal((side * side + 1, channels), std))
-        self.q_proj = nn.Linear(channels, channels)
-        self.k_proj = nn.Linear(channels, channels)
-        self.v_proj = nn.Linear(channels, channels)
+        super().__init__(channels, heads)
         self.c_proj = nn.Linear(channels, out)
         for linear in (self.q_proj, self.k_proj, self.v_proj, self.c_proj):
             linear.weight.assign(nn.normal(linear.weight.shape, std))
@@ -132,8 +130,7 @@ class AttentionPool(nn.Module):
         x = x.reshape(B, h * w, C)
         x = ops.concatenate([x.mean(axis=1, keepdims=True), x], axis=1)  # (B, 1 + h w, C)
         x = x + self.positional_embedding
-        q, k, v = self.q_proj(x[:, :1]), self.k_proj(x), self.v_proj(x)
-        return self.c_proj(dot_product_attention(q, k, v, self.heads)[:, 0])
+        return self.c_proj(self.attend(x[:, :1], x)[:, 0])
 
 
 class ModifiedResNet(nn.Module):

@@ -8,7 +8,7 @@ which layers it skips in training.
 import numpy as np
 
 from minivit import functions, nn
-from minivit.attention import dot_product_attention
+from minivit.attention import SeparateProjections
 from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.images.patches import patchify
@@ -24,24 +24,24 @@ SIZES = {
 }
 
 
-class MAPHead(nn.Module):
+class MAPHead(SeparateProjections):
     """Multi-head attention pooling: one learned query looks at all tokens: (B, N, D) -> (B, D).
 
     a = MHA(query, X, X),  out = a + mlp(LayerNorm(a))      (no residual from the query to a)
+
+    A ViT draws q_proj, k_proj, v_proj and out_proj as the paper does: Xavier of (D, D) each.
     """
 
     def __init__(self, width, heads, hidden=None, activation="gelu_tanh", eps=1e-6):
-        self.heads = heads
         self.probe = nn.Parameter(nn.xavier_uniform(1, width)[None])  # (1, 1, D)
-        self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
-        self.v_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
+        super().__init__(width, heads)
+        self.out_proj = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, eps)
         self.mlp = MLP(width, hidden or 4 * width, activation)
 
     def forward(self, x):
         probe = ops.broadcast_to(self.probe, (x.shape[0], 1, x.shape[2]))
-        q, k, v = self.q_proj(probe), self.k_proj(x), self.v_proj(x)
-        a = self.out_proj(dot_product_attention(q, k, v, self.heads))  # (B, 1, D)
+        a = self.out_proj(self.attend(probe, x))  # (B, 1, D)
         return (a + self.mlp(self.norm(a)))[:, 0]
 
 

@@ -75,7 +75,10 @@ def server():
 
 def constants(canary, out, submissions, pid, port):
     """The first lines of an attack: what it may touch."""
-    code = [str(GRADING / "checks" / "chain_rule.py"), str(ROOT / "minivit" / "functions.py")]
+    code = [
+        str(GRADING / "checks" / "chain_rule.py"),
+        str(ROOT / "minivit" / "functions" / "activations.py"),
+    ]
     packages = [str(ROOT), str(Path(find.__code__.co_filename).parents[3])]
     values = {
         "CANARY": str(canary), "OUT": str(out), "CLASS": str(submissions), "VICTIM": pid,

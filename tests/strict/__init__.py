@@ -383,13 +383,18 @@ class _Namespace:
         return value
 
 
-def _erf(x):
-    """cupyx.scipy.special.erf: minivit.engine.backend asks the double for it here."""
-    erf = np.vectorize(math.erf, otypes=[np.float64])
-    return _run(lambda host: erf(host).astype(host.dtype), (x,))
+def _special(function):
+    """cupyx.scipy.special.erf and erfc: minivit.engine.numerics asks the double for them here."""
+    f = np.vectorize(function, otypes=[np.float64])
+    return lambda x: _run(lambda host: f(host).astype(host.dtype), (x,))
 
 
-_OWN = {"ndarray": ndarray, "erf": _erf, "random.default_rng": _Generator}
+_OWN = {
+    "ndarray": ndarray,
+    "erf": _special(math.erf),
+    "erfc": _special(math.erfc),
+    "random.default_rng": _Generator,
+}
 xp = _Namespace("", np)
 
 

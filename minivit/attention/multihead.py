@@ -1,0 +1,127 @@
+"""MultiHeadAttention: attention with its projections, and the cache that makes generation cheap."""
+
+import numpy as np
+
+from minivit import functions, nn
+from minivit.attention import textbook
+from minivit.attention.kernel import dot_product_attention, self_attention
+from minivit.attention.textbook import attention_weights
+from minivit.engine import backend, ops
+from minivit.engine.errors import OptionError, ShapeError
+from minivit.engine.record import no_grad
+
+
+class KVCache:
+    """The keys and values of the tokens so far, so that a new token costs one query, not N.
+
+    For generation, without gradients. With it, `causal=True` means: the queries are the last ones.
+    """
+
+    def __init__(self, capacity):
+        self.capacity, self.length = capacity, 0
+        self._k = self._v = None
+
+    def append(self, k, v):
+        """Add keys and values, arrays (B, n, D); returns all so far, (B, length, D) each."""
+        (B, n, D), start = k.shape, self.length
+        if start + n > self.capacity:
+            raise ShapeError(
+                f"KVCache: {start} tokens and {n} more exceed its capacity of {self.capacity}"
+            )
+        if self._k is None:
+            xp = backend.module_of([k, v], "KVCache")
+            self._k = xp.empty((B, self.capacity, D), dtype=k.dtype)
+            self._v = xp.empty((B, self.capacity, D), dtype=v.dtype)
+        self.length += n
+        self._k[:, start : self.length] = k
+        self._v[:, start : self.length] = v
+        return self.contents()
+
+    def contents(self):
+        """All keys and values so far, (B, length, D) each."""
+        return self._k[:, : self.length], self._v[:, : self.length]
+
+    def select(self, rows):
+        """Keep the sequences `rows`, in that order (beam search)."""
+        rows = backend.to_device(np.asarray(rows), backend.device_of(self._k))
+        self._k, self._v = self._k[rows], self._v[rows]
+
+
+class SeparateProjections(nn.Module):
+    """Attention's projections of queries, keys and values as three Linear layers, as published
+    weights of pooling heads have them: `q_proj`, `k_proj`, `v_proj`."""
+
+    def __init__(self, width, heads):
+        self.heads = heads
+        self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+
+    def attend(self, x, memory):
+        """Queries from x (B, N, D), keys and values from memory (B, M, D) -> (B, N, D)."""
+        q, k, v = self.q_proj(x), self.k_proj(memory), self.v_proj(memory)
+        return dot_product_attention(q, k, v, self.heads)
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention with its four projections; names as in PyTorch's MultiheadAttention.
+
+        MhSa[X] = W_o (head_1 .. head_H),  head = softmax(Q K^T / sqrt(D/H)) V
+
+    attn(x) is self-attention, attn(x, memory) cross-attention: queries from x (B, N, D), keys and
+    values from memory (B, M, D). attn(x, return_weights=True) gives (output, A (B, H, N, M)).
+
+    Initial weights are PyTorch's: Xavier of the three matrices as one (3 D, D), standard deviation
+    sqrt(1 / 2D), 0.088 at D = 64; biases 0. ViT's own code (big_vision, by Flax) draws
+    three (D, D) matrices, sqrt(1 / D) = 0.125, and so starts with scores twice as large.
+    """
+
+    def __init__(self, embed_dim, num_heads, bias=True, dropout=0.0):
+        if embed_dim % num_heads:
+            raise ShapeError(
+                f"MultiHeadAttention: embed_dim {embed_dim} does not divide into {num_heads} heads"
+            )
+        if not 0 <= dropout < 1:
+            raise OptionError(f"MultiHeadAttention: dropout is {dropout}, expected 0 <= p < 1")
+        D = embed_dim
+        self.num_heads, self.dropout = num_heads, dropout
+        W = nn.xavier_uniform(3 * D, D)  # rows: W_q, W_k, W_v; columns in memory side by side:
+        self.in_proj_weight = nn.Parameter(W, order="F")  # x W^T of few rows is faster
+        self.in_proj_bias = nn.Parameter(nn.uniform((3 * D,), 0.0)) if bias else None
+        self.out_proj = nn.Linear(D, D, bias)
+        if bias:
+            self.out_proj.bias.data[...] = 0
+
+    def forward(self, x, memory=None, mask=None, causal=False, cache=None, return_weights=False):
+        how = dict(heads=self.num_heads, mask=mask, causal=causal)
+        if self.training and self.dropout:
+            qkv = self.project(x, x if memory is None else memory)
+            out = textbook.dot_product_attention(*qkv, **how, dropout=self.dropout)
+        elif memory is None and cache is None:
+            qkv = functions.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, N, 3 D)
+            out = self_attention(qkv, **how)
+        else:
+            q, k, v = self.project(x, x if memory is None else memory)
+            if cache is not None:
+                k, v = cache.append(k.data, v.data)
+            out = dot_product_attention(q, k, v, **how)
+        out = self.out_proj(out)
+        return (out, self.weights(x, memory, mask, causal)) if return_weights else out
+
+    def project(self, x, memory):
+        """Queries of x, keys and values of memory: (B, N, D), (B, M, D), (B, M, D)."""
+        D = x.shape[-1]
+        W, b = self.in_proj_weight, self.in_proj_bias
+        if memory is x:
+            return ops.split(functions.linear(x, W, b), 3, axis=2)
+        q = functions.linear(x, W[:D], None if b is None else b[:D])
+        kv = functions.linear(memory, W[D:], None if b is None else b[D:])
+        return q, kv[..., :D], kv[..., D:]
+
+    @no_grad()
+    def weights(self, x, memory=None, mask=None, causal=False):
+        """The attention weights A alone, (B, H, N, M)."""
+        q, k, _ = self.project(x, x if memory is None else memory)
+        return attention_weights(q, k, self.num_heads, mask, causal)
+
+
+MhSa = MultiHeadAttention  # the slides' name for multi-head self-attention

@@ -1,0 +1,135 @@
+"""Activations: a number in, a number out."""
+
+import math
+
+import numpy as np
+
+from minivit.engine import numerics
+from minivit.engine.errors import OptionError
+from minivit.engine.numerics import NUMBERS
+from minivit.engine.ops import erf, exp, maximum, tanh
+from minivit.engine.record import op
+
+
+@op(accepts=NUMBERS)
+def relu(xp, x, /):
+    """max(x, 0). The derivative at 0 is taken as 0."""
+    return xp.maximum(x, 0), lambda g: g * (x > 0)
+
+
+@relu.twin
+def relu_composed(x):
+    return maximum(x, 0.0)
+
+
+@op
+def sigmoid(xp, x, /):
+    """y = 1 / (1 + e^-x). dy/dx = y (1 - y)."""
+    y = _sigmoid(xp, x)
+    return y, lambda g: g * (y * (1 - y))
+
+
+@sigmoid.twin
+def sigmoid_composed(x):
+    return 1 / (1 + exp(-x))
+
+
+def _sigmoid(xp, x):
+    """s = e / (1 + e) with e = e^x, which is right to the last bits where s is tiny too. Nothing
+    overflows: from x = 80 on, s is 1 in float32 and in float64."""
+    e = xp.exp(xp.minimum(x, 80))
+    e /= e + 1
+    return e
+
+
+@op
+def silu(xp, x, /):
+    """x sigmoid(x) (also called swish)."""
+    return _gated(xp, x, x, lambda x: 1)
+
+
+@silu.twin
+def silu_composed(x):
+    return x * sigmoid_composed(x)
+
+
+@op
+def gelu(xp, x, /, approximate="none"):
+    """x Phi(x), with Phi the normal distribution function (Hendrycks & Gimpel 2016).
+
+    "none": exact, by erf (BERT and ViT in PyTorch's ports). "tanh": 0.5 x (1 + tanh(sqrt(2/pi)
+    (x + 0.044715 x^3))) (GPT-2, Google's ViT). "quick": x sigmoid(1.702 x) (Image GPT, CLIP).
+    They differ by up to 5e-4 and 2e-2: take the one a checkpoint was trained with.
+    """
+    if approximate not in ("none", "tanh", "quick"):
+        raise OptionError(
+            f"gelu: approximate is {approximate!r}, expected 'none', 'tanh' or 'quick'"
+        )
+    if approximate == "none":
+        return _gelu_exact(xp, x)
+    if approximate == "quick":
+        return _gated(xp, x, x * 1.702, lambda x: 1.702)
+    return _gelu_tanh(xp, x)
+
+
+def _gelu_exact(xp, x):
+    """y = x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2. dy/dx = Phi(x) + x phi(x), phi the density."""
+    Phi = numerics.erfc(xp, x * -math.sqrt(0.5))
+    Phi *= 0.5
+
+    def vjp(g):
+        with np.errstate(over="ignore"):  # e^-inf is 0
+            slope = xp.exp(x * x * -0.5)
+        slope *= x
+        slope *= 1 / math.sqrt(2 * math.pi)
+        slope += Phi
+        slope *= g
+        return slope
+
+    return x * Phi, vjp
+
+
+def _gelu_tanh(xp, x):
+    """x sigmoid(u) with u = 2 sqrt(2/pi) (x + 0.044715 x^3): (1 + tanh(u/2)) / 2 is sigmoid(u)."""
+    c, a = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
+    with np.errstate(over="ignore"):  # sigmoid(inf) is 1
+        u = x * x  # never x**3: 700 times slower in float32
+        u *= a
+        u += c
+        u *= x
+
+    def du_dx(x):  # c + 3 a x^2
+        slope = xp.minimum(x, 16)  # where 1 - s is 0, and x * x could be infinite
+        slope *= slope
+        slope *= 3 * a
+        slope += c
+        return slope
+
+    return _gated(xp, x, u, du_dx)
+
+
+def _gated(xp, x, u, du_dx):
+    """y = x s with s = sigmoid(u), and dy/dx = s + y (1 - s) du/dx.
+
+    y is kept by the next layer anyway, so x, which is y / s, is not kept.
+    """
+    s = _sigmoid(xp, u)
+    y = x * s
+
+    def vjp(g):
+        slope = y * du_dx(y / xp.maximum(s, xp.finfo(s.dtype).tiny))  # x, or 0 where s is 0
+        slope *= 1 - s
+        slope += s
+        slope *= g
+        return slope
+
+    return y, vjp
+
+
+@gelu.twin
+def gelu_composed(x, approximate="none"):
+    if approximate == "quick":
+        return x * sigmoid_composed(1.702 * x)
+    if approximate == "tanh":
+        return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))

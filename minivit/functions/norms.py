@@ -1,0 +1,114 @@
+"""Normalisation: LayerNorm, RMSNorm, vectors of unit length."""
+
+from math import prod
+
+import numpy as np
+
+from minivit.engine.errors import ShapeError
+from minivit.engine.numerics import column_sum, plus, row_dot
+from minivit.engine.ops import maximum
+from minivit.engine.record import op
+
+
+@op
+def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
+    """y = gamma h + beta, h = (x - E[x]) r, r = 1 / sqrt(Var[x] + eps) over the last axis (Ba et
+    al. 2016).
+
+    On the slide a token is a column and the statistics are column-wise; here a token is a row. The
+    variance is divided by D. Mean and variance depend on x too; with t = g gamma:
+    dx = r (t - mean(t) - h mean(t h)), dgamma = sum of g h, dbeta = sum of g over the rows.
+    """
+    shape, D = _features("layer_norm", x, gamma=gamma, beta=beta)
+    x2 = x.reshape(prod(shape[:-1]), D)
+    average = xp.full(D, 1 / max(D, 1), dtype=x.dtype)
+    mean = row_dot(xp, x2, average)  # (rows,)
+    h = x2 - mean[:, None]
+    var = row_dot(xp, h, h) / max(D, 1)
+    if xp is not np or (mean * mean > 4 * var).any():  # the mean's rounding error shows in h:
+        h -= row_dot(xp, h, average)[:, None]  # that is the mean of h, which should be 0
+        var = row_dot(xp, h, h) / max(D, 1)
+    r = 1 / xp.sqrt(var + eps)
+    h *= r[:, None]
+    y = plus(h * gamma, beta)
+
+    def vjp(g):
+        g = g.reshape(h.shape)
+        t = g * h
+        dgamma, dbeta = column_sum(xp, t), column_sum(xp, g)
+        mean_th, mean_t = t @ (gamma / D), g @ (gamma / D)  # of t = g gamma, by gemv
+        xp.multiply(g, gamma, out=t)  # in the memory of g h
+        t -= mean_t[:, None]
+        t -= h * mean_th[:, None]
+        t *= r[:, None]
+        return t.reshape(shape), dgamma, dbeta
+
+    return y.reshape(shape), vjp
+
+
+@layer_norm.twin
+def layer_norm_composed(x, gamma, beta, eps=1e-5):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return gamma * centred / (x.var(axis=-1, keepdims=True) + eps).sqrt() + beta
+
+
+@op
+def rms_norm(xp, x, gamma, /, eps=1e-5):
+    """y = gamma h, h = x r, r = 1 / sqrt(mean(x^2) + eps): LayerNorm without the mean (Zhang &
+    Sennrich 2019; the norm of Image GPT's code). With t = g gamma: dx = r (t - h mean(t h)),
+    dgamma = sum of g h over the rows."""
+    shape, D = _features("rms_norm", x, gamma=gamma)
+    r = (1 / xp.sqrt(row_dot(xp, x, x) / max(D, 1) + eps))[..., None]
+    h = x * r
+
+    def vjp(g):
+        t = g * gamma
+        dx = r * (t - h * (row_dot(xp, t, h) / D)[..., None])
+        return dx, column_sum(xp, (g * h).reshape(prod(shape[:-1]), D))
+
+    return h * gamma, vjp
+
+
+@rms_norm.twin
+def rms_norm_composed(x, gamma, eps=1e-5):
+    return gamma * x / ((x * x).mean(axis=-1, keepdims=True) + eps).sqrt()
+
+
+@op
+def l2_normalize(xp, x, /, axis=-1, eps=1e-12):
+    """y = x / max(|x|, eps), unit length along `axis` (a zero vector stays zero).
+
+    dx = (g - y (g . y)) / |x|; where |x| < eps, the length is a constant, and dx = g / eps.
+    """
+    if not x.shape[axis]:
+        return x, lambda g: g
+    largest = xp.abs(x).max(axis=axis, keepdims=True)
+    scaled = x / xp.where(largest > 0, largest, 1)  # so that no square overflows or is lost
+    length = largest * xp.sqrt((scaled * scaled).sum(axis=axis, keepdims=True))
+    long = length > eps
+    length = xp.maximum(length, eps)
+    y = x / length
+
+    def vjp(g):
+        along = y * (g * y).sum(axis=axis, keepdims=True)
+        return (g - xp.where(long, along, 0)) / length
+
+    return y, vjp
+
+
+@l2_normalize.twin
+def l2_normalize_composed(x, axis=-1, eps=1e-12):
+    return x / maximum((x * x).sum(axis=axis, keepdims=True).sqrt(), eps)
+
+
+def _features(name, x, **parameters):
+    """x's shape and the length D of its last axis, which all parameters must have."""
+    if not x.ndim:
+        raise ShapeError(f"{name}: got a number, expected (..., D)")
+    D = x.shape[-1]
+    if any(p.shape != (D,) for p in parameters.values()):
+        shapes = " and ".join(f"{key} {p.shape}" for key, p in parameters.items())
+        raise ShapeError(
+            f"{name}: x has {D} features (shape {x.shape}), but {shapes}; expected ({D},)"
+        )
+    return x.shape, D
