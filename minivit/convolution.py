@@ -7,7 +7,7 @@ convolution is patches times a matrix: every window becomes a row, and a Linear 
 from minivit import functions, nn
 from minivit.engine import ops
 from minivit.engine.errors import ShapeError
-from minivit.engine.record import op
+from minivit.engine.record import function, op
 
 
 def _offsets(shape, size, stride):
@@ -44,6 +44,7 @@ def unfold(xp, x, /, size, stride=1):
     return rows.reshape(*rows.shape[:3], kh * kw * x.shape[3]), vjp
 
 
+@function
 def conv2d(x, W, b=None, stride=1, padding=0):
     """Cross-correlation: (B, H, W, C) with W (out, kh, kw, C) -> (B, H', W', out)."""
     if x.ndim != 4 or W.ndim != 4 or x.shape[3] != W.shape[3]:
@@ -57,12 +58,14 @@ def conv2d(x, W, b=None, stride=1, padding=0):
     return functions.linear(rows, W.reshape(W.shape[0], -1), b)
 
 
+@function
 def avg_pool2d(x, size, stride=None):
     """The mean of each window: (B, H, W, C) -> (B, H', W', C). stride: size if not given."""
     rows = unfold(x, (size, size), stride or size)
     return rows.reshape(*rows.shape[:3], size * size, x.shape[3]).mean(axis=3)
 
 
+@function
 def max_pool2d(x, size, stride=None):
     """The maximum of each window: (B, H, W, C) -> (B, H', W', C). stride: size if not given."""
     rows = unfold(x, (size, size), stride or size)

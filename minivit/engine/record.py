@@ -210,7 +210,9 @@ def _in_words(error, name, f, takes_xp, arrays, extra, options, is_method=False)
         try:
             signature(f).bind(*[None] * takes_xp, *arrays, *extra, **options)
         except TypeError as wrong_call:
-            return ArgumentError(f"{name}: {wrong_call}; it takes {_takes(f, takes_xp)}")
+            return ArgumentError(
+                f"{name}: {wrong_call}; it takes {_takes(f, takes_xp or is_method)}"
+            )
     given = [_kind(a) for a in arrays[is_method:]]
     given = " and ".join(given + [f"{key}={_kind(a)}" for key, a in options.items()])
     if isinstance(error, (TypeError, AttributeError)):

@@ -156,7 +156,7 @@ class Tensor:
         return self.item()
 
     def __format__(self, spec):
-        if not spec:
+        if isinstance(spec, str) and not spec:
             return str(self)
         try:
             return format(self.item(), spec)
