@@ -60,6 +60,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         vocabularies      their tokenizers
         preprocess        their pictures
         sentences         one vector of the states of a text
+        bert_layouts vit_layouts  relatives under other names
         bert gpt2 image_gpt marian vit clip
         companions own    what `save` writes and `load` reads
         download hub      from the network, once
@@ -78,12 +79,14 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         exercise properties report
         process/          what runs beside the student's code
             sandbox child runner protection
-        judge submission starter
+        judge ipython submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
-            handed_in pages gradescope classroom nbgrader
+            names archives layouts handed_in marks workshop judging results
+            exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
-        shared check progress release grade classify complete embed info
+        shared check watch hint reset progress release grade
+        classify complete embed info
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

@@ -49,12 +49,13 @@ class TransformerLayer(nn.Module):
     norm: "pre" or "post". eps: the LayerNorms' (1e-6 ViT, 1e-5 GPT-2 and CLIP, 1e-12 BERT).
     cross_attention: the decoder's extra stage between the two: queries from here, keys and values
     from the *output* of the encoder (`memory`). layer_norm: nn.RMSNorm, and bias=False, for Image
-    GPT.
+    GPT. layer_scale: what each stage adds is multiplied by a learnt vector, at first by this number
+    (LayerScale, Touvron et al. 2021, arXiv 2103.17239; DINOv2 has it); 0: it is not.
     """
 
     def __init__(
         self, width, heads, hidden=None, norm="pre", activation="gelu", eps=1e-5, dropout=0.0,
-        cross_attention=False, layer_norm=nn.LayerNorm, bias=True,
+        cross_attention=False, layer_norm=nn.LayerNorm, bias=True, layer_scale=0.0,
     ):  # fmt: skip
         if norm not in ("pre", "post"):
             raise OptionError(f"TransformerLayer: norm is {norm!r}, expected 'pre' or 'post'")
@@ -66,6 +67,9 @@ class TransformerLayer(nn.Module):
             self.cross = MultiHeadAttention(width, heads, bias, dropout)
         self.ln_2 = layer_norm(width, eps)
         self.mlp = MLP(width, hidden or 4 * width, activation, dropout, bias)
+        first = np.full(width, layer_scale, np.float32)
+        self.scale_1 = nn.Parameter(first) if layer_scale else None
+        self.scale_2 = nn.Parameter(first.copy()) if layer_scale else None
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x, mask=None, causal=False, cache=None, memory=None, memory_mask=None):
@@ -75,16 +79,16 @@ class TransformerLayer(nn.Module):
         def look_across(x):
             return self.cross(x, memory, mask=memory_mask)
 
-        x = self._add(self.ln_1, look, x)
+        x = self._add(self.ln_1, look, x, self.scale_1)
         if memory is not None:
             x = self._add(self.ln_cross, look_across, x)
-        return self._add(self.ln_2, self.mlp, x)
+        return self._add(self.ln_2, self.mlp, x, self.scale_2)
 
-    def _add(self, ln, f, x):
+    def _add(self, ln, f, x, scale=None):
         """The residual path: x + f(x), normalised before f ("pre") or after the sum ("post")."""
-        if self.norm == "pre":
-            return x + self.drop(f(ln(x)))
-        return ln(x + self.drop(f(x)))
+        y = f(ln(x) if self.norm == "pre" else x)
+        x = x + self.drop(y if scale is None else y * scale)
+        return x if self.norm == "pre" else ln(x)
 
     def attention_weights(self, x, mask=None, causal=False):
         """What this layer's heads attend to, given its input: (B, H, N, N)."""

@@ -23,6 +23,11 @@ class KVCache:
 
     def append(self, k, v):
         """Add keys and values, arrays (B, n, D); returns all so far, (B, length, D) each."""
+        shapes = np.shape(k), np.shape(v)
+        if len(shapes[0]) != 3 or shapes[0] != shapes[1]:
+            raise ShapeError(
+                f"KVCache: keys are {shapes[0]}, values {shapes[1]}; expected (B, n, D)"
+            )
         (B, n, D), start = k.shape, self.length
         if start + n > self.capacity:
             raise ShapeError(
@@ -76,12 +81,16 @@ class MultiHeadAttention(nn.Module):
     """
 
     def __init__(self, embed_dim, num_heads, bias=True, dropout=0.0):
+        sizes = {"embed_dim": embed_dim, "num_heads": num_heads}
+        for name, size in sizes.items():
+            if not isinstance(size, (int, np.integer)) or size < 1:
+                raise OptionError(f"MultiHeadAttention: {name} is {size!r}, expected 1, 2, 3 ...")
         if embed_dim % num_heads:
             raise ShapeError(
                 f"MultiHeadAttention: embed_dim {embed_dim} does not divide into {num_heads} heads"
             )
-        if not 0 <= dropout < 1:
-            raise OptionError(f"MultiHeadAttention: dropout is {dropout}, expected 0 <= p < 1")
+        if not isinstance(dropout, (int, float, np.floating)) or not 0 <= dropout < 1:
+            raise OptionError(f"MultiHeadAttention: dropout is {dropout!r}, expected 0 <= p < 1")
         D = embed_dim
         self.num_heads, self.dropout = num_heads, dropout
         W = nn.xavier_uniform(3 * D, D)  # rows: W_q, W_k, W_v; columns in memory side by side:

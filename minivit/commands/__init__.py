@@ -2,6 +2,9 @@
 
 minivit check 1             check your answer to exercise 1, in exercises/
 minivit check 1 FILE        the answer in this .py file or notebook
+minivit watch               checks each exercise when its file is saved
+minivit hint 1              one more hint; --again: those so far
+minivit reset 1             the exercise as it was handed out; your file is kept
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
         --nbgrader DIR      or a course folder for nbgrader
@@ -23,10 +26,24 @@ import argparse
 import os
 import sys
 
-from minivit.commands import check, classify, complete, embed, grade, info, progress, release
+from minivit.commands import (
+    check,
+    classify,
+    complete,
+    embed,
+    grade,
+    hint,
+    info,
+    progress,
+    release,
+    reset,
+    watch,
+)
 from minivit.engine.errors import MinivitError
 
-COMMANDS = (check, progress, release, grade, classify, complete, embed, info)
+COMMANDS = (
+    check, watch, hint, reset, progress, release, grade, classify, complete, embed, info,
+)  # fmt: skip
 USAGE = __doc__.partition("\nEach command is")[0]
 
 

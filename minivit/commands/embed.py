@@ -8,7 +8,6 @@ from minivit.commands import shared
 from minivit.engine.errors import DataError, TextError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-TEXT_FAMILIES = ("bert", "distilbert", "roberta", "clip")
 TABLE = 12  # as many at most are shown as a table of similarities
 
 
@@ -30,7 +29,7 @@ def run(options):
         inputs = [line for line in sys.stdin.read().splitlines() if line.strip()]
     if not inputs:
         raise TextError("embed: nothing came from standard input; expected one sentence a line")
-    families = ("clip", "vit") if options.photos else TEXT_FAMILIES
+    families = ("clip", "vit") if options.photos else ("bert", "clip")
     found = shared.load(options.model, *families)
     rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}

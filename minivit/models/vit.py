@@ -58,13 +58,13 @@ class ViT(nn.Module):
     drop_path: stochastic depth (Huang et al. 2016): in training an image skips the last layer with
     this probability, the earlier ones with less, the first one never.
     pre_logits: width of a Linear and tanh before the head, as in the paper's pre-training; 0: none.
-    classes: 0 makes no head, and the features are what comes out.
+    classes: 0 makes no head, and the features are what comes out. layer_scale: as TransformerLayer.
     """
 
     def __init__(
         self, image=8, patch=2, channels=1, classes=10, width=64, layers=4, heads=4, hidden=None,
         dropout=0.0, pool="class", positions="learned", drop_path=0.0, activation="gelu_tanh",
-        eps=1e-6, pre_logits=0,
+        eps=1e-6, pre_logits=0, layer_scale=0.0,
     ):  # fmt: skip
         H, W = (image, image) if isinstance(image, int) else image
         if H % patch or W % patch:
@@ -93,7 +93,15 @@ class ViT(nn.Module):
         elif positions == "sincos":
             self.position = nn.Buffer(sincos_2d(self.grid, width, pool == "class"))
         self.layers = [
-            TransformerLayer(width, heads, hidden, activation=activation, eps=eps, dropout=dropout)
+            TransformerLayer(
+                width,
+                heads,
+                hidden,
+                activation=activation,
+                eps=eps,
+                dropout=dropout,
+                layer_scale=layer_scale,
+            )
             for _ in range(layers)
         ]
         self.norm = nn.LayerNorm(width, eps)

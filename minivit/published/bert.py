@@ -9,10 +9,13 @@ old files the two vectors of a LayerNorm are called gamma and beta.
 """
 
 from minivit.models.bert import BERT
-from minivit.published import Layout, fields, sentences, tables, vocabularies
+from minivit.published import Layout, bert_layouts, fields, sentences, tables, vocabularies
 
-MODEL_TYPES = ("bert",)
-IGNORE = ("*embeddings.position_ids", "*embeddings.token_type_ids")  # 0, 1, 2 ... and 0, 0 ...
+OTHERS = {
+    "distilbert": bert_layouts.distilbert, "roberta": bert_layouts.roberta,
+    "xlm-roberta": bert_layouts.roberta,
+}  # fmt: skip
+MODEL_TYPES = ("bert", *OTHERS)
 EMBEDDINGS = {
     "tokens": "word_embeddings", "positions": "position_embeddings",
     "segments": "token_type_embeddings",
@@ -27,12 +30,22 @@ PREDICTIONS, NEXT = "cls.predictions.", "cls.seq_relationship"
 
 def recognises(names):
     p = fields.prefix_of(names, "bert.")
-    return f"{p}embeddings.word_embeddings.weight" in names and (
-        f"{p}encoder.layer.0.attention.self.query.weight" in names
+    others = bert_layouts.is_distilbert(names) or bert_layouts.is_roberta(names)
+    return others or (
+        f"{p}embeddings.word_embeddings.weight" in names
+        and (f"{p}encoder.layer.0.attention.self.query.weight" in names)
     )
 
 
 def build(config, arrays):
+    if "model_type" in config:
+        other = OTHERS.get(config["model_type"])
+    else:
+        distil = bert_layouts.is_distilbert(arrays)
+        roberta = bert_layouts.roberta if bert_layouts.is_roberta(arrays) else None
+        other = bert_layouts.distilbert if distil else roberta
+    if other is not None:
+        return other(config, arrays)
     fields.demand(config, position_embedding_type="absolute", is_decoder=False)
     p = fields.prefix_of(arrays, "bert.")
     V, D = fields.shape(arrays, f"{p}embeddings.word_embeddings.weight")
@@ -64,7 +77,7 @@ def build(config, arrays):
         ):
             table[ours] = ((theirs, copy) if copy in arrays else theirs, fields.tied)
     table |= linear("next", NEXT) if next_sentence else {}
-    return Layout("Hugging Face", model, table, IGNORE)
+    return Layout("Hugging Face", model, table, bert_layouts.BUFFERS)
 
 
 def layer(ours, theirs, arrays):
@@ -92,7 +105,9 @@ def norm(ours, theirs, arrays):
 
 # -- what stands beside the weights ----------------------------------------------------------------
 def extras(folder, config, model):
-    tokenizer = vocabularies.xlm_pieces(folder)  # of the multilingual MiniLM
-    if tokenizer is None:
+    tokenizer = vocabularies.xlm_pieces(folder)  # the multilingual MiniLM has them, too
+    if tokenizer is None and config.get("model_type") == "roberta":
+        tokenizer = vocabularies.byte_pairs(folder, vocabularies.BytePairs)
+    elif tokenizer is None and config.get("model_type") != "xlm-roberta":
         tokenizer = vocabularies.word_pieces(folder, vocabularies.Pieces)
     return sentences.extras(folder, model, tokenizer)
