@@ -63,6 +63,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         bert_layouts vit_layouts  relatives under other names
         bert gpt2 image_gpt marian vit clip
         companions own    what `save` writes and `load` reads
+        export            the layout of Hugging Face, written
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
@@ -86,7 +87,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check watch hint reset progress release grade
-        classify complete embed info
+        classify complete embed fill info export
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

@@ -14,7 +14,9 @@ minivit grade DIR --out DIR points and reports of a folder of submissions
 minivit classify PHOTO      what is in a photo, by labels of your own
 minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
 minivit embed SENTENCE ...  sentences, or photos, as vectors
+minivit fill TEXT           what a BERT would write in the place of [MASK]
 minivit info FILE           what is in a published checkpoint
+minivit export MODEL DIR    a model in the layout of Hugging Face
 
 Each command is one file of this folder, and a name in COMMANDS:
 
@@ -31,6 +33,8 @@ from minivit.commands import (
     classify,
     complete,
     embed,
+    export,
+    fill,
     grade,
     hint,
     info,
@@ -42,7 +46,8 @@ from minivit.commands import (
 from minivit.engine.errors import MinivitError
 
 COMMANDS = (
-    check, watch, hint, reset, progress, release, grade, classify, complete, embed, info,
+    check, watch, hint, reset, progress, release, grade, classify, complete, embed,
+    fill, info, export,
 )  # fmt: skip
 USAGE = __doc__.partition("\nEach command is")[0]
 

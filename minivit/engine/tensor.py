@@ -158,8 +158,9 @@ class Tensor:
     def __format__(self, spec):
         if isinstance(spec, str) and not spec:
             return str(self)
+        number = self.item()
         try:
-            return format(self.item(), spec)
+            return format(number, spec)
         except (ValueError, TypeError) as error:
             raise DtypeError(f"format: a Tensor of {self.dtype}: {error}") from error
 

@@ -62,6 +62,8 @@ class Captioner(nn.Module):
 
     def __init__(self, image_encoder, d_i, vocabulary, context, width=64, layers=2, heads=2):
         self.image_encoder = nn.build(image_encoder)
+        nn.check_sizes(self, least=2, context=context)
+        nn.check_sizes(self, layers=layers)
         self.bridge = nn.Linear(d_i, width)
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.token_embedding.weight.data[...] = nn.normal((vocabulary, width), 0.02)
