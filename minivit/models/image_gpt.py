@@ -14,7 +14,7 @@ from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, linear
@@ -166,6 +166,7 @@ class ImageGPT(nn.Module):
         return np.concatenate([ids, *(tokens[:, None] for tokens, _ in bar)], axis=1)
 
 
+@function
 def image_gpt(name):
     """A published size: "S" (76M parameters), "M" (455M), "L" (1.4B) or "XL" (6.8B)."""
     return ImageGPT(512, *_published(name))
@@ -178,6 +179,7 @@ def _published(name):
     return pixels, width, layers, heads
 
 
+@function
 def count_parameters(name, pixels=None):
     """The parameters of a published size from its shapes alone, without allocating."""
     context, D, L, _ = _published(name)
