@@ -5,6 +5,6 @@ peers/      one file a peer: how it does each work, in its best formulation
 worker.py   a process of its own for each peer and work; measures itself
 race.py     drives the workers in turn and compares what they report
 report.py   table, plot, JSON, RESULTS.md
-accuracy.py  errors in ulp, beside PyTorch's: ACCURACY.md
 profile.py  where minivit's own time goes, op by op
+accuracy.py errors in ulp, beside PyTorch's: ACCURACY.md
 """

@@ -61,8 +61,10 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         preprocess        their pictures
         sentences         one vector of the states of a text
         bert_layouts vit_layouts  relatives under other names
-        bert gpt2 image_gpt marian vit clip
+        bert gpt2 image_gpt marian vit clip clip_halves
+        refused           what is not read, and why
         companions own    what `save` writes and `load` reads
+        export            the layout of Hugging Face, written
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
@@ -79,13 +81,14 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         exercise properties report
         process/          what runs beside the student's code
             sandbox child runner protection
-        judge submission starter
+        judge ipython submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
             names archives layouts handed_in marks workshop judging results
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
-        shared check progress release grade classify complete embed info
+        shared check watch hint reset build progress release grade
+        classify complete embed fill info export
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

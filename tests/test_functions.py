@@ -351,3 +351,59 @@ def test_an_axis_that_is_not_there_is_refused(axis):
             f(x, axis=axis)
     with pytest.raises((MinivitError, IndexError)):
         mv.cross_entropy_loss(x, np.array([0, 1]), axis=axis)
+
+
+JUNK = [None, "x", [1, 2], {}, object(), 1.5, -1, 7, True, math.nan, (1,), b"x"]
+shape_with_empty = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+kinds = st.sampled_from([np.float32, np.float64, np.float16, np.int64, np.uint8, bool])
+
+
+@given(st.data())
+def test_only_errors_of_this_library(data):
+    """Every function, with an operand of any shape and dtype, and an option that makes no sense."""
+    draw = data.draw
+    x, y = (np.ones(draw(shape_with_empty)).astype(draw(kinds)) for _ in range(2))
+    x = mv.Tensor(x, requires_grad=x.dtype.kind == "f")
+    junk = draw(st.sampled_from(JUNK))
+    labels = np.zeros(x.shape[:-1], int)
+    calls = [
+        lambda: mv.linear(x, y, y),
+        lambda: mv.linear(x, junk),
+        lambda: mv.layer_norm(x, y, y),
+        lambda: mv.layer_norm(x, y, y, eps=junk),
+        lambda: mv.rms_norm(x, y, eps=junk),
+        lambda: mv.embedding(x, y),
+        lambda: mv.embedding(x, junk),
+        lambda: mv.gelu(x, approximate=junk),
+        lambda: mv.dropout(x, p=junk),
+        lambda: mv.l2_normalize(x, axis=junk),
+        lambda: mv.l2_normalize(x, eps=junk),
+        lambda: mv.cross_entropy_loss(x, y),
+        lambda: mv.cross_entropy_loss(x, junk),
+        lambda: mv.dot_product_attention(x, y, y),
+        lambda: mv.self_attention(x, heads=junk),
+        lambda: mv.self_attention(x, mask=junk),
+        lambda: mv.self_attention(x, scale=junk),
+        lambda: mv.attention.attention_weights(x, x, heads=junk),
+        lambda: mv.attention.attention_weights(x, mv.Tensor(y), mask=junk),
+        lambda: mv.causal_mask(junk),
+        lambda: mv.MultiHeadAttention(4, junk),
+        lambda: mv.MultiHeadAttention(junk, 2, dropout=junk),
+        lambda: mv.attention.KVCache(3).append(y, junk, 1),
+        lambda: mv.attention.KVCache(junk).append(y, y, 1),
+    ]
+    calls += [
+        lambda o=o: mv.cross_entropy_loss(x, labels, **{o: junk})
+        for o in ("axis", "ignore_index", "label_smoothing", "reduction")
+    ]
+    one = (mv.softmax, mv.log_softmax, mv.logsumexp, mv.sigmoid, mv.silu, mv.relu, mv.gelu)
+    calls += [lambda f=f: f(x) for f in one] + [lambda f=f: f(junk) for f in one]
+    calls += [lambda f=f: f(x, axis=junk) for f in one[:3]]
+    with np.errstate(all="ignore"):
+        for call in calls:
+            try:
+                out = call()
+                if isinstance(out, mv.Tensor) and out.requires_grad:
+                    out.backward(np.ones(out.shape, out.dtype))
+            except MinivitError:
+                pass

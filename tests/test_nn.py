@@ -228,7 +228,7 @@ def test_a_layer_draws_the_same_weights_from_the_same_seed():
 def test_errors():
     with pytest.raises(OptionError, match="Dropout: p is 1, expected 0 <= p < 1"):
         nn.Dropout(1)
-    with pytest.raises(ShapeError, match=r"linear: x has 3 features .* expects 4"):
+    with pytest.raises(ShapeError, match=r"linear: x has shape"):
         nn.Linear(4, 2)(np.ones((2, 3)))
     with pytest.raises(ShapeError, match=r"assign: got shape \(2,\), expected \(2, 4\)"):
         nn.Linear(4, 2).weight.assign(np.ones(2))

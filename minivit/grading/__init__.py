@@ -3,6 +3,7 @@
 exercise    what an exercise is: properties, and mistakes that have names
 checks/     one module an exercise
 submission  a student's code, from a file, a notebook or a running kernel
+ipython     the commands in a notebook's cells (%time, !ls, x?), read as IPython reads them
 runner      calls the student's function in a process of its own (child), which a clock may kill
 sandbox     locks that process; protection says what holds on this machine, by trying
 judge       looks for the smallest input that fails, and names the mistake

@@ -9,8 +9,9 @@ import numpy as np
 from minivit import functions, nn
 from minivit.engine import ops
 from minivit.engine.errors import OptionError, ShapeError, StateError
+from minivit.engine.record import function
 from minivit.text.batch import IGNORED, checked_ids, checked_mask, padding_mask, token_ids
-from minivit.transformer import TransformerLayer, activate
+from minivit.transformer import ACTIVATIONS, TransformerLayer, activate
 
 
 class BERT(nn.Module):
@@ -28,6 +29,10 @@ class BERT(nn.Module):
         eps=1e-12, activation="gelu", std=0.02, pooler=True, head=True, next_sentence=False,
         kinds=2,
     ):  # fmt: skip
+        nn.check_sizes(self, vocabulary=vocabulary, context=context, width=width, heads=heads)
+        nn.check_sizes(self, least=0, layers=layers)
+        nn.check_choice(self, ACTIVATIONS, activation=activation)
+        nn.check_eps(self, std=std)
         self.vocabulary, self.context, self.activation = vocabulary, context, activation
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
@@ -104,6 +109,7 @@ def _beside(what, ids, shape):
     return ids
 
 
+@function
 def mask_tokens(ids, rng, mask_id, vocabulary, special=(), share=0.15, mask=None):
     """Choose `share` of each row's tokens (at least one) and hide them: (inputs, labels).
 

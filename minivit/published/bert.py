@@ -50,6 +50,7 @@ def build(config, arrays):
     p = fields.prefix_of(arrays, "bert.")
     V, D = fields.shape(arrays, f"{p}embeddings.word_embeddings.weight")
     context, _ = fields.shape(arrays, f"{p}embeddings.position_embeddings.weight")
+    kinds, _ = fields.shape(arrays, f"{p}embeddings.token_type_embeddings.weight")
     found = tables.count_layers(arrays, f"{p}encoder.layer.")
     layers = tables.integer(config, "num_hidden_layers", found, found)
     hidden, _ = fields.shape(arrays, f"{p}encoder.layer.0.intermediate.dense.weight")
@@ -61,8 +62,14 @@ def build(config, arrays):
         hidden,
         eps=fields.epsilon(config, "layer_norm_eps", 1e-12),
         activation=fields.activation(config, "hidden_act", "gelu"),
-        pooler=pooler, head=head, next_sentence=next_sentence,
+        pooler=pooler, head=head, next_sentence=next_sentence, kinds=kinds,
     )  # fmt: skip
+    table = table_of(p, layers, pooler, head, next_sentence, arrays)
+    return Layout("Hugging Face", model, table, bert_layouts.BUFFERS)
+
+
+def table_of(p, layers, pooler, head, next_sentence, arrays=()):
+    """p: what stands before the names. arrays: the file's, which may have older or more names."""
     table = {f"{o}.weight": f"{p}embeddings.{t}.weight" for o, t in EMBEDDINGS.items()}
     table |= norm("norm", f"{p}embeddings.LayerNorm", arrays)
     for i in range(layers):
@@ -77,7 +84,7 @@ def build(config, arrays):
         ):
             table[ours] = ((theirs, copy) if copy in arrays else theirs, fields.tied)
     table |= linear("next", NEXT) if next_sentence else {}
-    return Layout("Hugging Face", model, table, bert_layouts.BUFFERS)
+    return table
 
 
 def layer(ours, theirs, arrays):

@@ -264,14 +264,26 @@ def hugging_face(config, arrays):
         eps=fields.epsilon(config, "layer_norm_eps", 1e-12),
         pre_logits=pre_logits,
     )  # fmt: skip
+    table = hf_table(at, layers, headed, pooled, biased)
+    unused = (f"{at}embeddings.mask_token", *([f"{at}pooler.*"] if headed else []))
+    return Layout("Hugging Face", model, table, unused)
+
+
+def hf_table(at, layers, headed, pooled, biased=True):
+    """at: what stands before the names of all but the head."""
     table = {
-        "projection.weight": (f"{patches}.weight", tables.conv_patches),
-        "projection.bias": f"{patches}.bias",
+        "projection.weight": (
+            f"{at}embeddings.patch_embeddings.projection.weight",
+            tables.conv_patches,
+        ),
+        "projection.bias": f"{at}embeddings.patch_embeddings.projection.bias",
         "class_token": f"{at}embeddings.cls_token",
         "position": f"{at}embeddings.position_embeddings",
     }
     same = {f"{at}layernorm": "norm"}
-    same |= {"classifier": "head"} if headed else {pooler: "pre_logits"} if pooled else {}
+    same |= (
+        {"classifier": "head"} if headed else {f"{at}pooler.dense": "pre_logits"} if pooled else {}
+    )
     for i in range(layers):
         ours, theirs = f"layers.{i}.", f"{at}encoder.layer.{i}."
         same |= {theirs + t: ours + o for t, o in HF_LAYER.items()}
@@ -282,8 +294,7 @@ def hugging_face(config, arrays):
             ((f"{q}.bias", f"{k}.bias", f"{v}.bias"), rows) if biased else (weights, no_biases)
         )
     table |= {f"{o}.{w}": f"{t}.{w}" for t, o in same.items() for w in ("weight", "bias")}
-    unused = (f"{at}embeddings.mask_token", *([f"{at}pooler.*"] if headed else []))
-    return Layout("Hugging Face", model, table, unused)
+    return table
 
 
 def image_side(config, default):

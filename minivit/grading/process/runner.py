@@ -52,6 +52,7 @@ class Trouble:
 
     kind: str
     text: str
+    by_input: bool = False  # time: this input took it, not all of them together
 
 
 @dataclass
@@ -61,8 +62,10 @@ class Answer:
     value: object = None  # y
     gradients: list | None = None  # what vjp(g) returned
     after: list | None = None  # the arguments, and g, as the function left them
+    shared: list | None = None  # of each result: the argument whose memory it uses, by place
+    again: list | None = None  # the first value, now; the value, then gradients of a second call
     trouble: Trouble | None = None
-    steps: int = 0  # 1 when there is a value, 2 when there are gradients
+    steps: int = 0  # 1 when there is a value, 2 when there are gradients, 3: `again`
 
 
 @dataclass
@@ -85,6 +88,10 @@ class Student:
         self.asked = 0  # calls that were not answered from memory
         self.printed = ""  # by the file itself, or in the first call that printed
 
+    def fresh(self):
+        """Another Student with the same code, who has been asked nothing yet."""
+        return Student(self.cells, self.name, self.limits)
+
     def __enter__(self):
         return self
 
@@ -92,15 +99,16 @@ class Student:
         self._stop()
         self._folder.cleanup()
 
-    def call(self, inputs, g=None, gradients=0):
+    def call(self, inputs, g=None, gradients=0, others=()):
         """`function(*inputs)`, then `vjp(g)` where there is a `g`: an Answer.
 
-        Where `gradients` is not 0, the function must return (value, vjp).
+        Where `gradients` is not 0, the function must return (value, vjp). With `others`, a list of
+        inputs, the function is called with each of them between the two, and both run once more.
         """
         key = repr([(a.dtype.str, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a
-                    for a in [*inputs, g]])  # fmt: skip
+                    for a in [*inputs, g, *(a for other in others for a in other)]])  # fmt: skip
         if key not in self._answers:
-            self._answers[key] = self._ask(list(inputs), g, gradients)
+            self._answers[key] = self._ask(list(inputs), g, gradients, list(others))
         return self._answers[key]
 
     def slow(self, seconds, since=(0.0, 0.0)):
@@ -113,7 +121,7 @@ class Student:
         busy = processor_seconds(self._process.pid) if self._process is not None else 0.0
         return self._asleep, self._spent + (busy or 0.0)
 
-    def _ask(self, inputs, g, gradients):
+    def _ask(self, inputs, g, gradients, others):
         answer = Answer()
         self.asked += 1
         if self.slow(self.limits.total):
@@ -123,22 +131,22 @@ class Student:
         if self._unusable is not None:
             answer.trouble = self._unusable
             return answer
-        self._send({"inputs": inputs, "g": g, "gradients": gradients})
-        for key, who in (("value", self.name), ("gradients", "vjp")):
+        self._send({"inputs": inputs, "g": g, "gradients": gradients, "others": others})
+        steps = [("value", self.name), ("gradients", "vjp" if gradients else self.name)]
+        for key, who in [*steps, ("again", self.name)] if others else steps:
             reply = self._reply(self.limits.call / 4 if self._hung else self.limits.call, who)
             if isinstance(reply, dict):
                 self.printed = self.printed or str(reply.get("printed", ""))
                 if "error" in reply:
                     reply = _trouble(reply["error"])
-                elif not _fits(reply, key, inputs, gradients if g is not None else 0):
+                elif not _fits(reply, key, len(inputs), gradients if g is not None else 0):
                     reply = self._die("died", f"the process of {who} sent something else")
             if isinstance(reply, Trouble):
                 answer.trouble = reply
                 return answer
             answer.steps += 1
-            answer.value = reply.get("value", answer.value)
-            answer.gradients = reply.get("gradients")
-            answer.after = reply.get("after")
+            for part in ("value", "gradients", "after", "shared", "again"):
+                setattr(answer, part, reply.get(part, getattr(answer, part)))
         return answer
 
     def _start(self):
@@ -188,7 +196,8 @@ class Student:
                 if clock.busy() >= seconds or clock.asleep() >= 4 * seconds:
                     self._hung = True
                     self._asleep += clock.asleep()
-                    return self._die("time", f"{who} did not end in time: an endless loop?")
+                    text = f"{who} did not end in time: an endless loop?"
+                    return self._die("time", text, by_input=True)
         if self._scratch_is_full():
             return self._give_up("died", f"{who} wrote too much into files")
         if not isinstance(reply, dict):
@@ -223,9 +232,9 @@ class Student:
         self._unusable = self._die(kind, text)
         return self._unusable
 
-    def _die(self, kind, text):
+    def _die(self, kind, text, by_input=False):
         self._stop()
-        return Trouble(kind, text)
+        return Trouble(kind, text, by_input)
 
     def _stop(self):
         process, self._process = self._process, None
@@ -336,7 +345,10 @@ def _fits(reply, key, inputs, gradients):
     """Whether a reply has the parts of its step; a student's code may have written it."""
     if key == "value":
         return key in reply
-    parts = ((key, gradients), ("after", len(inputs) + 1))
+    lengths = {"gradients": gradients, "after": inputs + 1, "shared": 1 + gradients}
+    if key == "again":
+        lengths = {"again": 2 + gradients}
+    parts = lengths.items()
     return all(isinstance(reply.get(k), list) and len(reply[k]) == n for k, n in parts)
 
 

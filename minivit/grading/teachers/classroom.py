@@ -46,8 +46,11 @@ def release(exercises, out):
     stems = [e.stem for e in registry().values()]
     names = ["README.md", *(f"{s}{suffix}" for s in stems for suffix in (".md", ".py", ".ipynb"))]
     out.mkdir(parents=True, exist_ok=True)
+    (out / ".handed_out").mkdir()  # what `minivit reset` brings back
     for name in names:
         shutil.copyfile(exercises / name, out / name)
+        if not name.endswith(".md"):
+            shutil.copyfile(exercises / name, out / ".handed_out" / name)
     return names
 
 

@@ -31,6 +31,9 @@ from minivit.grading.teachers import handed_in
 from minivit.grading.teachers.layouts import Person
 
 NEEDED = ("numpy", "hypothesis")  # that the judge imports
+READS_CELLS = (
+    "ipython",
+)  # notebooks with commands (%time, !ls); without it such a cell is refused
 SETUP = """#!/usr/bin/env bash
 # Gradescope runs this once, as root, when the autograder is built. AUTOGRADER names another folder
 # than /autograder (for a try on your own machine), PIP_INDEX_URL another package index.
@@ -66,7 +69,9 @@ def bundle(out, only, seed):
         raise SubmissionError(f"{out} is there already: name another file, or remove it")
     numbers = [find(name).number for name in only] or list(registry())
     package = Path(__file__).parents[2]
-    requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in NEEDED)
+    there = {d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"]}
+    names = [*NEEDED, *(name for name in READS_CELLS if name in there)]
+    requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in names)
     with (
         files.writing_whole(out) as part,
         zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive,
