@@ -20,6 +20,7 @@ Each command is one file of this folder, and a name in COMMANDS:
 """
 
 import argparse
+import contextlib
 import os
 import sys
 
@@ -39,17 +40,32 @@ def main(arguments=None):
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_to(commands)
-    options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack the letters of a label
+        stream.reconfigure(errors="backslashreplace")
     try:
-        status = options.run(options)
-        sys.stdout.flush()
-        return status
+        try:
+            options = parser.parse_args(arguments)
+            return options.run(options)
+        finally:
+            sys.stdout.flush()
     except (MinivitError, ImportError) as error:
         print(error, file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # who reads, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # what reads, such as `head`, has seen enough
+        _drop_output()
         return 0
+    except MemoryError as error:
+        print(f"not enough memory: {error}", file=sys.stderr)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{where}{error.strerror or error}", file=sys.stderr)
+    return 2
+
+
+def _drop_output():
+    """What was printed and cannot be written is not tried again at the end of the program."""
+    with contextlib.suppress(OSError, ValueError):  # not a file: in a test or a notebook
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
