@@ -21,8 +21,10 @@ Each command is one file of this folder, and a name in COMMANDS:
 
 import argparse
 import contextlib
+import functools
 import os
 import sys
+import textwrap
 
 from minivit.commands import check, classify, complete, embed, grade, info, progress, release
 from minivit.engine.errors import MinivitError
@@ -31,13 +33,24 @@ COMMANDS = (check, progress, release, grade, classify, complete, embed, info)
 USAGE = __doc__.partition("\nEach command is")[0]
 
 
+class _Help(argparse.HelpFormatter):
+    """Names such as google/vit-base-patch16-224 are not cut at a hyphen."""
+
+    def _split_lines(self, text, width):
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 def main(arguments=None):
     """Run one command. Exit status: 0 all went well, 1 a check failed, 2 none could be run (130:
     interrupted)."""
     parser = argparse.ArgumentParser(
         prog="minivit", description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", parser_class=functools.partial(
+            argparse.ArgumentParser, formatter_class=_Help, allow_abbrev=False
+        ),
+    )  # fmt: skip
     for command in COMMANDS:
         command.add_to(commands)
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack the letters of a label

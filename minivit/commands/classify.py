@@ -78,7 +78,7 @@ def check(options):
 
 def load(name):
     try:
-        return shared.load(name, "clip", "vit")
+        return shared.load(name, "clip", "vit", "resnet")
     except DataError as reason:  # it could not be downloaded
         raise DataError(f"{reason}\n(--model {EMOJI} needs no network)") from reason
 
@@ -100,7 +100,7 @@ def zero_shot(found, picture, options):
         )
     for label in labels:
         for template in templates:
-            refuse_too_long(found.tokenizer, label, template.replace("{}", label))
+            refuse_too_long(found.tokenizer, "--labels", label, template.replace("{}", label))
     per_batch, columns = max(1, BATCH // len(templates)), []
     with no_grad():
         I_e = found.model.encode_image(Tensor(seen(found, picture)))  # (1, d_e)
@@ -113,14 +113,14 @@ def zero_shot(found, picture, options):
     return labels, softmax(logits[0])
 
 
-def refuse_too_long(tokenizer, label, prompt):
-    """More tokens than the text encoder has places for: say which label, before all are encoded."""
+def refuse_too_long(tokenizer, where, text, prompt):
+    """More tokens than the text encoder has places for: say which, before all are encoded."""
     try:
         tokenizer([prompt])
     except ShapeError as reason:
         raise OptionError(
-            f"--labels: {label!r} is too long: with the template and two for its ends, at most "
-            f"{tokenizer.context_length} tokens"
+            f"{where}: {text if len(text) < 60 else text[:59] + '…'!r} is too long: at most "
+            f"{tokenizer.context_length} tokens, with two for the ends and those of a template"
         ) from reason
 
 
@@ -130,7 +130,8 @@ def by_classes(found, picture, options):
 
     if options.labels or options.template:
         raise OptionError(
-            "classify: --labels and --template are for a CLIP; a ViT has classes of its own"
+            "classify: --labels and --template are for a CLIP; a "
+            f"{type(found.model).__name__} has classes of its own"
         )
     if found.model.head is None:
         raise CheckpointError(f"{options.model}: the file has no head, so there are no classes")

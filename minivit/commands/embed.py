@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from minivit.commands import shared
+from minivit.commands.classify import refuse_too_long
 from minivit.engine.errors import DataError, TextError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 TEXT_FAMILIES = ("bert", "distilbert", "roberta", "clip")
-BATCH = 16  # photos that are encoded at once
+BATCH, TEXTS = 16, 256  # photos, and texts of a CLIP, that are encoded at once
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 TABLE = 12  # as many at most are shown as a table of similarities
 
@@ -38,7 +39,7 @@ def run(options):
             raise TextError(f"embed: nothing came from standard input; expected one {what} a line")
     if options.photos:
         inputs = [path for name in inputs for path in photos_in(name)]
-    families = ("clip", "vit") if options.photos else TEXT_FAMILIES
+    families = ("clip", "vit", "resnet") if options.photos else TEXT_FAMILIES
     found = shared.load(options.model, *families)
     rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
@@ -61,8 +62,12 @@ def texts(found, lines):
         )
     if found.sentences is not None:
         return sentences.embed(found, lines, progress=True)
+    for line in lines:
+        refuse_too_long(found.tokenizer, "embed", line, line)
+    starts = range(0, len(lines), TEXTS)
     with no_grad():
-        return found.model.encode_text(found.tokenizer(lines)).numpy()
+        some = [found.model.encode_text(found.tokenizer(lines[i : i + TEXTS])) for i in starts]
+    return np.concatenate([vectors.numpy() for vectors in some])
 
 
 def photos(found, paths):

@@ -5,10 +5,12 @@ from minivit.commands.shared import graded
 
 def add_to(commands):
     parser = commands.add_parser("grade", help="grade a folder of submissions")
-    parser.add_argument("folder", help="a folder or a zip file a student in it")
-    parser.add_argument("--out", required=True, help="where the results go")
-    parser.add_argument("--processes", type=int, default=None, help="default: one a core")
-    parser.add_argument("--seed", type=int, help="makes the inputs; the default is public")
+    parser.add_argument("folder", help="has a folder or a zip file a student")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    parser.add_argument("--processes", type=int, metavar="N", help="default: one a core")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="makes the inputs; the default is public"
+    )
     parser.set_defaults(run=run)
 
 

@@ -14,8 +14,12 @@ def add_to(commands):
     kind.add_argument(
         "--gradescope", metavar="ZIP", help="an autograder for Gradescope, a new file"
     )
-    parser.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
-    parser.add_argument("--seed", type=int, help="of grading, for --nbgrader and --gradescope")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NUMBER", default=(), help="exercises of the autograder"
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="of grading, for --nbgrader and --gradescope"
+    )
     parser.add_argument(
         "--exercises", metavar="DIR", help="their folder; default: those that come with minivit"
     )

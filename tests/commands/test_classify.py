@@ -150,7 +150,7 @@ WRONG = [
     (["coffee.png", "--model", "headless"], "the file has no head"),
     (["coffee.png", "--model", "mute", "--labels", "a", "b"], "no vocabulary beside it"),
     (["coffee.png", "--model", "empty"], "empty"),
-    (["coffee.png", "--model", "nowhere"], "neither a file or folder here"),
+    (["coffee.png", "--model", "nowhere"], "no file or folder here"),
     (["coffee.png", "--model", "nowhere"], "--model emoji needs no network"),
     (["coffee.png", "--model", "vit", "--out", "x.txt"], "ends in .png"),
     (["coffee.png", "--model", "vit", "--out", "nowhere/x.png"], "in a folder that is there"),

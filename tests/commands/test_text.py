@@ -100,7 +100,7 @@ def test_bits_are_the_models(here):
     (["broken.png"], "damaged or cut off"),
     (["coffee.png", "--model", "bert"], "a model of the family bert; this needs image_gpt"),
     (["coffee.png", "--model", "empty"], "model.safetensors"),
-    (["coffee.png", "--model", "nowhere"], "neither a file or folder here"),
+    (["coffee.png", "--model", "nowhere"], "no file or folder here"),
     (["coffee.png", "--out", "x.txt"], "ends in .png"),
     (["coffee.png", "--out", "nowhere/x.png"], "in a folder that is there"),
     (["coffee.png", "--keep", "1"], "from 0 to below 1"),
