@@ -6,4 +6,5 @@ worker.py   a process of its own for each peer and work; measures itself
 race.py     drives the workers in turn and compares what they report
 report.py   table, plot, JSON, RESULTS.md
 profile.py  where minivit's own time goes, op by op
+accuracy.py errors in ulp, beside PyTorch's: ACCURACY.md
 """

@@ -1,4 +1,7 @@
-"""python -m benchmarks W1 W2 --rounds 7 --threads 1 --peers torch,floor"""
+"""python -m benchmarks W1 W2 --rounds 7 --threads 1 --peers torch,floor
+
+python -m benchmarks accuracy    errors in ulp beside PyTorch's: ACCURACY.md (accuracy erf: of erf)
+"""
 
 import argparse
 import json
@@ -19,7 +22,11 @@ def arguments(argv=None):
         epilog="\n".join(f"{w.name:4} {w.title}" for w in works.WORKS.values()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("works", nargs="*", help="such as W1 W2 (W2a and W2b); default: all")
+    parser.add_argument(
+        "works",
+        nargs="*",
+        help="such as W1 W2 (W2a and W2b); default: all. accuracy: no race, errors in ulp",
+    )
     parser.add_argument("--rounds", type=int, default=7, help="visits to each contestant")
     parser.add_argument("--threads", default="1", help="1, 2 or 1,2")
     parser.add_argument("--peers", default=PEERS, help=f"default: {PEERS}")
@@ -49,6 +56,10 @@ def run(options, bar):
 
 def main(argv=None):
     options = arguments(argv)
+    if options.works[:1] == ["accuracy"]:
+        from benchmarks import accuracy
+
+        sys.exit(accuracy.write(options.works[1:]) > 0)
     if options.profile:
         if os.environ.get("OPENBLAS_NUM_THREADS") != options.threads:  # read when NumPy is imported
             os.environ |= {f"{v}_NUM_THREADS": options.threads for v in race.THREAD_VARIABLES}

@@ -22,13 +22,14 @@ from pathlib import Path
 from benchmarks import report
 from minivit.grading import judge
 from minivit.grading.exercise import find, registry
-from minivit.grading.teachers import classroom, nbgrader
+from minivit.grading.teachers import classroom, judging, nbgrader
 from tests import answers
 from tests.grading import attacks
 
 ROOT = Path(__file__).parents[1]
 EXERCISES = ROOT / "exercises"
-judge_one = classroom.judge_one
+SEED = 20_260  # of the inputs
+judge_one = judging.judge_one
 
 
 @dataclass
@@ -128,9 +129,10 @@ def hand_in(students, folder):
 def timed(exercise, path, results, seed):
     """judge_one; how long it took is kept beside the results: seconds, and those of processors."""
     start = time.perf_counter(), busy()
-    judge_one(exercise, path, results, seed)
+    why = judge_one(exercise, path, results, seed)
     took = [time.perf_counter() - start[0], busy() - start[1]]
     Path(results).with_suffix(".seconds").write_text(json.dumps(took))
+    return why
 
 
 def busy():
@@ -141,9 +143,9 @@ def busy():
 
 def graded(students, folder, out, processes):
     """(seconds in all, [(student, points, mistakes named, took)])."""
-    classroom.judge_one = timed
+    judging.judge_one = timed
     start = time.perf_counter()
-    points = classroom.grade(folder, out, processes)
+    points = classroom.grade(folder, out, processes, SEED)
     total, found = time.perf_counter() - start, []
     for i, s in enumerate(students):
         place = out / "students" / f"{i:03d}" / f"{s.exercise.stem}.json"
@@ -191,14 +193,14 @@ def beside_nbgrader(scratch, exercise="chain_rule"):
     """Lines: seconds a submission of one exercise, by nbgrader's kernel, by the judge in nbgrader,
     and by minivit grade; each alone on the machine, one process."""
     if find_spec("nbgrader") is None:
-        return ["nbgrader is not installed here: pip install 'minivit[nbgrader]'"]
+        return ['nbgrader is not installed here: pip install -e ".[nbgrader]"']
     e = find(exercise)
     texts = [a.text for a in answers.of(e)][:10]
     lines = [f"{len(texts)} submissions of exercise {e.number}, one process, seconds each:"]
     scores = {}
     for name in ("nbgrader, its own kernel", "nbgrader, minivit's judge"):
         course = scratch / name
-        nbgrader.course(EXERCISES, course)
+        nbgrader.course(EXERCISES, course, SEED)
         if "kernel" in name:
             config = course / "nbgrader_config.py"
             text = config.read_text() + "del c.Autograde.autograde_preprocessors\n"

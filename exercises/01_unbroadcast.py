@@ -28,7 +28,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -59,6 +59,8 @@ print(unbroadcast(g, [2, 1]))
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("unbroadcast", globals())
 
 # %% [markdown]

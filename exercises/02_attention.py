@@ -31,7 +31,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -63,6 +63,8 @@ print("causal", attention(q, k, v, 1, True).round(3), sep="\n")
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("attention", globals())
 
 # %% [markdown]

@@ -22,12 +22,12 @@
 # - The result is a new array of integers; `ids` stays as it is.
 #
 # Folded hints: [03_merge_pair.md](03_merge_pair.md). The lecture: "Text, all the way in", section
-# "Byte-pair encoding".
+# "Text that nobody foresaw".
 
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -35,7 +35,7 @@ def merge_pair(ids, left, right, new):
     """ids with each (left, right) replaced by new, from left to right."""
     raise TodoError(
         "Exercise 3, merge_pair: go through the ids from left to right, and merge. Read lecture "
-        "'Text, all the way in', section 'Byte-pair encoding'."
+        "'Text, all the way in', section 'Text that nobody foresaw'."
     )
     return merged
 
@@ -57,6 +57,8 @@ print(merge_pair(np.array([2, 1]), 1, 2, 9))
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("merge_pair", globals())
 
 # %% [markdown]

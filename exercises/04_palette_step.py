@@ -21,13 +21,13 @@
 #   same distance the first). Then each centre goes to the mean of its pixels; one without pixels stays.
 # - The result has the shape of `centres` and the dtype of `image`. Do not write into the arguments.
 #
-# Folded hints: [04_palette_step.md](04_palette_step.md). The lecture: "Image GPT", section "Inputs: an
-# image is a sequence of colours".
+# Folded hints: [04_palette_step.md](04_palette_step.md). The lecture: "Image GPT", section "Completing
+# and drawing images".
 
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -35,7 +35,7 @@ def palette_step(image, centres):
     """One round of k-means: the new centres."""
     raise TodoError(
         "Exercise 4, palette_step: assign each pixel to a centre, then move the centres. Read "
-        "lecture 'Image GPT', section 'Inputs: an image is a sequence of colours'."
+        "lecture 'Image GPT', section 'Completing and drawing images'."
     )
     return centres
 
@@ -60,6 +60,8 @@ for round in (1, 2, 3):
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("palette_step", globals())
 
 # %% [markdown]

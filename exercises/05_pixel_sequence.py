@@ -30,7 +30,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -61,6 +61,8 @@ print(pixel_sequence(image, palette, 3))
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("pixel_sequence", globals())
 
 # %% [markdown]

@@ -27,7 +27,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -57,6 +57,8 @@ print(chain_rule([[], [0, 0], [1, 0]], [[], [3.0, 3.0], [1.0, 1.0]]))
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("chain_rule", globals())
 
 # %% [markdown]

@@ -33,7 +33,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -74,6 +74,8 @@ print("gx =", gx.round(3), "sums of its rows", gx.sum(-1).round(6), sep="\n")
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("layer_norm", globals())
 
 # %% [markdown]

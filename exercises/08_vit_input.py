@@ -17,7 +17,7 @@
 # the lecture, in plain NumPy. (About 30 minutes.)
 #
 # - `images` has shape `(B, H, W, C)`; `patch` is the side P, which divides H and W.
-# - `W` has shape `(D, P·P·C)` and `b` shape `(D,)`: the linear layer. `cls` has shape `(D,)`,
+# - `weight` has shape `(D, P·P·C)` and `bias` shape `(D,)`: the linear layer. `cls` has shape `(D,)`,
 #   `position` shape `(N + 1, D)` with N = HW/P².
 # - The result has shape `(B, N + 1, D)` and the dtype of `images`.
 #
@@ -28,11 +28,11 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
-def vit_input(images, W, b, cls, position, patch):
+def vit_input(images, weight, bias, cls, position, patch):
     """The tokens that enter the first layer of a ViT."""
     raise TodoError(
         "Exercise 8, vit_input: cut patches, project them, put the class token in front, add "
@@ -60,6 +60,8 @@ print(vit_input(image, np.eye(4), zeros, zeros - 1, np.zeros((3, 4)), 2))
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("vit_input", globals())
 
 # %% [markdown]

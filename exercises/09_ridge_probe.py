@@ -24,13 +24,13 @@
 # - Mean and standard deviation (plus 1e-5) are those of the training rows. Behind the standardised
 #   features stands a constant of 100, which serves as a bias that the penalty hardly touches.
 #
-# The equations and folded hints: [09_ridge_probe.md](09_ridge_probe.md). The lecture: "Scaling Vision
-# Transformers", section "A few examples".
+# The equations and folded hints: [09_ridge_probe.md](09_ridge_probe.md). The lecture: "Image GPT",
+# section "Linear probes: how good is each layer?".
 
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -38,7 +38,7 @@ def ridge_probe(train, labels, test, classes, strength):
     """Scores of the test rows by regularised least squares on the training rows."""
     raise TodoError(
         "Exercise 9, ridge_probe: standardise, solve, and score the test rows. Read lecture "
-        "'Scaling Vision Transformers', section 'A few examples'."
+        "'Image GPT', section 'Linear probes: how good is each layer?'."
     )
     return scores
 
@@ -61,6 +61,8 @@ print(ridge_probe(train, labels, test, 2, 1.0).round(3))
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("ridge_probe", globals())
 
 # %% [markdown]

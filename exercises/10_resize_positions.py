@@ -28,7 +28,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -59,6 +59,8 @@ print("class token", found[0], "grid", found[1:].reshape(3, 3), sep="\n")
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("resize_positions", globals())
 
 # %% [markdown]

@@ -31,7 +31,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -72,6 +72,8 @@ print("gz =", gz.round(3), "sums of its rows", gz.sum(axis=1).round(6), sep="\n"
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("cross_entropy", globals())
 
 # %% [markdown]

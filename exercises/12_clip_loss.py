@@ -27,7 +27,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -58,6 +58,8 @@ for scale in (1.0, 100.0):
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("clip_loss", globals())
 
 # %% [markdown]

@@ -29,7 +29,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %%
@@ -61,6 +61,8 @@ print(zero_shot(image, texts, 10.0).round(3))
 # wrong. The result is the number of points.
 
 # %%
+from minivit.grading import check
+
 check("zero_shot", globals())
 
 # %% [markdown]

@@ -22,7 +22,11 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         losses            softmax, cross-entropy
         norms             LayerNorm, RMSNorm
         layers            linear, embedding, dropout
-    nn                modules: Linear, LayerNorm, Embedding, Dropout
+    nn/               modules: weights with names
+        parameter         what is learnt, and the numbers that it begins with
+        config            the arguments of a module, as a dict, and back
+        module            Module: state, modes, devices
+        layers            Linear, LayerNorm, Embedding, Dropout
     groups            which parameters an optimizer changes
     flat              parameters end to end: why an optimizer is fast
     optim             SGD, Adam, AdamW; schedules; clipping
@@ -56,8 +60,10 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         vocabularies      their tokenizers
         preprocess        their pictures
         sentences         one vector of the states of a text
+        bert_layouts vit_layouts  relatives under other names
         bert gpt2 image_gpt marian vit clip
         companions own    what `save` writes and `load` reads
+        export            the layout of Hugging Face, written
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
@@ -74,12 +80,14 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         exercise properties report
         process/          what runs beside the student's code
             sandbox child runner protection
-        judge submission starter
+        judge ipython submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
-            handed_in pages gradescope classroom nbgrader
+            names archives layouts handed_in marks workshop judging results
+            exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
-        shared check progress release grade classify complete embed info
+        shared check watch hint reset build progress release grade
+        classify complete embed fill info export
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.attention import (
@@ -62,6 +64,60 @@ def test_what_is_hidden_does_not_matter(device):
         x2[0, 3:] = 9.0
         future = mv.dot_product_attention(*[send(x2, device)] * 3, heads=3, causal=True).numpy()
         np.testing.assert_allclose(past[0, :3], future[0, :3], rtol=1e-12)
+
+
+@given(st.integers(0, 99), st.sampled_from([np.nan, np.inf, -np.inf]), st.booleans())
+@ON_EVERY_DEVICE
+def test_nothing_leaks_out_of_a_hidden_token(device, seed, what, causal):
+    """NaN or infinity in the keys and values that no query sees: outputs and gradients are those of
+    zeros there. A query that sees one is all that is spoilt."""
+    r = np.random.default_rng(seed)
+    q, k, v, g = r.standard_normal((4, 2, 5, 6))
+    mask = r.random((2, 1, 5, 5)) < 0.6
+    seen = (mask & np.tri(5, dtype=bool) if causal else mask)[:, 0]  # (B, N, M)
+    bad = ~seen.any(axis=1)  # (B, M)
+    bad &= r.random(bad.shape) < 0.8
+
+    def run(filling):
+        with mv.use(device):
+            leaves = []
+            for x in (q, k, v):
+                x = np.where(bad[..., None] & (x is not q), filling, x)
+                leaves.append(send(x, device, requires_grad=True))
+            y = mv.dot_product_attention(*leaves, heads=2, mask=mask, causal=causal)
+            y.backward(backend.to_device(g, device))
+            return [y.numpy(), *(backend.to_numpy(t.grad) for t in leaves)]
+
+    for a, b in zip(run(what), run(0.0), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@ON_EVERY_DEVICE
+@pytest.mark.parametrize("N", [5, 70])
+def test_the_past_does_not_see_a_future_that_is_not_a_number(device, N):
+    with mv.use(device):
+        x = rng.standard_normal((1, N, 12))
+        clean = mv.self_attention(send(x, device), heads=2, causal=True).numpy()
+        x[:, 3:] = np.nan
+        y = mv.self_attention(send(x, device), heads=2, causal=True).numpy()
+        np.testing.assert_allclose(y[:, :3], clean[:, :3], rtol=1e-12)
+        assert np.isnan(y[:, 3:]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_of_any_size(dtype):
+    """What the exponentials without a maximum would make infinite, or nothing, is tried again."""
+    q, k, v = rng.standard_normal((3, 1, 4, 6))
+    k = np.abs(k)
+    for score in (-60.0, 60.0):
+        for size in (1e-30, 1e30):
+            leaves = [
+                mv.Tensor(a.astype(dtype), requires_grad=True)
+                for a in (np.full_like(q, score / 4), k, v * size)
+            ]
+            y = mv.dot_product_attention(*leaves)
+            expected = mv.dot_product_attention.composed(*(t.detach() for t in leaves))
+            np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-4)
 
 
 @ON_EVERY_DEVICE

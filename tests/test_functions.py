@@ -1,5 +1,7 @@
 """Hand-derived functions against their composed twins, and at the edges of their domain."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -148,6 +150,165 @@ def test_a_zero_vector_stays_zero():
     assert (y.numpy() == 0).all() and np.isfinite(x.grad).all()
 
 
+# -- at the edges of range -------------------------------------------------------------------------
+FLOATS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def value_and_gradient(f, x, device="cpu", g=None):
+    x = mv.Tensor(x, device=device, requires_grad=True)
+    y = f(x)
+    y.backward(backend.to_device(np.ones(y.shape, y.dtype) if g is None else g, device))
+    return y.numpy(), backend.to_numpy(x.grad)
+
+
+@FLOATS
+@ON_EVERY_DEVICE
+@pytest.mark.filterwarnings("error")
+def test_tails_are_not_rounded_away(dtype, device):
+    """sigmoid(-20) is 2e-9, and what is made of it is no 0 either."""
+    x = np.linspace(-60, -8, 40).astype(dtype)
+    e = np.exp(x.astype(np.float64))
+    eps = 200 * np.finfo(dtype).eps  # e^x of a rounded x
+    y, dx = value_and_gradient(mv.sigmoid, x, device)
+    np.testing.assert_allclose(y, e / (1 + e), rtol=eps)
+    np.testing.assert_allclose(dx, e / (1 + e) ** 2, rtol=eps)
+    y, dx = value_and_gradient(mv.silu, x, device)
+    np.testing.assert_allclose(y, x * e / (1 + e), rtol=eps)
+    np.testing.assert_allclose(dx, e / (1 + e) * (1 + x / (1 + e)), rtol=10 * eps)
+    x = np.linspace(-9, -3, 40).astype(dtype)  # the limit: x phi(x) / x (1 - 1/x^2 + 3/x^4 ...)
+    y, dx = value_and_gradient(mv.gelu, x, device)
+    exact = [v * math.erfc(-v / math.sqrt(2)) / 2 for v in x.astype(float)]
+    np.testing.assert_allclose(y, exact, rtol=eps)
+    for kind in ("tanh", "quick"):
+        y, dx = value_and_gradient(lambda x, k=kind: mv.gelu(x, approximate=k), x, device)
+        assert (y < 0).all() and (dx < 0).all()
+
+
+@FLOATS
+@ON_EVERY_DEVICE
+@pytest.mark.filterwarnings("error")
+def test_activations_of_huge_numbers(dtype, device):
+    huge = np.array([-1, 1], dtype) * dtype(1e30 if dtype == np.float32 else 1e200)
+    for f in (
+        mv.silu,
+        mv.gelu,
+        *(lambda x, k=k: mv.gelu(x, approximate=k) for k in ("tanh", "quick")),
+    ):
+        y, dx = value_and_gradient(f, huge, device)
+        assert y.tolist() == [0, huge[1]] and dx.tolist() == [0, 1]
+
+
+@given(st.integers(0, 99), st.sampled_from([-np.inf, np.inf, np.nan]), st.sampled_from([0.0, 0.2]))
+@ON_EVERY_DEVICE
+def test_an_ignored_row_may_hold_anything(device, seed, what, smoothing):
+    r = np.random.default_rng(seed)
+    x = r.standard_normal((6, 4))
+    labels = np.where(r.random(6) < 0.5, -100, r.integers(0, 4, 6))
+    x[labels == -100] = np.where(r.random(4) < 0.7, what, 1.0)
+    f = lambda x, l: mv.cross_entropy_loss(x, l, label_smoothing=smoothing)  # noqa: E731
+    kept = labels != -100
+    loss, dx = value_and_gradient(lambda x: f(x, labels), x, device)
+    assert (dx[~kept] == 0).all()
+    expected, gradient = value_and_gradient(lambda x: f(x, labels[kept]), x[kept], device)
+    np.testing.assert_allclose(loss, expected, rtol=1e-12)
+    np.testing.assert_allclose(dx[kept], gradient, rtol=1e-12)
+
+
+@FLOATS
+@given(st.floats(0, 80), st.floats(-1e3, 1e3))
+def test_a_loss_near_zero_is_positive_and_right(dtype, margin, shift):
+    x = np.array([[shift, shift + margin]], dtype)
+    others = math.exp(float(x[0, 0]) - float(x[0, 1]))
+    for f in (lambda x: mv.cross_entropy_loss(x, [1]), lambda x: -mv.log_softmax(x)[0, 1]):
+        loss, dx = value_and_gradient(f, x)
+        assert loss == pytest.approx(math.log1p(others), rel=50 * float(np.finfo(dtype).eps))
+        assert loss >= 0
+    _, dx = value_and_gradient(lambda x: mv.cross_entropy_loss(x, [1]), x)
+    slope = others / (1 + others)
+    np.testing.assert_allclose(dx, [[slope, -slope]], rtol=100 * np.finfo(dtype).eps)
+
+
+@ON_EVERY_DEVICE
+def test_logsumexp_at_infinity(device):
+    low, high = -np.inf, np.inf
+    y, _ = value_and_gradient(mv.logsumexp, np.array([[low] * 2, [low, 1], [1, high]]), device)
+    assert y.tolist() == [low, 1, high]
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(mv.softmax(np.array([low, low])).numpy()).all()
+        assert np.isnan(mv.log_softmax(np.array([low, low])).numpy()).all()
+
+
+@FLOATS
+@ON_EVERY_DEVICE
+def test_l2_normalize_at_every_length(dtype, device):
+    """Unit vectors from 1e-30 to 1e30; below eps the length is a constant, and dx = g / eps."""
+    x, g = np.random.default_rng(0).standard_normal((2, 3, 4))
+    unit, gradient = value_and_gradient(mv.l2_normalize, x, g=g)
+    for size in (1e-30, 1e30):
+        f = lambda x: mv.l2_normalize(x, eps=1e-35)  # noqa: E731
+        y, dx = value_and_gradient(f, (x * size).astype(dtype), device, g.astype(dtype))
+        np.testing.assert_allclose(y, unit, rtol=1e-5)
+        np.testing.assert_allclose(dx * size, gradient, rtol=1e-4, atol=1e-5)
+    small = (x * 1e-14).astype(dtype)
+    y, dx = value_and_gradient(mv.l2_normalize, small, device, g.astype(dtype))
+    np.testing.assert_allclose(y, small.astype(float) * 1e12, rtol=1e-6)
+    np.testing.assert_allclose(dx, g * 1e12, rtol=1e-6)
+
+
+@FLOATS
+@ON_EVERY_DEVICE
+def test_layer_norm_of_rows_far_from_zero(dtype, device):
+    """A constant row is beta, with BERT's eps too; a large mean costs no digits."""
+    D, eps = 768, np.finfo(dtype).eps
+    beta = np.linspace(-1, 1, D).astype(dtype)
+    ones, send = np.ones(D, dtype), lambda a: backend.to_device(a, device)
+    for value in (1000.1, -3e6, 1e-3):
+        x = np.full((2, D), value, dtype)
+        y = mv.layer_norm(mv.Tensor(x, device=device), send(ones), send(beta), eps=1e-12).numpy()
+        np.testing.assert_allclose(y, [beta] * 2, atol=1e3 * eps)
+    x = (1e4 + np.random.default_rng(0).standard_normal((3, D))).astype(dtype)
+    exact = x.astype(np.longdouble)
+    exact = (exact - exact.mean(axis=1, keepdims=True)) / exact.std(axis=1, keepdims=True)
+    y = mv.layer_norm(mv.Tensor(x, device=device), send(ones), send(0 * ones), eps=1e-12).numpy()
+    np.testing.assert_allclose(y, exact, atol=10 * eps)
+
+
+@ON_EVERY_DEVICE
+def test_axes_of_length_zero(device):
+    """NumPy's and PyTorch's answers: an empty sum is 0, an empty softmax has no elements."""
+    with mv.use(device):
+        t = lambda *shape: mv.Tensor(np.ones(shape), device=device, requires_grad=True)  # noqa: E731
+        calls = {
+            (3, 2): lambda: mv.linear(t(3, 0), t(2, 0)),
+            (0, 2): lambda: mv.linear(t(0, 4), t(2, 4), t(2)),
+            (2, 0, 5): lambda: mv.linear(t(2, 0, 4), t(5, 4)),
+            (3, 0): lambda: mv.softmax(t(3, 0)),
+            (0, 3): lambda: mv.log_softmax(t(0, 3), axis=0),
+            (4,): lambda: mv.logsumexp(t(4, 0)),
+            (2, 0): lambda: mv.layer_norm(t(2, 0), t(0), t(0)),
+            (0, 5): lambda: mv.layer_norm(t(0, 5), t(5), t(5)),
+            (5, 0): lambda: mv.rms_norm(t(5, 0), t(0)),
+            (6, 0): lambda: mv.l2_normalize(t(6, 0)),
+            (): lambda: mv.cross_entropy_loss(t(0, 3), np.zeros(0, int)),
+            (1, 0, 4): lambda: mv.dot_product_attention(t(1, 0, 4), t(1, 3, 4), t(1, 3, 4)),
+            (1, 2, 4): lambda: mv.dot_product_attention(t(1, 2, 4), t(1, 0, 4), t(1, 0, 4)),
+            (1, 2, 0): lambda: mv.self_attention(t(1, 2, 0), causal=True),
+        }
+        for shape, call in calls.items():
+            y = call()
+            assert y.shape == shape
+            y.backward(backend.to_device(np.ones(shape), device))
+        assert (calls[(3, 2)]().numpy() == 0).all()
+        assert (calls[(1, 2, 4)]().numpy() == 0).all()
+        assert (calls[(4,)]().numpy() == -np.inf).all()
+
+
+def test_a_float64_bias_makes_the_result_float64():
+    x, W = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
+    assert mv.linear(x, W, np.ones(4)).dtype == np.float64
+    assert mv.layer_norm(x, W[0], np.ones(3)).dtype == np.float64
+
+
 # -- errors ----------------------------------------------------------------------------------------
 x34, v3, v4 = np.ones((3, 4)), np.ones(3), np.ones(4)
 WRONG = [
@@ -190,3 +351,58 @@ def test_an_axis_that_is_not_there_is_refused(axis):
             f(x, axis=axis)
     with pytest.raises((MinivitError, IndexError)):
         mv.cross_entropy_loss(x, np.array([0, 1]), axis=axis)
+
+
+JUNK = [None, "x", [1, 2], {}, object(), 1.5, -1, 7, True, math.nan, (1,), b"x"]
+shape_with_empty = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+kinds = st.sampled_from([np.float32, np.float64, np.float16, np.int64, np.uint8, bool])
+
+
+@given(st.data())
+def test_only_errors_of_this_library(data):
+    """Every function, with an operand of any shape and dtype, and an option that makes no sense."""
+    draw = data.draw
+    x, y = (np.ones(draw(shape_with_empty)).astype(draw(kinds)) for _ in range(2))
+    x = mv.Tensor(x, requires_grad=x.dtype.kind == "f")
+    junk = draw(st.sampled_from(JUNK))
+    labels = np.zeros(x.shape[:-1], int)
+    calls = [
+        lambda: mv.linear(x, y, y),
+        lambda: mv.linear(x, junk),
+        lambda: mv.layer_norm(x, y, y),
+        lambda: mv.layer_norm(x, y, y, eps=junk),
+        lambda: mv.rms_norm(x, y, eps=junk),
+        lambda: mv.embedding(x, y),
+        lambda: mv.embedding(x, junk),
+        lambda: mv.gelu(x, approximate=junk),
+        lambda: mv.dropout(x, p=junk),
+        lambda: mv.l2_normalize(x, axis=junk),
+        lambda: mv.l2_normalize(x, eps=junk),
+        lambda: mv.cross_entropy_loss(x, y),
+        lambda: mv.cross_entropy_loss(x, junk),
+        lambda: mv.dot_product_attention(x, y, y),
+        lambda: mv.self_attention(x, heads=junk),
+        lambda: mv.self_attention(x, mask=junk),
+        lambda: mv.self_attention(x, scale=junk),
+        lambda: mv.attention.attention_weights(x, x, heads=junk),
+        lambda: mv.attention.attention_weights(x, mv.Tensor(y), mask=junk),
+        lambda: mv.causal_mask(junk),
+        lambda: mv.MultiHeadAttention(4, junk),
+        lambda: mv.MultiHeadAttention(junk, 2, dropout=junk),
+        lambda: mv.attention.KVCache(3).append(y, junk),
+    ]
+    calls += [
+        lambda o=o: mv.cross_entropy_loss(x, labels, **{o: junk})
+        for o in ("axis", "ignore_index", "label_smoothing", "reduction")
+    ]
+    one = (mv.softmax, mv.log_softmax, mv.logsumexp, mv.sigmoid, mv.silu, mv.relu, mv.gelu)
+    calls += [lambda f=f: f(x) for f in one] + [lambda f=f: f(junk) for f in one]
+    calls += [lambda f=f: f(x, axis=junk) for f in one[:3]]
+    with np.errstate(all="ignore"):
+        for call in calls:
+            try:
+                out = call()
+                if isinstance(out, mv.Tensor) and out.requires_grad:
+                    out.backward(np.ones(out.shape, out.dtype))
+            except MinivitError:
+                pass

@@ -6,7 +6,7 @@ import pytest
 import minivit as mv
 from minivit import nn
 from minivit.engine import backend
-from minivit.engine.errors import OptionError, ShapeError, StateError
+from minivit.engine.errors import DtypeError, OptionError, ShapeError, StateError
 from tests.devices import DEVICES
 
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
@@ -228,7 +228,7 @@ def test_a_layer_draws_the_same_weights_from_the_same_seed():
 def test_errors():
     with pytest.raises(OptionError, match="Dropout: p is 1, expected 0 <= p < 1"):
         nn.Dropout(1)
-    with pytest.raises(ShapeError, match=r"linear: x has 3 features .* expects 4"):
+    with pytest.raises(ShapeError, match=r"linear: x has shape"):
         nn.Linear(4, 2)(np.ones((2, 3)))
     with pytest.raises(ShapeError, match=r"assign: got shape \(2,\), expected \(2, 4\)"):
         nn.Linear(4, 2).weight.assign(np.ones(2))
@@ -240,3 +240,50 @@ def test_a_state_is_row_major_whatever_the_layout_of_the_weights():
     assert not layer.in_proj_weight.data.flags.c_contiguous  # else this test shows nothing
     for name, array in layer.state_dict().items():
         assert array.flags.c_contiguous, name
+
+
+# -- print, options, modes -------------------------------------------------------------------------
+def test_print_is_a_tree_with_shapes_and_counts_and_like_layers_once():
+    model = Model()
+    lines = str(model).splitlines()
+    assert lines[0] == f"Model  {model.count_parameters()}  scale (3,)  running (2,)  tied (2, 4)"
+    assert lines[1] == "  layers.0 to layers.1: Inner  24"
+    assert lines[2] == "    first: Linear  16  weight (4, 3)  bias (4,)"
+    model.layers[1].first.requires_grad_(False)
+    lines = str(model).splitlines()
+    assert [x for x in lines if "layers" in x] == ["  layers.0: Inner  24", "  layers.1: Inner  24"]
+    assert [x for x in lines if "frozen" in x] == [
+        "    first: Linear  16  frozen  weight (4, 3)  bias (4,)"
+    ]
+    counts = [p.size for p in model.parameters()]
+    assert sum(counts) == model.count_parameters()
+
+
+NO_SIZE = [0, -1, 1.5, "3", None, True, [2]]
+NO_NUMBER = [-1, np.nan, np.inf, "1", None, [0.1], True]
+OPTIONS = [
+    *[(lambda v: nn.Linear(v, 2), "in_features", v) for v in NO_SIZE],
+    *[(lambda v: nn.Linear(2, v), "out_features", v) for v in NO_SIZE],
+    *[(nn.LayerNorm, "normalized_shape", v) for v in [*NO_SIZE, (2, 3)]],
+    *[(nn.RMSNorm, "normalized_shape", v) for v in NO_SIZE],
+    *[(lambda v: nn.Embedding(v, 2), "num_embeddings", v) for v in NO_SIZE],
+    *[(lambda v: nn.Embedding(2, v), "embedding_dim", v) for v in NO_SIZE],
+    *[(nn.Dropout, "p", v) for v in [*NO_NUMBER, 1.0]],
+    *[(lambda v: nn.LayerNorm(2, v), "eps", v) for v in NO_NUMBER],
+    *[(nn.GELU, "approximate", v) for v in ("erf", None, 3, ["tanh"])],
+]
+
+
+@pytest.mark.parametrize("build, name, value", OPTIONS)
+def test_options_that_cannot_be_are_named(build, name, value):
+    with pytest.raises(ValueError, match=f": {name} is .*expected") as caught:
+        build(value)
+    assert isinstance(caught.value, OptionError)
+
+
+@pytest.mark.parametrize("wrong", [3, None, "state", [("weight", 1)]])
+def test_what_is_no_state_is_refused(wrong):
+    with pytest.raises(DtypeError, match="load_state_dict: got"):
+        nn.Linear(2, 3).load_state_dict(wrong)
+    with pytest.raises(DtypeError, match="expected a module"):
+        nn.Sequential(nn.Linear(2, 3), wrong)

@@ -28,7 +28,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "unbroadcast", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -37,9 +37,8 @@ def unbroadcast(g, shape):
     ### BEGIN SOLUTION
     # Task: sum over the axes that broadcasting repeated
     added = g.ndim - len(shape)
-    repeated = [added + i for i, n in enumerate(shape) if n == 1 and g.shape[added + i] != 1]
-    axes = (*range(added), *repeated)
-    summed = g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g
+    ones = [added + i for i, n in enumerate(shape) if n == 1]  # repeated, or not: a sum of one
+    summed = g.sum(axis=(*range(added), *ones)).reshape(shape)
     ### END SOLUTION
     return summed
 
@@ -62,6 +61,8 @@ print(unbroadcast(g, [2, 1]))
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "unbroadcast_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("unbroadcast", globals())
 
 # %% [markdown]

@@ -31,7 +31,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "attention", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -70,6 +70,8 @@ print("causal", attention(q, k, v, 1, True).round(3), sep="\n")
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "attention_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("attention", globals())
 
 # %% [markdown]

@@ -22,12 +22,12 @@
 # - The result is a new array of integers; `ids` stays as it is.
 #
 # Folded hints: [03_merge_pair.md](03_merge_pair.md). The lecture: "Text, all the way in", section
-# "Byte-pair encoding".
+# "Text that nobody foresaw".
 
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "merge_pair", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -65,6 +65,8 @@ print(merge_pair(np.array([2, 1]), 1, 2, 9))
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "merge_pair_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("merge_pair", globals())
 
 # %% [markdown]

@@ -21,13 +21,13 @@
 #   same distance the first). Then each centre goes to the mean of its pixels; one without pixels stays.
 # - The result has the shape of `centres` and the dtype of `image`. Do not write into the arguments.
 #
-# Folded hints: [04_palette_step.md](04_palette_step.md). The lecture: "Image GPT", section "Inputs: an
-# image is a sequence of colours".
+# Folded hints: [04_palette_step.md](04_palette_step.md). The lecture: "Image GPT", section "Completing
+# and drawing images".
 
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "palette_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -65,6 +65,8 @@ for round in (1, 2, 3):
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "palette_step_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("palette_step", globals())
 
 # %% [markdown]

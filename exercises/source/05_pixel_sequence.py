@@ -30,7 +30,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "pixel_sequence", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -64,6 +64,8 @@ print(pixel_sequence(image, palette, 3))
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "pixel_sequence_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("pixel_sequence", globals())
 
 # %% [markdown]

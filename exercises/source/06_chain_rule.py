@@ -27,7 +27,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "chain_rule", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -60,6 +60,8 @@ print(chain_rule([[], [0, 0], [1, 0]], [[], [3.0, 3.0], [1.0, 1.0]]))
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "chain_rule_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("chain_rule", globals())
 
 # %% [markdown]

@@ -33,7 +33,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "layer_norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -81,6 +81,8 @@ print("gx =", gx.round(3), "sums of its rows", gx.sum(-1).round(6), sep="\n")
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "layer_norm_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("layer_norm", globals())
 
 # %% [markdown]

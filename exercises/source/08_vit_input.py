@@ -17,7 +17,7 @@
 # the lecture, in plain NumPy. (About 30 minutes.)
 #
 # - `images` has shape `(B, H, W, C)`; `patch` is the side P, which divides H and W.
-# - `W` has shape `(D, P·P·C)` and `b` shape `(D,)`: the linear layer. `cls` has shape `(D,)`,
+# - `weight` has shape `(D, P·P·C)` and `bias` shape `(D,)`: the linear layer. `cls` has shape `(D,)`,
 #   `position` shape `(N + 1, D)` with N = HW/P².
 # - The result has shape `(B, N + 1, D)` and the dtype of `images`.
 #
@@ -28,17 +28,17 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "vit_input", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def vit_input(images, W, b, cls, position, patch):
+def vit_input(images, weight, bias, cls, position, patch):
     """The tokens that enter the first layer of a ViT."""
     ### BEGIN SOLUTION
     # Task: cut patches, project them, put the class token in front, add positions
-    B, H, Wd, C = images.shape
-    x = images.reshape(B, H // patch, patch, Wd // patch, patch, C).swapaxes(2, 3)
-    x = x.reshape(B, -1, patch * patch * C) @ W.T + b
+    B, H, W, C = images.shape
+    x = images.reshape(B, H // patch, patch, W // patch, patch, C).swapaxes(2, 3)
+    x = x.reshape(B, -1, patch * patch * C) @ weight.T + bias
     front = np.broadcast_to(cls, (B, 1, len(cls)))
     tokens = np.concatenate([front, x], axis=1) + position
     ### END SOLUTION
@@ -63,6 +63,8 @@ print(vit_input(image, np.eye(4), zeros, zeros - 1, np.zeros((3, 4)), 2))
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "vit_input_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("vit_input", globals())
 
 # %% [markdown]
@@ -74,8 +76,8 @@ check("vit_input", globals())
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "vit_input_explain", "locked": false, "points": 2, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION
-# A kernel of P x P with stride P and D output channels: its weights are the rows of W, reshaped to P x
-# P x C, and each patch is one place of the result. (1 point.) Without positions the layers treat the
+# A kernel of P x P with stride P and D output channels: its weights are the rows of `weight`, reshaped
+# to P x P x C, and each patch is one place of the result. (1 point.) Without positions the layers treat the
 # patches as a set: every shuffling of them gives the same class, so the model could only learn which
 # patches there are, not where. (1 point.)
 # ### END SOLUTION

@@ -24,13 +24,13 @@
 # - Mean and standard deviation (plus 1e-5) are those of the training rows. Behind the standardised
 #   features stands a constant of 100, which serves as a bias that the penalty hardly touches.
 #
-# The equations and folded hints: [09_ridge_probe.md](09_ridge_probe.md). The lecture: "Scaling Vision
-# Transformers", section "A few examples".
+# The equations and folded hints: [09_ridge_probe.md](09_ridge_probe.md). The lecture: "Image GPT",
+# section "Linear probes: how good is each layer?".
 
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "ridge_probe", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -68,6 +68,8 @@ print(ridge_probe(train, labels, test, 2, 1.0).round(3))
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "ridge_probe_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("ridge_probe", globals())
 
 # %% [markdown]

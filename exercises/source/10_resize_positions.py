@@ -28,7 +28,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "resize_positions", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -66,6 +66,8 @@ print("class token", found[0], "grid", found[1:].reshape(3, 3), sep="\n")
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "resize_positions_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("resize_positions", globals())
 
 # %% [markdown]

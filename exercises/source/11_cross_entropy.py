@@ -31,7 +31,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "cross_entropy", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -78,6 +78,8 @@ print("gz =", gz.round(3), "sums of its rows", gz.sum(axis=1).round(6), sep="\n"
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "cross_entropy_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("cross_entropy", globals())
 
 # %% [markdown]

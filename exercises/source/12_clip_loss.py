@@ -27,7 +27,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "clip_loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -67,6 +67,8 @@ for scale in (1.0, 100.0):
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "clip_loss_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("clip_loss", globals())
 
 # %% [markdown]

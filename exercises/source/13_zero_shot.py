@@ -29,7 +29,7 @@
 # %%
 import numpy as np
 
-from minivit.grading import TodoError, check
+from minivit.grading import TodoError
 
 
 # %% nbgrader={"grade": false, "grade_id": "zero_shot", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -67,6 +67,8 @@ print(zero_shot(image, texts, 10.0).round(3))
 # wrong. The result is the number of points.
 
 # %% nbgrader={"grade": true, "grade_id": "zero_shot_check", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
+from minivit.grading import check
+
 check("zero_shot", globals())
 
 # %% [markdown]

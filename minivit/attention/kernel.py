@@ -6,7 +6,7 @@ With S = scale Q K^T, e = exp(S), l the row sums of e, A = e / l and o = A V:
     dQ = scale dS K,   dK = scale dS^T Q
 
 and o = (e V) / l: dividing by l touches (N, d) numbers where dividing e would touch (N, M). What is
-kept is e; neither A nor rowsum(dA A) is ever made.
+kept is e; A is never made.
 """
 
 import numpy as np
@@ -126,7 +126,8 @@ def _blocks(xp, q, k, v, o, mask, causal, scale, exponentials):
 def _block(xp, q, k, v, o, mask, masked, scale, exponentials):
     """One block: products write into the strided views. masked: the keys that the mask is about."""
     # scale q (N, d), not the scores (N, M); the vjp does it again, which is cheaper than keeping it
-    S = (q * scale) @ k.mT  # (B, H, N, M)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is hidden may be infinite
+        S = (q * scale) @ k.mT  # (B, H, N, M)
     found = exponentials(xp, S, k, v, o, mask, masked)
     if found is None:
         return None
@@ -175,12 +176,12 @@ def _careful_exponentials(xp, S, k, v, o, mask, masked):
         l += l == 0  # a query that may see nothing: 0 / 1
         xp.matmul(e, v, out=o)
         if mask is not None:  # 0 * NaN is NaN: such values count for the queries that see them
-            finite = xp.isfinite(v).all(axis=-1, keepdims=True)  # (B, H, M, 1)
-            v = xp.where(finite, v, 0)
-            touched = mask.astype(e.dtype) @ (~finite).astype(e.dtype) > 0  # (B, H, N, 1)
-            o[...] = xp.where(touched, o, e @ v)
-            k = xp.where(
-                xp.isfinite(k).all(axis=-1, keepdims=True), k, 0
-            )  # of those seen, e is NaN
+            good_v, good_k = (xp.isfinite(x).all(axis=-1, keepdims=True) for x in (v, k))
+            k, v = (
+                xp.where(good_k, k, 0),
+                xp.where(good_v, v, 0),
+            )  # where a bad key is seen, e is NaN
+            spoilt = mask.astype(e.dtype) @ (~good_v).astype(e.dtype) > 0  # (B, H, N, 1)
+            o[...] = xp.where(spoilt, o, e @ v)
         o /= l
     return e, l, k, v

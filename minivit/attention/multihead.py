@@ -7,39 +7,51 @@ from minivit.attention import textbook
 from minivit.attention.kernel import dot_product_attention, self_attention
 from minivit.attention.textbook import attention_weights
 from minivit.engine import backend, ops
-from minivit.engine.errors import OptionError, ShapeError
+from minivit.engine.errors import ShapeError
 from minivit.engine.record import no_grad
 
 
 class KVCache:
     """The keys and values of the tokens so far, so that a new token costs one query, not N.
 
-    For generation, without gradients. With it, `causal=True` means: the queries are the last ones.
+    For generation, without gradients; `causal=True` then means: the queries are the last ones. They
+    lie as one query reads them: keys (B, H, d, capacity), values (B, H, capacity, d), d = D/H.
     """
 
     def __init__(self, capacity):
         self.capacity, self.length = capacity, 0
         self._k = self._v = None
 
-    def append(self, k, v):
+    def append(self, k, v, heads):
         """Add keys and values, arrays (B, n, D); returns all so far, (B, length, D) each."""
+        shapes = [tuple(getattr(a, "shape", ())) for a in (k, v)]
+        if len(shapes[0]) != 3 or shapes[0] != shapes[1]:
+            raise ShapeError(
+                f"KVCache: keys are {shapes[0]}, values {shapes[1]}; expected (B, n, D)"
+            )
         (B, n, D), start = k.shape, self.length
+        k_heads, v_heads = (a.reshape(B, n, heads, D // heads).swapaxes(1, 2) for a in (k, v))
+        K, V = self.append_heads(k_heads, v_heads)
+        if not start:
+            return k, v
+        K, V = K.transpose(0, 3, 1, 2), V.swapaxes(1, 2)  # (B, M, H, d) each
+        return K.reshape(B, self.length, D), V.reshape(B, self.length, D)
+
+    def append_heads(self, k, v):
+        """Add keys and values (B, H, n, d); returns all as they lie, (B, H, d, M), (B, H, M, d)."""
+        (B, H, n, d), start = k.shape, self.length
         if start + n > self.capacity:
             raise ShapeError(
                 f"KVCache: {start} tokens and {n} more exceed its capacity of {self.capacity}"
             )
         if self._k is None:
             xp = backend.module_of([k, v], "KVCache")
-            self._k = xp.empty((B, self.capacity, D), dtype=k.dtype)
-            self._v = xp.empty((B, self.capacity, D), dtype=v.dtype)
-        self.length += n
-        self._k[:, start : self.length] = k
-        self._v[:, start : self.length] = v
-        return self.contents()
-
-    def contents(self):
-        """All keys and values so far, (B, length, D) each."""
-        return self._k[:, : self.length], self._v[:, : self.length]
+            self._k = xp.empty((B, H, d, self.capacity), dtype=k.dtype)
+            self._v = xp.empty((B, H, self.capacity, d), dtype=v.dtype)
+        self.length = start + n
+        self._k[:, :, :, start : self.length] = k.swapaxes(2, 3)
+        self._v[:, :, start : self.length] = v
+        return self._k[:, :, :, : self.length], self._v[:, :, : self.length]
 
     def select(self, rows):
         """Keep the sequences `rows`, in that order (beam search)."""
@@ -52,6 +64,11 @@ class SeparateProjections(nn.Module):
     weights of pooling heads have them: `q_proj`, `k_proj`, `v_proj`."""
 
     def __init__(self, width, heads):
+        nn.check_sizes(self, width=width, heads=heads)
+        if width % heads:
+            raise ShapeError(
+                f"{type(self).__name__}: width {width} does not divide into {heads} heads"
+            )
         self.heads = heads
         self.q_proj, self.k_proj = nn.Linear(width, width), nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
@@ -76,12 +93,12 @@ class MultiHeadAttention(nn.Module):
     """
 
     def __init__(self, embed_dim, num_heads, bias=True, dropout=0.0):
+        nn.check_sizes(self, embed_dim=embed_dim, num_heads=num_heads)
+        nn.check_share(self, dropout=dropout)
         if embed_dim % num_heads:
             raise ShapeError(
                 f"MultiHeadAttention: embed_dim {embed_dim} does not divide into {num_heads} heads"
             )
-        if not 0 <= dropout < 1:
-            raise OptionError(f"MultiHeadAttention: dropout is {dropout}, expected 0 <= p < 1")
         D = embed_dim
         self.num_heads, self.dropout = num_heads, dropout
         W = nn.xavier_uniform(3 * D, D)  # rows: W_q, W_k, W_v; columns in memory side by side:
@@ -93,17 +110,18 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x, memory=None, mask=None, causal=False, cache=None, return_weights=False):
         how = dict(heads=self.num_heads, mask=mask, causal=causal)
-        if self.training and self.dropout:
-            qkv = self.project(x, x if memory is None else memory)
-            out = textbook.dot_product_attention(*qkv, **how, dropout=self.dropout)
-        elif memory is None and cache is None:
+        dropping = self.training and self.dropout
+        if memory is None and cache is None and not dropping:
             qkv = functions.linear(x, self.in_proj_weight, self.in_proj_bias)  # (B, N, 3 D)
             out = self_attention(qkv, **how)
         else:
             q, k, v = self.project(x, x if memory is None else memory)
             if cache is not None:
-                k, v = cache.append(k.data, v.data)
-            out = dot_product_attention(q, k, v, **how)
+                k, v = cache.append(k.data, v.data, self.num_heads)
+            if dropping:
+                out = textbook.dot_product_attention(q, k, v, **how, dropout=self.dropout)
+            else:
+                out = dot_product_attention(q, k, v, **how)
         out = self.out_proj(out)
         return (out, self.weights(x, memory, mask, causal)) if return_weights else out
 

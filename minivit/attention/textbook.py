@@ -12,6 +12,7 @@ from minivit import functions
 from minivit.engine import backend, ops
 from minivit.engine.errors import DtypeError, ShapeError
 from minivit.engine.ops import where
+from minivit.engine.record import function
 
 
 def dot_product_attention(q, k, v, heads=1, mask=None, causal=False, scale=None, dropout=0.0):
@@ -32,6 +33,7 @@ def self_attention(qkv, heads=1, mask=None, causal=False, scale=None, dropout=0.
     return dot_product_attention(q, k, v, heads, mask, causal, scale, dropout)
 
 
+@function
 def attention_weights(q, k, heads=1, mask=None, causal=False, scale=None):
     """A = softmax(scale Q K^T): (B, H, N, M). Rows sum to 1, or are 0 where nothing may be seen."""
     q, k = split_heads(q, heads), split_heads(k, heads)
@@ -43,8 +45,11 @@ def attention_weights(q, k, heads=1, mask=None, causal=False, scale=None):
     return where(mask, functions.softmax(where(mask, S, lowest)), 0.0)
 
 
+@function
 def split_heads(x, heads):
     """(B, N, D) -> (B, H, N, D/H), a view: of an array or a Tensor."""
+    if x.ndim != 3:
+        raise ShapeError(f"attention: got shape {x.shape}, expected (B, N, D)")
     B, N, D = x.shape
     if heads < 1 or D % heads:
         raise ShapeError(f"attention: width {D} does not divide into {heads} heads")
@@ -59,6 +64,7 @@ def scale_of(scale, d):
     return scale
 
 
+@function
 def causal_mask(N, M=None, xp=None):
     """(N, M) boolean: query i may see keys up to i. With M > N the queries are the last N.
 

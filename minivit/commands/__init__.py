@@ -2,6 +2,10 @@
 
 minivit check 1             check your answer to exercise 1, in exercises/
 minivit check 1 FILE        the answer in this .py file or notebook
+minivit watch               checks each exercise when its file is saved
+minivit hint 1              one more hint; --again: those so far
+minivit reset 1             the exercise as it was handed out; your file is kept
+minivit build               a ViT trained with your functions in the library
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
         --nbgrader DIR      or a course folder for nbgrader
@@ -11,7 +15,9 @@ minivit grade DIR --out DIR points and reports of a folder of submissions
 minivit classify PHOTO      what is in a photo, by labels of your own
 minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
 minivit embed SENTENCE ...  sentences, or photos, as vectors
+minivit fill TEXT           what a BERT would write in the place of [MASK]
 minivit info FILE           what is in a published checkpoint
+minivit export MODEL DIR    a model in the layout of Hugging Face
 
 Each command is one file of this folder, and a name in COMMANDS:
 
@@ -26,10 +32,28 @@ import os
 import sys
 import textwrap
 
-from minivit.commands import check, classify, complete, embed, grade, info, progress, release
+from minivit.commands import (
+    build,
+    check,
+    classify,
+    complete,
+    embed,
+    export,
+    fill,
+    grade,
+    hint,
+    info,
+    progress,
+    release,
+    reset,
+    watch,
+)
 from minivit.engine.errors import MinivitError
 
-COMMANDS = (check, progress, release, grade, classify, complete, embed, info)
+COMMANDS = (
+    check, watch, hint, reset, build, progress, release, grade, classify, complete, embed,
+    fill, info, export,
+)  # fmt: skip
 USAGE = __doc__.partition("\nEach command is")[0]
 
 

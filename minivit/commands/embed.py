@@ -10,7 +10,6 @@ from minivit.commands.classify import refuse_too_long
 from minivit.engine.errors import DataError, TextError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-TEXT_FAMILIES = ("bert", "distilbert", "roberta", "clip")
 BATCH, TEXTS = 16, 256  # photos, and texts of a CLIP, that are encoded at once
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 TABLE = 12  # as many at most are shown as a table of similarities
@@ -39,7 +38,7 @@ def run(options):
             raise TextError(f"embed: nothing came from standard input; expected one {what} a line")
     if options.photos:
         inputs = [path for name in inputs for path in photos_in(name)]
-    families = ("clip", "vit", "resnet") if options.photos else TEXT_FAMILIES
+    families = ("clip", "vit", "resnet") if options.photos else ("bert", "clip")
     found = shared.load(options.model, *families)
     rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}

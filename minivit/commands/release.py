@@ -14,12 +14,9 @@ def add_to(commands):
     kind.add_argument(
         "--gradescope", metavar="ZIP", help="an autograder for Gradescope, a new file"
     )
-    parser.add_argument(
-        "--only", nargs="+", metavar="NUMBER", default=(), help="exercises of the autograder"
-    )
-    parser.add_argument(
-        "--seed", type=int, metavar="N", help="of grading, for --nbgrader and --gradescope"
-    )
+    parser.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
+    parser.add_argument("--seed", type=int, help="of grading; default: that of this class, in "
+                        "grading.seed here, which is made where there is none")  # fmt: skip
     parser.add_argument(
         "--exercises", metavar="DIR", help="their folder; default: those that come with minivit"
     )
@@ -32,13 +29,20 @@ def run(options):
 
     folder = options.exercises or files.exercises_folder()
     if options.gradescope:
-        count = gradescope.bundle(options.gradescope, options.only, options.seed)
+        seed = classroom.class_seed(seed=options.seed)
+        count = gradescope.bundle(options.gradescope, options.only, seed)
         print(f"{options.gradescope}: an autograder for {count} exercise{'s' * (count > 1)}")
-        return 0
-    if options.nbgrader:
-        names = nbgrader.course(folder, options.nbgrader, options.seed)
+    elif options.nbgrader:
+        seed = classroom.class_seed(seed=options.seed)
+        names = nbgrader.course(folder, options.nbgrader, seed)
         print(f"{len(names)} assignments and nbgrader_config.py in {options.nbgrader}")
-        return 0
-    names = classroom.release(folder, options.out)
-    print(f"{len(names)} files in {options.out}")
+    else:
+        names = classroom.release(folder, options.out)
+        seed = classroom.class_seed(seed=options.seed)
+        print(f"{len(names)} files in {options.out}")
+    if options.seed is None:
+        print(
+            f"{classroom.SEED_FILE} holds the seed of this class's grading: keep it here, and do "
+            "not hand it out"
+        )
     return 0

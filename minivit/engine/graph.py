@@ -16,7 +16,7 @@ from weakref import ref
 
 import numpy as np
 
-from minivit.engine import backend
+from minivit.engine import backend, numerics
 from minivit.engine.errors import GraphError, ShapeError
 
 
@@ -177,7 +177,7 @@ def unbroadcast(g, shape):
     """
     added = g.ndim - len(shape)
     axes = [i for i in range(g.ndim) if i < added or shape[i - added] == 1 != g.shape[i]]
-    return g.sum(axis=tuple(axes), keepdims=True).reshape(shape) if axes else g
+    return numerics.total(g, tuple(axes), keepdims=True).reshape(shape) if axes else g
 
 
 def _fit(g, parent, node):

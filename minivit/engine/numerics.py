@@ -7,6 +7,7 @@ import math
 from operator import index as as_integer
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from minivit.engine.backend import device_of, module, to_numpy
 from minivit.engine.errors import DeviceError, DtypeError, RangeError, ShapeError
@@ -238,21 +239,64 @@ def row_dot(xp, a, b):
 # -- sums ------------------------------------------------------------------------------------------
 
 
-def total(xp, x, axis=None, keepdims=False):
-    return x.sum(axis=axis, keepdims=keepdims)
+def total(x, axis=None, keepdims=False):
+    """x.sum(axis), as exact over any axis as NumPy's is over the last one.
+
+    NumPy adds the rows of a long column one after the other, and the rounding errors add up: 100
+    ulp after 100,000 rows in float32. Here they are added in groups of 16 (on a GPU: as it does).
+    """
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.size < 1024:
+        return x.sum(axis=axis, keepdims=keepdims)
+    if axis is None and (x.flags.c_contiguous or x.flags.f_contiguous):
+        return x.sum(axis=axis, keepdims=keepdims)
+    axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    y = x
+    for i in sorted(axes, reverse=True):
+        if y.strides[i] == y.itemsize or y.shape[i] <= 32:
+            y = y.sum(axis=i, keepdims=True)
+        else:
+            y = np.expand_dims(_sum_of_rows(np.moveaxis(y, i, 0)), i)
+    return y if keepdims else y.reshape([n for i, n in enumerate(y.shape) if i not in axes])
 
 
-def average(xp, x, axis=None, keepdims=False):
-    return x.mean(axis=axis, keepdims=keepdims)
+def _sum_of_rows(x):
+    while len(x) > 32:
+        m = len(x) // 16
+        groups, rest = x[: 16 * m], x[16 * m :]
+        if x[0].size < 64:  # whichever way the inner loop is long
+            x = groups.reshape(16, m, *x.shape[1:]).sum(axis=0)
+        else:
+            x = groups.reshape(m, 16, *x.shape[1:]).sum(axis=1)
+        if len(rest):
+            x[0] += rest.sum(axis=0)
+    return x.sum(axis=0)
 
 
-def running_sum(xp, x, axis=None):
-    return xp.cumsum(x, axis=axis)
+def average(x, axis=None, keepdims=False):
+    """x.mean(axis), with the sums of `total`."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or not x.size:
+        return x.mean(axis=axis, keepdims=keepdims)
+    y = total(x, axis, keepdims)
+    return y / (x.size // y.size)
 
 
 def column_sum(xp, a):
-    """The sum over all rows, (n, D) -> (D,), as a product with ones (twice as fast as sum(0))."""
-    return xp.ones(a.shape[0], dtype=a.dtype) @ a
+    """The sum over all rows, (n, D) -> (D,), by products with ones (faster than sum(0)), 64 rows
+    each, so that rounding errors do not add up."""
+    n, m = len(a), len(a) // 64
+    if xp is not np or m < 2:
+        return xp.ones(n, dtype=a.dtype) @ a
+    sums = (np.ones((1, 64), dtype=a.dtype) @ a[: 64 * m].reshape(m, 64, -1))[:, 0]
+    if 64 * m < n:
+        sums[0] += a[64 * m :].sum(axis=0)
+    return _sum_of_rows(sums)
+
+
+def running_sum(xp, x, axis=None):
+    """xp.cumsum; float32 is added in float64, where a GPU has not to."""
+    if xp is np and x.dtype == np.float32:
+        return np.cumsum(x, axis=axis, dtype=np.float64).astype(np.float32)
+    return xp.cumsum(x, axis=axis)
 
 
 def plus(y, b):

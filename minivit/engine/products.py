@@ -7,6 +7,8 @@ stack of rows times one matrix is folded into a single 2-D product.
 import math
 from string import ascii_letters
 
+import numpy as np
+
 from minivit.engine import backend
 from minivit.engine.errors import ShapeError
 from minivit.engine.numerics import NUMBERS, shape_of
@@ -33,42 +35,43 @@ def matmul(x, y, /):
     if y.ndim == 2 and x.ndim > 2:
         rows = math.prod(x.shape[:-1])
         x2, out = x.reshape(rows, x.shape[-1]), (*x.shape[:-1], y.shape[1])
-
-        def folded(g):
-            g2 = g.reshape(rows, g.shape[-1])
-            return (g2 @ y.T).reshape(x.shape), x2.T @ g2
-
-        return (x2 @ y).reshape(out), folded
-    return x @ y, lambda g: (g @ y.swapaxes(-1, -2), x.swapaxes(-1, -2) @ g)
+        return (x2 @ y).reshape(out), (
+            lambda g: (g.reshape(rows, g.shape[-1]) @ y.T).reshape(x.shape),
+            lambda g: x2.T @ g.reshape(rows, g.shape[-1]),
+        )
+    return x @ y, (lambda g: g @ y.swapaxes(-1, -2), lambda g: x.swapaxes(-1, -2) @ g)
 
 
 def _matvec(x, y):
     """matmul where an operand is a vector: it is a matrix with one row or column."""
     X = x[None, :] if x.ndim == 1 else x
     Y = y[:, None] if y.ndim == 1 else y
+    batch = np.broadcast_shapes(X.shape[:-2], Y.shape[:-2])
+    shape = (*batch, X.shape[-2], Y.shape[-1])
 
-    def vjp(g):
-        g = g.reshape((X @ Y).shape) if x.ndim == y.ndim == 1 else g
-        G = g[..., None, :] if x.ndim == 1 < y.ndim else g
-        G = g[..., None] if y.ndim == 1 < x.ndim else G
-        dx, dy = G @ Y.swapaxes(-1, -2), X.swapaxes(-1, -2) @ G
-        dx = dx.sum(tuple(range(dx.ndim - 2)))[0] if x.ndim == 1 else dx
-        return dx, dy.sum(tuple(range(dy.ndim - 2)))[:, 0] if y.ndim == 1 else dy
+    def dx(g):
+        dX = g.reshape(shape) @ Y.swapaxes(-1, -2)
+        return dX[..., 0, :] if x.ndim == 1 else dX
 
-    return x @ y, vjp
+    def dy(g):
+        dY = X.swapaxes(-1, -2) @ g.reshape(shape)
+        return dY[..., 0] if y.ndim == 1 else dY
+
+    return x @ y, (dx, dy)
 
 
 @op(accepts=NUMBERS)
 def dot_(xp, x, y, /):
-    return xp.tensordot(x, y, axes=(-1, -2)), lambda g: _dot_vjp(xp, x, y, g)
-
-
-def _dot_vjp(xp, x, y, g):
-    rest = tuple(range(x.ndim - 1, g.ndim))  # the axes of g that came from y
     kept = tuple(i for i in range(y.ndim) if i != y.ndim - 2)
-    dx = xp.tensordot(g, y, axes=(rest, kept))
-    dy = xp.tensordot(x, g, axes=(tuple(range(x.ndim - 1)), tuple(range(x.ndim - 1))))
-    return dx, xp.moveaxis(dy, 0, -2)
+    rest = tuple(range(x.ndim - 1))
+
+    def dx(g):  # the last axes of g came from y
+        return xp.tensordot(g, y, axes=(tuple(range(x.ndim - 1, g.ndim)), kept))
+
+    def dy(g):
+        return xp.moveaxis(xp.tensordot(x, g, axes=(rest, rest)), 0, -2)
+
+    return xp.tensordot(x, y, axes=(-1, -2)), (dx, dy)
 
 
 @function
@@ -90,17 +93,21 @@ def einsum_(xp, *xs, terms, result):
     was summed, so there g is repeated.
     """
 
-    def vjp(g):
-        gradients = []
-        for i, (t, x) in enumerate(zip(terms, xs, strict=True)):
-            others, arrays = terms[:i] + terms[i + 1 :], xs[:i] + xs[i + 1 :]
-            seen = "".join(k for k in t if k in result or any(k in o for o in others))
-            gx = xp.einsum(",".join([result, *others]) + "->" + seen, g, *arrays, optimize=True)
-            gx = gx.reshape([n if k in seen else 1 for k, n in zip(t, x.shape, strict=True)])
-            gradients.append(xp.broadcast_to(gx, x.shape))
-        return tuple(gradients)
+    def of(i):
+        t, shape = terms[i], xs[i].shape
+        others, arrays = terms[:i] + terms[i + 1 :], xs[:i] + xs[i + 1 :]
+        seen = "".join(k for k in t if k in result or any(k in o for o in others))
+        subscripts = ",".join([result, *others]) + "->" + seen
+        sides = [n if k in seen else 1 for k, n in zip(t, shape, strict=True)]
 
-    return xp.einsum(",".join(terms) + "->" + result, *xs, optimize=True), vjp
+        def vjp(g):
+            gx = xp.einsum(subscripts, g, *arrays, optimize=True)
+            return xp.broadcast_to(gx.reshape(sides), shape)
+
+        return vjp
+
+    vjps = tuple([of(i) for i in range(len(xs))])
+    return xp.einsum(",".join(terms) + "->" + result, *xs, optimize=True), vjps
 
 
 @function

@@ -1,6 +1,7 @@
 """Softmax, its logarithm, and cross-entropy: scores made shares, and what a wrong share costs."""
 
 from math import prod
+from operator import index as as_integer
 
 import numpy as np
 
@@ -40,6 +41,7 @@ def _rows(xp, x, axis):
     """x with `axis` last and the other axes as one: (..., C, ...) -> (n, C)."""
     if not x.ndim:
         raise ShapeError("softmax of a number: expected at least one axis, over which it sums")
+    axis = as_integer(axis)
     x = _moved(xp, x, axis, -1)
     return x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
@@ -130,7 +132,7 @@ def cross_entropy_loss(
     label_smoothing s: the target is (1 - s) one-hot + s / C. reduction "none": a loss per label.
     dlogits = (softmax - target) / n. Labels are integers in [0, C), checked on the host.
     """
-    x = _rows(xp, logits, axis)
+    x, axis, ignore_index = _rows(xp, logits, axis), as_integer(axis), as_integer(ignore_index)
     C = x.shape[1]
     labels = numerics.checked_index(xp, labels, C, "cross_entropy_loss: labels", ignore_index)
     rest = tuple(side for i, side in enumerate(logits.shape) if i != axis % logits.ndim)
@@ -150,13 +152,15 @@ def cross_entropy_loss(
     label = xp.where(counted, labels, 0)
     n = xp.maximum(counted.sum(), 1).astype(x.dtype) if reduction == "mean" else 1
     z, e, l, log_l, _ = _exponentials(xp, x)
-    log_p = z[rows, label] - log_l  # of the right class
-    loss = -log_p if not s else s * (log_l - z.mean(axis=1)) - (1 - s) * log_p
+    with np.errstate(invalid="ignore"):  # of a row that is ignored
+        log_p = z[rows, label] - log_l  # of the right class
+        loss = -log_p if not s else s * (log_l - z.mean(axis=1)) - (1 - s) * log_p
     loss = xp.where(counted, loss, 0)  # chosen, not multiplied: 0 * NaN is NaN
 
     def vjp(g):
         g = g.reshape(-1) / n  # of each row's loss: (1,) or (rows,)
-        dx = e / l[:, None]
+        with np.errstate(invalid="ignore"):
+            dx = e / l[:, None]
         dx[rows, label] = xp.expm1(log_p) + s  # p - (1 - s), of which p - 1 may be tiny
         if s:
             dx -= s / C

@@ -58,12 +58,13 @@ def rms_norm(xp, x, gamma, /, eps=1e-5):
     Sennrich 2019; the norm of Image GPT's code). With t = g gamma: dx = r (t - h mean(t h)),
     dgamma = sum of g h over the rows."""
     shape, D = _features("rms_norm", x, gamma=gamma)
-    r = (1 / xp.sqrt(row_dot(xp, x, x) / max(D, 1) + eps))[..., None]
+    n = max(D, 1)
+    r = (1 / xp.sqrt(row_dot(xp, x, x) / n + eps))[..., None]
     h = x * r
 
     def vjp(g):
         t = g * gamma
-        dx = r * (t - h * (row_dot(xp, t, h) / D)[..., None])
+        dx = r * (t - h * (row_dot(xp, t, h) / n)[..., None])
         return dx, column_sum(xp, (g * h).reshape(prod(shape[:-1]), D))
 
     return h * gamma, vjp

@@ -3,14 +3,16 @@
 exercise    what an exercise is: properties, and mistakes that have names
 checks/     one module an exercise
 submission  a student's code, from a file, a notebook or a running kernel
+ipython     the commands in a notebook's cells (%time, !ls, x?), read as IPython reads them
 runner      calls the student's function in a process of its own (child), which a clock may kill
 sandbox     locks that process; protection says what holds on this machine, by trying
 judge       looks for the smallest input that fails, and names the mistake
 report      what the student reads
 starter     makes the student's files from the source with the solution
-handed_in   finds the files of each student of a class, which classroom has judged
-pages       what the teacher reads: overview, a page a student, points.csv
-nbgrader    a course folder for it; gradescope: an autograder for it
+teachers/   a class: who handed in what (names, archives, layouts, handed_in), judged on many
+            processes (judging, workshop), with what a person adds (marks, results), and back
+            again (pages, exports, similar); gradescope: an autograder for it; nbgrader: a course
+            folder for it, where a student's text is text (markup)
 """
 
 from minivit.grading.exercise import TodoError

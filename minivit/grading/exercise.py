@@ -26,8 +26,36 @@ class SubmissionError(MinivitError, ValueError):
 class Case:
     """One input of the student's function: its arguments in order, and the cotangent."""
 
-    inputs: dict  # name -> array or number
+    inputs: dict  # name -> array, number or list
     g: np.ndarray | None = None
+    others: tuple = ()  # Cases: the function is called with them before this one's vjp is
+
+    @property
+    def size(self):
+        """How many numbers it holds."""
+        return sum(map(_count, [*self.inputs.values(), self.g]))
+
+    @property
+    def exact(self):
+        """The case with float64 for float32: what the truth is computed from."""
+        wide = {name: _wide(value) for name, value in self.inputs.items()}
+        return Case(wide, _wide(self.g), self.others)
+
+    @property
+    def is_single(self):
+        """Whether there are float32 numbers in it."""
+        return any(getattr(v, "dtype", None) == np.float32 for v in [*self.inputs.values(), self.g])
+
+
+def _wide(value):
+    is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return value.astype(np.float64) if is_float else value
+
+
+def _count(value):
+    if isinstance(value, list):
+        return 1 + sum(map(_count, value))
+    return np.size(value) if value is not None else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +74,25 @@ class Property:
 
     `check(case, call)` is None where it holds, a Failure where not; `call(case)` asks the
     student's function, and its result is indexed by the name of an output.
+
+    No input that decides about points is left to luck: what a page promises about a rare one has a
+    strategy that makes nothing else. Of several strategies each has its share of the examples.
     """
 
     title: str
     points: float
-    cases: object  # a hypothesis strategy of Case
+    cases: object  # a hypothesis strategy of Case, or a tuple of strategies
     check: Callable
     output: str = ""  # the output that is compared, and so whose mistakes can be named
-    examples: int = 60
+    examples: int = 40
+    works: bool = False  # not earned by results that are 0 for every input
+
+    @property
+    def strategies(self):
+        return self.cases if isinstance(self.cases, tuple) else (self.cases,)
+
+
+DOUBLE, SINGLE = 1e-7, 1e-3  # how much a result may differ, of its largest number
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +106,10 @@ class Mistake:
     def value(self, case):
         with np.errstate(all="ignore"):
             return np.asarray(self.wrong(case))
+
+    def gives(self, case, got):
+        """Whether `got` is what this mistake gives."""
+        return same(self.value(case.exact), got, SINGLE if case.is_single else DOUBLE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,16 +154,26 @@ def find(name):
     """The exercise with this number or function name."""
     exercises = registry()
     for exercise in exercises.values():
-        if str(name) in (str(exercise.number), exercise.function, exercise.stem):
+        if str(name) in (str(exercise.number), f"{exercise.number:02d}", exercise.function) or (
+            str(name) == exercise.stem
+        ):
             return exercise
     known = ", ".join(f"{e.number} ({e.function})" for e in exercises.values())
     raise SubmissionError(f"expected an exercise, got {name!r}; there are: {known}")
 
 
 # -- comparing -------------------------------------------------------------------------------------
-def same(expected, got, tolerance=1e-7):
+def as_array(expected, got):
+    """Where one number is expected, a number of Python's is as good as NumPy's."""
+    if expected.ndim == 0 and isinstance(got, (int, float)) and not isinstance(got, bool):
+        return np.asarray(got, float if expected.dtype.kind == "f" else None)
+    return got
+
+
+def same(expected, got, tolerance=DOUBLE):
     """Equal in shape, and in value up to `tolerance` of the largest expected number (whole numbers:
     exactly)."""
+    got = as_array(expected, got)
     if expected.dtype.kind in "iu":
         return (
             isinstance(got, np.ndarray) and got.dtype.kind in "iu" and np.array_equal(expected, got)
@@ -132,10 +185,11 @@ def same(expected, got, tolerance=1e-7):
         return bool((np.abs(got - expected) <= tolerance * scale).all())  # nan: False
 
 
-def compare(name, expected, got, tolerance=1e-7):
+def compare(name, expected, got, tolerance=DOUBLE):
     """None where `got` is `expected`, else the Failure that says in what they differ."""
     if same(expected, got, tolerance):
         return None
+    got = as_array(expected, got)
     if not isinstance(got, np.ndarray):
         what = "None" if got is None else str(got)[:200]
         return Failure(f"{name} is {what}, expected an array of shape {expected.shape}")

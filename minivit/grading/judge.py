@@ -15,14 +15,15 @@ import numpy as np
 from hypothesis import Phase
 
 from minivit import files
-from minivit.grading.exercise import Case, Failure, same
+from minivit.grading.exercise import Case, Failure
 from minivit.grading.process.runner import Limits, Student, Trouble
+from minivit.grading.report import show_both, shown
 
-GRADING_SEED = 20_260  # of the inputs of grading; those of `minivit check` have the seed 0
 SHRINKING = 100  # inputs tried after the first failing one, and
-LARGEST_SHOWN = 200  # numbers of an array in a report
 MOST_CALLS = 2000  # calls of the student's function in that time
-DRAWN = {}  # seed, strategy, examples -> its cases: the same for every submission
+DRAWN = {}  # seed, strategy, examples -> its cases
+FEWEST = 15  # inputs of a strategy
+HANGS = 2  # inputs that are tried for a smaller one that hangs
 PATIENCE = 5.0  # seconds for the calls of a property, as in Limits; one of about 60 takes 0.4 ms
 
 
@@ -113,14 +114,18 @@ class Asked:
         self._names, self._answer = exercise.outputs, answer
 
     def __getitem__(self, name):
-        answer, index = self._answer, self._names.index(name)
-        if answer.steps <= min(index, 1):
-            raise Unanswered(answer.trouble, answer.steps)
+        index = self._names.index(name)
+        answer = self._having(min(index, 1) + 1)
         return answer.value if index == 0 else answer.gradients[index - 1]
 
-    @property
-    def after(self):
-        return self._answer.after
+    def _having(self, steps):
+        if self._answer.steps < steps:
+            raise Unanswered(self._answer.trouble, self._answer.steps)
+        return self._answer
+
+    after = property(lambda self: self._having(2).after)
+    shared = property(lambda self: self._having(2).shared)
+    again = property(lambda self: self._having(3).again)
 
 
 class Unanswered(Exception):
@@ -134,9 +139,9 @@ class Unanswered(Exception):
 class Final(BaseException):
     """Ends a search at once. (Hypothesis replays an Exception, and a hang again is a hang.)"""
 
-    def __init__(self, trouble):
+    def __init__(self, trouble, case=None):
         super().__init__(trouble.text)
-        self.trouble = trouble
+        self.trouble, self.case = trouble, case
 
 
 class Enough(BaseException):
@@ -149,7 +154,8 @@ class Judge:
     def __init__(self, exercise, student, seed):
         self.exercise, self.student, self.seed = exercise, student, seed
         self.named = set()  # (output, mistake) of the properties so far
-        self.crashes = {}  # strategy, steps answered -> smallest case where the function raises
+        self.said = set()  # sentences of them
+        self.crashes = {}  # strategies, steps answered -> smallest case where the function raises
         self.since = (0.0, 0.0)  # what the student's function had used before this property
 
     def outcome(self, prop):
@@ -162,6 +168,9 @@ class Judge:
         except Final as final:
             outcome.status = "todo" if final.trouble.kind == "todo" else "fail"
             outcome.sentence = final.trouble.text
+            if final.case is not None and outcome.sentence not in self.said:
+                outcome.inputs = shown(self.smaller_hang(prop, final.case))
+            self.said.add(outcome.sentence)
             return outcome
         except Exception as error:  # a check met a value that it did not reckon with
             outcome.sentence = f"what came cannot be judged: {type(error).__name__}: {error}"[:300]
@@ -173,8 +182,13 @@ class Judge:
         outcome.sentence = failure.sentence
         if (prop.output, outcome.mistake) in self.named:
             return outcome  # an earlier property shows it with an input
-        values = case.inputs if case.g is None else case.inputs | {"g": case.g}
-        outcome.inputs = {name: show(value) for name, value in values.items()}
+        if not outcome.mistake and outcome.sentence not in self.said and self.alone(prop, case):
+            outcome.sentence += (
+                ". As the first call of a fresh process this input comes out right: the result "
+                "depends on earlier calls (a global, a mutable default, an array that is reused)"
+            )
+        self.said.add(failure.sentence)
+        outcome.inputs = shown(case)
         if failure.expected is not None:
             outcome.name = failure.name
             outcome.expected, outcome.got = show_both(failure.expected, failure.got)
@@ -182,26 +196,34 @@ class Judge:
             self.named.add((prop.output, outcome.mistake))
         return outcome
 
+    def first_failure(self, prop):
+        """(case, Failure, steps) of the first input on which the property fails, or None."""
+        works = not prop.works
+        for case, _ in self.cases(prop):
+            failure, steps = self.examine(prop, case)
+            if failure:
+                return case, failure, steps
+            if self.student.slow(PATIENCE, self.since):
+                raise Final(Trouble("time", f"too slow: the calls took over {PATIENCE:g} s"))
+            works = works or np.any(self.call(case)[self.exercise.outputs[0]])
+        return None if works else (case, Failure(f"{self.exercise.outputs[0]} is always 0"), None)
+
     def smallest_failure(self, prop):
         """(case, Failure, known mistake or "") for the smallest case found on which the property
         fails, or None. A mistake that an earlier property showed is not made small again."""
-        for case in self.cases(prop):
-            failure, steps = self.examine(prop, case)
-            if failure:
-                break
-            if self.student.slow(PATIENCE, self.since):
-                raise Final(Trouble("time", f"too slow: the calls took over {PATIENCE:g} s"))
-        else:
+        first = self.first_failure(prop)
+        if first is None:
             return None
+        case, failure, steps = first
         if steps is None:  # a wrong value: stay with wrong values
             again = self.named_mistake(prop, case) if self.named else ""
             if (prop.output, again) in self.named:
                 return case, failure, again
-            smallest = self.shrink(prop, lambda case: self.examine(prop, case), None)
+            smallest = self.shrink(prop, steps)
         else:  # no value: the same input for each property that meets it
             key = (prop.cases, steps)
             if key not in self.crashes:
-                self.crashes[key] = self.shrink(prop, lambda case: self.examine(prop, case), steps)
+                self.crashes[key] = self.shrink(prop, steps)
             smallest = self.crashes[key]
         smaller = self.examine(prop, smallest)[0] if smallest else None
         if smaller:
@@ -210,49 +232,66 @@ class Judge:
         return case, failure, known
 
     def cases(self, prop):
-        """The inputs of a property; properties with one strategy see the same."""
-        key = (self.seed, prop.cases, prop.examples)
-        if key not in DRAWN:
-            DRAWN[key] = cases = []
-            with contextlib.suppress(hypothesis.errors.NoSuchExample):
-                self.search(prop, lambda case: cases.append(case))
-            for case in cases:  # no check may change what the next submission is asked
-                for array in [*case.inputs.values(), case.g]:
-                    if isinstance(array, np.ndarray):
-                        array.flags.writeable = False
-        return DRAWN[key]
+        """The inputs of a property, each with its strategy; those of one strategy are the same for
+        every submission."""
+        found = []
+        for strategy in prop.strategies:
+            key = (self.seed, strategy, share(prop))
+            if key not in DRAWN:
+                DRAWN[key] = cases = []
+                with contextlib.suppress(hypothesis.errors.NoSuchExample):
+                    self.search(prop, strategy, cases.append)
+                for case in cases:  # no check may change what the next submission is asked
+                    for each in (case, *case.others):
+                        for array in [*each.inputs.values(), each.g]:
+                            if isinstance(array, np.ndarray):
+                                array.flags.writeable = False
+            found += [(case, strategy) for case in DRAWN[key]]
+        return found
 
-    def search(self, prop, condition):
+    def search(self, prop, strategy, condition):
         settings = hypothesis.settings(
-            max_examples=prop.examples,
+            max_examples=share(prop),
             phases=[Phase.generate, Phase.shrink],
             database=None,
             deadline=None,
         )
         draws = random.Random(self.seed)
-        hypothesis.find(prop.cases, lambda c: bool(condition(c)), settings=settings, random=draws)
+        hypothesis.find(strategy, lambda c: bool(condition(c)), settings=settings, random=draws)
 
-    def shrink(self, prop, examine, kind):
-        """The smallest case found whose failure is of this kind; None if there was none."""
-        smallest = None
-        left = SHRINKING
-        asked = self.student.asked
+    def shrink(self, prop, kind):
+        """The smallest case found whose failure is of this kind (the steps answered); or None.
+
+        Shapes first: of all inputs the one with the fewest numbers. From that on, hypothesis."""
+        failing = []
+        for case, strategy in self.cases(prop):
+            failure, steps = self.examine(prop, case)
+            if failure and steps == kind:
+                failing.append((case.size, len(failing), case, strategy))
+            if self.student.slow(PATIENCE, self.since):
+                break
+        if not failing:
+            return None
+        most, _, smallest, strategy = min(failing)
+        left, asked = SHRINKING, self.student.asked
+        shrinking = False
 
         def fails(case):
-            nonlocal smallest, left
-            failure, steps = examine(case)
-            if smallest is not None:
-                left -= 1
-                many = self.student.asked - asked > MOST_CALLS
-                if left < 0 or many or self.student.slow(PATIENCE, self.since):
-                    raise Enough
+            nonlocal smallest, left, shrinking
+            if case.size > most:
+                return False
+            failure, steps = self.examine(prop, case)
+            left -= shrinking
+            many = self.student.asked - asked > MOST_CALLS
+            if left < 0 or many or self.student.slow(PATIENCE, self.since):
+                raise Enough
             if failure and steps == kind:
-                smallest = case
+                smallest, shrinking = case, True
                 return True
             return False
 
         with contextlib.suppress(Enough, hypothesis.errors.NoSuchExample):
-            self.search(prop, fails)
+            self.search(prop, strategy, fails)
         return smallest
 
     def examine(self, prop, case):
@@ -260,48 +299,70 @@ class Judge:
         try:
             return prop.check(case, self.call), None
         except Unanswered as unanswered:
-            if unanswered.trouble.kind != "exception":
-                raise Final(unanswered.trouble) from None
-            return Failure(unanswered.trouble.text), unanswered.steps
+            trouble = unanswered.trouble
+            if trouble.kind != "exception":
+                raise Final(trouble, case if trouble.by_input else None) from None
+            return Failure(trouble.text), unanswered.steps
 
     def call(self, case):
         gradients = len(self.exercise.outputs) - 1
-        answer = self.student.call(list(case.inputs.values()), case.g, gradients)
+        others = {"others": [list(o.inputs.values()) for o in case.others]} if case.others else {}
+        answer = self.student.call(list(case.inputs.values()), case.g, gradients, **others)
         return Asked(self.exercise, answer)
 
+    def smaller_hang(self, prop, case):
+        """An input with fewer numbers that hangs too, of a few that are tried: each costs time."""
+        sizes = sorted((c.size, i, c) for i, (c, _) in enumerate(self.cases(prop)))
+        for size, _, other in sizes[:HANGS]:
+            if size < case.size:
+                try:
+                    self.examine(prop, other)
+                except Final as final:
+                    if final.trouble.by_input:
+                        return other
+        return case
+
+    def alone(self, prop, case):
+        """Whether the property holds for this case when nothing has been asked before."""
+        if not hasattr(self.student, "fresh"):
+            return False
+        with self.student.fresh() as student:
+            try:
+                failure = Judge(self.exercise, student, self.seed).examine(prop, case)[0]
+            except Final:
+                return False
+        return failure is None
+
     def named_mistake(self, prop, smallest):
-        """The mistake that gives what the function gave, on every case where it gave something."""
+        """The mistake that gives what the function gave, on every case where it gave something.
+
+        On the inputs of this property; where several do, the one that does so on all inputs of the
+        properties with this output. If that leaves more than one there is no difference to name,
+        and if it leaves none, what they have in common is not the mistake.
+        """
         known = [m for m in self.exercise.mistakes if m.output == prop.output]
+        tried = self.answers(prop, [smallest, *(c for c, _ in self.cases(prop))]) if known else []
+        if not tried:
+            return ""
+        known = [m for m in known if all(m.gives(case, got) for case, got in tried)]
+        if len(known) > 1:
+            for other in self.exercise.properties:
+                if other.output == prop.output and other is not prop:
+                    tried = self.answers(prop, [c for c, _ in self.cases(other)])
+                    known = [m for m in known if all(m.gives(c, got) for c, got in tried)]
+        return known[0].title if known else ""
+
+    def answers(self, prop, cases):
+        """[(case, what the function gave)], without the cases where it gave nothing."""
         forward = prop.output == self.exercise.outputs[0]  # the backward pass may hang: no matter
         tried = []
-        for case in [smallest, *self.cases(prop)] if known else []:
+        for case in cases:
             with contextlib.suppress(Unanswered):
                 asked = self.call(Case(case.inputs) if forward else case)
                 tried.append((case, asked[prop.output]))
-        for mistake in known:
-            if tried and all(same(mistake.value(case), got) for case, got in tried):
-                return mistake.title
-        return ""
+        return tried
 
 
-# -- values as Python ------------------------------------------------------------------------------
-def show(value, precision=6):
-    """A value that can be pasted into Python."""
-    if not isinstance(value, np.ndarray):
-        return repr(value)[:200]
-    if value.size > LARGEST_SHOWN:
-        return f"an array of shape {value.shape}, dtype {value.dtype}"
-    text = np.array2string(
-        value, separator=", ", precision=precision, floatmode="maxprec", prefix="np.array("
-    )
-    kind = "" if value.dtype == np.float64 else f", dtype=np.{value.dtype}"
-    return f"np.array({text}{kind})"
-
-
-def show_both(expected, got):
-    """Two values with as many digits as show that they differ."""
-    for precision in (4, 6, 9, 17):
-        texts = show(expected, precision), show(got, precision)
-        if texts[0] != texts[1]:
-            break
-    return texts
+def share(prop):
+    """How many inputs each strategy of a property makes."""
+    return max(FEWEST, prop.examples // len(prop.strategies))

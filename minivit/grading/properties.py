@@ -1,6 +1,10 @@
-"""What the checks of most exercises share: small inputs, and properties of any function.
+"""What the checks of the exercises share: small inputs, and the properties of any function.
 
-A check module gives the truth as a function of a case: `truth(case)` is {output: array}.
+A check module gives the truth as a function of a case: `truth(case)` is {output: array}. Two
+properties are the rules of the house, the same for every exercise and on every page:
+
+    DTYPE   float32 stays float32, float64 stays float64 (or integers are integers)
+    ALONE   a call leaves nothing behind: the arguments as they were, new arrays, no memory
 """
 
 import math
@@ -8,60 +12,56 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from minivit.grading.exercise import Case, Failure, compare
+from minivit.grading.exercise import DOUBLE, SINGLE, Case, Failure, Property, compare, same
 
-SMALL = st.integers(-4, 4)
+DTYPE = "float32 stays float32, float64 stays float64"
+ALONE = "a call leaves nothing behind: arguments as they were, new arrays, no memory of it"
+FLOATS = (np.float32, np.float64)
 
 
-def numbers(draw, shape, dtype=np.float64, values=SMALL):
-    """An array of small whole numbers, which shrink to zeros."""
+def numbers(draw, shape, dtype=np.float64, most=4):
+    """An array of whole numbers from -most to most; it shrinks to zeros.
+
+    Drawn as bytes, one a number: a choice for the whole array is ten times as fast as one for each.
+    """
     count = math.prod(shape)
-    return np.array(draw(st.lists(values, min_size=count, max_size=count)), dtype).reshape(shape)
+    drawn = np.frombuffer(draw(st.binary(min_size=count, max_size=count)), np.uint8)
+    step = drawn % (2 * most + 1)  # 0, 1, 2, 3, 4 ... stand for 0, 1, -1, 2, -2 ...
+    return np.where(step % 2, step // 2 + 1, -(step // 2.0)).astype(dtype).reshape(shape)
 
 
-def equals(output, truth, tolerance=1e-7):
-    """The output is what the derivation says; the first output does not need the backward pass."""
+def equals(output, truth, tolerance=DOUBLE, single=SINGLE):
+    """The output is what the derivation says; the first output does not need the backward pass.
+
+    `single`: the tolerance where an input is float32.
+    """
 
     def check(case, call):
-        expected = truth(case)
+        expected = truth(case.exact)
         first = output == next(iter(expected))
         answer = call(Case(case.inputs) if first else case)
-        return compare(output, expected[output], answer[output], tolerance)
+        return compare(
+            output, expected[output], answer[output], single if case.is_single else tolerance
+        )
 
     return check
 
 
 def idle(case, answer, truth):
-    """A Failure where the first output has another shape, or is zero though it should not be.
-    Without it an answer of zeros would have the points of the properties below."""
-    name, right = next(iter(truth(case).items()))
-    got = answer[name]
-    if not isinstance(got, np.ndarray) or got.shape != right.shape:
-        return compare(name, right, got)
-    if np.abs(right).max(initial=0) > 1e-3 and not got.any():
-        return Failure(f"{name} is zero", name, right, got)
+    """A Failure where an output that depends on the numbers of x, the first two, has another shape,
+    or is zero though it should not be. (An answer of zeros is the derivative of itself.)"""
+    for name, right in list(truth(case).items())[:2]:
+        got = answer[name]
+        if not isinstance(got, np.ndarray) or got.shape != right.shape:
+            return compare(name, right, got)
+        if np.abs(right).max(initial=0) > 1e-3 and not got.any():
+            return Failure(f"{name} is zero", name, right, got)
     return None
 
 
-def leaves_inputs_alone(truth):
-    """Nothing is written into the arguments (or the cotangent). Needs a vjp."""
-
-    def check(case, call):
-        answer = call(case)
-        for name in truth(case):
-            answer[name]  # both passes must have run
-        names = [*case.inputs, "g"]
-        for name, before, after in zip(names, [*case.inputs.values(), case.g], answer.after):
-            if not np.array_equal(before, after):
-                sentence = f"{name} was written to: other code still needs it"
-                return Failure(sentence, name, before, after)
-        return idle(case, answer, truth)
-
-    return check
-
-
-def keeps_dtype(truth, of):
-    """Every output has the dtype of the argument `of`."""
+# -- the rules of the house ------------------------------------------------------------------------
+def keeps_dtype(truth, of, points, cases):
+    """Every output has the dtype of the argument `of`. (A number of Python's has none.)"""
 
     def check(case, call):
         answer, dtype = call(case), case.inputs[of].dtype
@@ -69,6 +69,80 @@ def keeps_dtype(truth, of):
             got = answer[name]
             if isinstance(got, np.ndarray) and got.dtype != dtype:
                 return Failure(f"{name} is {got.dtype} where {of} is {dtype}")
-        return idle(case, answer, truth)
+        return None
 
-    return check
+    return Property(DTYPE, points, cases, check, works=True)
+
+
+def leaves_nothing_behind(truth, points, cases, dtype=None):
+    """No argument is written to, no result uses an argument's memory, and neither another call nor
+    a second vjp(g) changes anything. `dtype`: what the first output has whatever the inputs."""
+    several = tuple(_with_others(c) for c in (cases if isinstance(cases, tuple) else (cases,)))
+
+    def check(case, call):
+        answer = call(case)
+        names = list(truth(case))
+        for name in names:
+            answer[name]  # both passes must have run
+        arguments = [*case.inputs, "g"]
+        for name, before, after in zip(arguments, [*case.inputs.values(), case.g], answer.after):
+            if not _equal(before, after):
+                sentence = f"{name} was written to: other code still needs it"
+                arrays = isinstance(before, np.ndarray) and isinstance(after, np.ndarray)
+                return Failure(sentence, name, *((before, after) if arrays else ()))
+        for name, place in zip(names, answer.shared):
+            if isinstance(place, int) and 0 <= place < len(arguments):
+                return Failure(
+                    f"{name} is no new array: it uses the memory of {arguments[place]}, and changes"
+                    " when that is changed"
+                )
+        return _remembers(names, call(Case(case.inputs, case.g)), answer) or _wrong_kind(
+            names[0], answer, dtype
+        )
+
+    return Property(ALONE, points, several, check, examples=24, works=True)
+
+
+@st.composite
+def _with_others(draw, cases):
+    """A case, and two others: one of its own shapes, where that can be had by turning its arrays
+    round, and any other one."""
+    case, other = draw(cases), draw(cases)
+    turned = {k: v[::-1].copy() if isinstance(v, np.ndarray) and v.ndim else v
+              for k, v in case.inputs.items()}  # fmt: skip
+    return Case(case.inputs, case.g, (Case(turned), Case(other.inputs)))
+
+
+def _equal(before, after):
+    if isinstance(before, np.ndarray):
+        return isinstance(after, np.ndarray) and np.array_equal(before, after)
+    return before == after
+
+
+def _remembers(names, alone, answer):
+    """A Failure where a call knows of others. `alone`: the same call, asked by itself."""
+    first = names[0]
+    now, second, *again = answer.again
+    for what, before, after in (
+        (f"{first} has changed when the function was called with other numbers: it is an array "
+         "that later calls use", alone[first], now),
+        *((f"after a call with other numbers, vjp(g) gives another {name}: it reads what the later "
+           "call has left behind", alone[name], answer[name]) for name in names[1:]),
+        *((f"vjp(g), called a second time, gives another {name}", answer[name], twice)
+          for name, twice in zip(names[1:], again)),
+        (f"called a second time with the same input, {first} is another one: the result depends on "
+         "earlier calls", alone[first], second),
+    ):  # fmt: skip
+        if not isinstance(before, np.ndarray):
+            before, after = np.asarray(before), np.asarray(after)
+        if before.dtype.kind in "fiu" and np.isfinite(before).all() and not same(before, after):
+            return Failure(what, first, before, after if isinstance(after, np.ndarray) else None)
+    return None
+
+
+def _wrong_kind(name, answer, dtype):
+    got = answer[name]
+    if dtype is None or (isinstance(got, np.ndarray) and got.dtype == dtype):
+        return None
+    kind = got.dtype if isinstance(got, np.ndarray) else f"a {type(got).__name__}"
+    return Failure(f"{name} is {kind}, expected {np.dtype(dtype)}")

@@ -3,7 +3,12 @@
 import textwrap
 from pathlib import Path
 
+import numpy as np
+
+from minivit.grading.exercise import registry
+
 WIDTH = 96
+LARGEST_SHOWN = 200  # numbers of an array in a report
 MARKS = {"pass": "pass", "fail": "FAIL", "todo": "todo", "waiting": "-"}
 
 
@@ -45,7 +50,21 @@ def report(verdict, public=True):
         f"{what} passed: {verdict.passed}/{len(verdict.outcomes)}, "
         f"points: {verdict.points:g}/{verdict.max_points:g}.{more}"
     )
+    if public and verdict.passed == len(verdict.outcomes):
+        lines += ["", *_wrap(what_next(verdict), "")]
     return "\n".join(lines) + "\n"
+
+
+def what_next(verdict):
+    """What there is to do after the last check has passed."""
+    left = [e for number, e in registry().items() if number > verdict.exercise]
+    explain = (
+        "The question under Explain is still yours to answer: 2 points, and a person reads it."
+    )
+    after = f"Next: exercise {left[0].number}, {left[0].title} ({left[0].stem}.md)." if left else (
+        "That was the last exercise: `minivit build` trains the digits' model with your functions."
+    )  # fmt: skip
+    return f"{explain} {after}"
 
 
 def _details(outcome):
@@ -97,3 +116,34 @@ def progress(exercises, verdicts):
     full = f"{total:g}/{sum(e.points for e in exercises):g}"
     lines.append(f"{'all':44}{full:>10}")
     return "\n".join(lines) + "\n"
+
+
+# -- values as Python ------------------------------------------------------------------------------
+def shown(case):
+    """The inputs of a case as text; those of calls in between as x_2, x_3 ..."""
+    values = case.inputs if case.g is None else case.inputs | {"g": case.g}
+    for number, other in enumerate(case.others, 2):
+        values = values | {f"{name}_{number}": value for name, value in other.inputs.items()}
+    return {name: show(value) for name, value in values.items()}
+
+
+def show(value, precision=6):
+    """A value that can be pasted into Python."""
+    if not isinstance(value, np.ndarray):
+        return repr(value)[:200]
+    if value.size > LARGEST_SHOWN:
+        return f"an array of shape {value.shape}, dtype {value.dtype}"
+    text = np.array2string(
+        value, separator=", ", precision=precision, floatmode="maxprec", prefix="np.array("
+    )
+    kind = "" if value.dtype == np.float64 else f", dtype=np.{value.dtype}"
+    return f"np.array({text}{kind})"
+
+
+def show_both(expected, got):
+    """Two values with as many digits as show that they differ."""
+    for precision in (4, 6, 9, 17):
+        texts = show(expected, precision), show(got, precision)
+        if texts[0] != texts[1]:
+            break
+    return texts

@@ -4,6 +4,7 @@ Each cell is read by itself, so a broken one does not take down the function def
 and of all cells only what the function needs is run (`child.choose`).
 """
 
+import ast
 import io
 import json
 import os
@@ -14,7 +15,9 @@ import tokenize
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from minivit.grading.exercise import SubmissionError
+from minivit.grading import ipython
+from minivit.grading.exercise import SubmissionError, find
+from minivit.grading.process import child
 
 LARGEST_FILE = 20 << 20  # bytes
 LARGEST_CODE = 1 << 20  # characters: a notebook's outputs may be large, its code is not
@@ -68,7 +71,8 @@ def _percent_cells(label, text):
     lines = text.split("\n")
     starts = [i for i, line in enumerate(lines) if i == 0 or line.startswith("# %%")]
     ends = [*starts[1:], len(lines)]
-    return [(label, i + 1, "\n".join(lines[i:end])) for i, end in zip(starts, ends)]
+    texts = ["\n".join(lines[i:end]) for i, end in zip(starts, ends)]
+    return [(label, i + 1, ipython.plain(text)) for i, text in zip(starts, texts)]
 
 
 def _notebook_cells(name, content):
@@ -82,20 +86,13 @@ def _notebook_cells(name, content):
         raise SubmissionError(
             f"{name} is no notebook of format 4: open it in Jupyter and save it"
         ) from None
-    return [(f"code cell {i}", 1, _python(text)) for i, text in enumerate(texts, 1)]
-
-
-def _python(text):
-    """Without IPython's own commands; every line keeps its number."""
-    if text.startswith("%%"):
-        return ""
-    return "\n".join("pass" if l.startswith(("%", "!")) else l for l in text.split("\n"))
+    return [(f"code cell {i}", 1, ipython.plain(text)) for i, text in enumerate(texts, 1)]
 
 
 def from_namespace(namespace):
     """The Submission of a running notebook (all cells that were run, in order) or a script."""
     if "In" in namespace:
-        texts = namespace["In"]
+        texts = [ipython.plain(text) for text in namespace["In"]]
         return Submission("this notebook", [(f"In [{i}]", 1, text) for i, text in enumerate(texts)])
     if "__file__" in namespace:
         return read(namespace["__file__"])
@@ -105,23 +102,75 @@ def from_namespace(namespace):
     )
 
 
+def saved_notebook(namespace, stem):
+    """The file of a running notebook: where JupyterLab or VS Code says, or beside us; or None."""
+    names = [namespace.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")]
+    for path in [*(Path(n) for n in names if n), Path(f"{stem}.ipynb")]:
+        if path.suffix == ".ipynb" and path.is_file():
+            return path
+    return None
+
+
+def needed(submission, name):
+    """What a submission's function consists of: its statements, as text without its layout."""
+    statements = []
+    for label, _, text in submission.cells:
+        try:
+            statements += [child.Statement(label, node) for node in ast.parse(text).body]
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+    return [ast.unparse(s.node) for s in child.choose(statements, name)]
+
+
 def check(exercise, namespace):
     """Check a function that is defined in this notebook, print the report, give the points.
 
-    `check("layer_norm", globals())` says the same as `minivit check 7`. The judge is another
-    process, which shares nothing with this one.
+    `check("layer_norm", globals())` judges the function that this kernel has, as `minivit check 7`
+    judges the one in the saved file; where the saved file would be worth something else, it says
+    so. The judge is another process, which shares nothing with this one.
     """
-    from minivit.grading import judge, report
+    from minivit.grading import report
 
+    chosen = find(exercise)
     answer = from_namespace(namespace)
+    in_kernel = "In" in namespace
+    if in_kernel and chosen.function not in namespace:
+        print(
+            f"There is no function {chosen.function} in this kernel yet: run the cells above first "
+            "(in JupyterLab: Run > Run All Above Selected Cell)."
+        )
+        return 0
     here = Path(namespace["__file__"]).parent if "__file__" in namespace else Path.cwd()
+    verdict, text = _judged(chosen, answer)
+    verdict.write(report.results_path(here, verdict))
+    if in_kernel:
+        print(f"Judged: the function {chosen.function} that this kernel has, not the saved file.\n")
+    print(text, end="")
+    saved = saved_notebook(namespace, chosen.stem) if in_kernel else None
+    if saved is not None:
+        file = read(saved)
+        if needed(file, chosen.function) != needed(answer, chosen.function):
+            other, _ = _judged(chosen, file)
+            if other.points != verdict.points:
+                print(
+                    f"\nCAREFUL: the saved {saved.name} would have {other.points:g} points, not "
+                    f"{verdict.points:g}. It holds other code than this kernel has run: save it, "
+                    "then restart the kernel, run all cells, and look again."
+                )
+    return verdict.points
+
+
+def _judged(exercise, answer):
+    """(Verdict, report) on a Submission, from a process of its own."""
+    from minivit.grading import judge
+
     home = str(Path(__file__).parents[2])  # where this minivit was imported from
     path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as folder:
         cells, results = Path(folder, "cells.json"), Path(folder, "results.json")
         cells.write_text(json.dumps(asdict(answer)), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", "minivit.commands", "check", exercise]
+            [sys.executable, "-m", "minivit.commands", "check", exercise.function]
             + ["--cells", str(cells), "--results", str(results)],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
@@ -131,7 +180,4 @@ def check(exercise, namespace):
         )
         if done.returncode not in (0, 1):
             raise SubmissionError(f"the check did not run: {done.stderr.strip() or done.stdout}")
-        verdict = judge.Verdict.read(results)
-    verdict.write(report.results_path(here, verdict))
-    print(done.stdout, end="")
-    return verdict.points
+        return judge.Verdict.read(results), done.stdout

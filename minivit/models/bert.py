@@ -9,8 +9,9 @@ import numpy as np
 from minivit import functions, nn
 from minivit.engine import ops
 from minivit.engine.errors import OptionError, ShapeError, StateError
+from minivit.engine.record import function
 from minivit.text.batch import IGNORED, checked_ids, checked_mask, padding_mask, token_ids
-from minivit.transformer import TransformerLayer, activate
+from minivit.transformer import ACTIVATIONS, TransformerLayer, activate
 
 
 class BERT(nn.Module):
@@ -20,16 +21,22 @@ class BERT(nn.Module):
     sentences. std: of the initialisation, a truncated normal; the paper's 0.02 is for its widths:
     0.02 sqrt(768 / D) gives sums over D terms the same spread. pooler, head, next_sentence: the
     layers behind `pooled`, `vocabulary_logits` and `next_logits`, which published models may lack.
+    kinds: of segments: RoBERTa has one, DistilBERT none.
     """
 
     def __init__(
         self, vocabulary, context=512, width=128, layers=4, heads=4, hidden=None, dropout=0.1,
         eps=1e-12, activation="gelu", std=0.02, pooler=True, head=True, next_sentence=False,
+        kinds=2,
     ):  # fmt: skip
+        nn.check_sizes(self, vocabulary=vocabulary, context=context, width=width, heads=heads)
+        nn.check_sizes(self, least=0, layers=layers)
+        nn.check_choice(self, ACTIVATIONS, activation=activation)
+        nn.check_eps(self, std=std)
         self.vocabulary, self.context, self.activation = vocabulary, context, activation
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
-        self.segments = nn.Embedding(2, width)
+        self.segments = nn.Embedding(kinds, width) if kinds else None
         self.norm = nn.LayerNorm(width, eps)
         self.drop = nn.Dropout(dropout)
         self.layers = [
@@ -52,10 +59,10 @@ class BERT(nn.Module):
         ids = checked_ids("BERT", ids, self.context)
         x = self.tokens(ids) + self.positions(np.arange(ids.shape[1]))
         mask = padding_mask("BERT", mask, ids.shape)
-        if segments is None:
+        if segments is not None:
+            x = x + self._part("segments")(_beside("segments", segments, ids.shape))
+        elif self.segments is not None:
             x = x + self.segments.weight[0]
-        else:
-            x = x + self.segments(_beside("segments", segments, ids.shape))
         x = self.drop(self.norm(x))
         for layer in self.layers:
             x = layer(x, mask=mask)
@@ -102,6 +109,7 @@ def _beside(what, ids, shape):
     return ids
 
 
+@function
 def mask_tokens(ids, rng, mask_id, vocabulary, special=(), share=0.15, mask=None):
     """Choose `share` of each row's tokens (at least one) and hide them: (inputs, labels).
 

@@ -11,7 +11,7 @@ import numpy as np
 from minivit import nn
 from minivit.engine import ops
 from minivit.engine.errors import DtypeError, GraphError, OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
 from minivit.images.patches import PatchEmbedding
@@ -21,6 +21,7 @@ from minivit.text.words import one_or_many
 from minivit.transformer import TransformerLayer
 
 
+@function
 def clip_loss(image_encoder, text_encoder, I, T, W_i, W_t, t):
     n = len(I)
     # image_encoder - ResNet or Vision Transformer
@@ -58,6 +59,9 @@ class VisionTransformer(nn.Module):
         self, image=224, patch=32, width=768, layers=12, heads=None, channels=3, hidden=None,
         activation="quick_gelu", eps=1e-5,
     ):  # fmt: skip
+        heads = width // 64 if heads is None else heads
+        nn.check_sizes(self, image=image, patch=patch, width=width, channels=channels, heads=heads)
+        nn.check_sizes(self, least=0, layers=layers)
         if image % patch:
             raise ShapeError(f"CLIP: an image of {image} does not divide into patches of {patch}")
         std, N = width**-0.5, (image // patch) ** 2
@@ -67,7 +71,7 @@ class VisionTransformer(nn.Module):
         self.positional_embedding = nn.Parameter(nn.normal((N + 1, width), std))
         self.ln_pre = nn.LayerNorm(width, eps)
         self.layers = [
-            TransformerLayer(width, heads or width // 64, hidden, activation=activation, eps=eps)
+            TransformerLayer(width, heads, hidden, activation=activation, eps=eps)
             for _ in range(layers)
         ]
         self.ln_post = nn.LayerNorm(width, eps)
@@ -89,11 +93,14 @@ class TextTransformer(nn.Module):
         self, vocabulary=49408, context=77, width=512, layers=12, heads=None, hidden=None,
         activation="quick_gelu", eps=1e-5,
     ):  # fmt: skip
+        heads = width // 64 if heads is None else heads
+        nn.check_sizes(self, vocabulary=vocabulary, context=context, width=width, heads=heads)
+        nn.check_sizes(self, layers=layers)
         self.vocabulary, self.context, self.width = vocabulary, context, width
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.positional_embedding = nn.Parameter(nn.normal((context, width), 0.01))
         self.layers = [
-            TransformerLayer(width, heads or width // 64, hidden, activation=activation, eps=eps)
+            TransformerLayer(width, heads, hidden, activation=activation, eps=eps)
             for _ in range(layers)
         ]
         self.ln_final = nn.LayerNorm(width, eps)
@@ -125,6 +132,7 @@ class BagOfWords(nn.Module):
     """CBOW: the mean of the words' vectors, padding (id 0) left out: (B, L) -> (B, D)."""
 
     def __init__(self, vocabulary, width=512):
+        nn.check_sizes(self, vocabulary=vocabulary, width=width)
         self.width = width
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.token_embedding.weight.assign(nn.normal((vocabulary, width), 0.02))
@@ -177,6 +185,7 @@ class CLIP(nn.Module):
 
     def __init__(self, image_encoder, text_encoder, d_i, d_t, d_e):
         self.image_encoder, self.text_encoder = nn.build(image_encoder), nn.build(text_encoder)
+        nn.check_sizes(self, d_t=d_t, d_e=d_e, **({} if d_i is None else {"d_i": d_i}))
         self.d_e = d_e
         self.W_i = None if d_i is None else nn.Parameter(nn.normal((d_i, d_e), d_i**-0.5))
         self.W_t = nn.Parameter(nn.normal((d_t, d_e), d_t**-0.5))
@@ -251,6 +260,7 @@ class CLIP(nn.Module):
 
 
 # -- use -------------------------------------------------------------------------------------------
+@function
 def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
     """A classifier made of text: (d_e, labels). Each label's prompts are encoded, averaged, and
     scaled to unit length again (prompt ensembling).
@@ -272,6 +282,7 @@ def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
     return l2_normalize(vectors.mean(axis=1), axis=1).T
 
 
+@function
 def recall_at_k(similarity, ks=(1, 5, 10)):
     """How often the right one is among the best k: {"image to text": {k: share}, "text to image":
     ...}, given similarities (n, n) of which [i, i] belong together.
@@ -307,6 +318,7 @@ SIZES = {
 }
 
 
+@function
 def clip(name):
     """A published configuration, such as clip("ViT-B/32"), with random weights."""
     side, d_e, vision, width = _size(name)

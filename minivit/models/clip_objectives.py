@@ -8,7 +8,7 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.engine import ops
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.models.clip import eos_places
 from minivit.text.batch import IGNORED
@@ -42,6 +42,7 @@ class WordPredictor(nn.Module):
         return (log_p - np.log(prior)) @ words.T
 
 
+@function
 def word_shares(T, like):
     """Each caption's words as a distribution over the vocabulary: (B, L) -> (B, V).
 
@@ -61,6 +62,8 @@ class Captioner(nn.Module):
 
     def __init__(self, image_encoder, d_i, vocabulary, context, width=64, layers=2, heads=2):
         self.image_encoder = nn.build(image_encoder)
+        nn.check_sizes(self, least=2, context=context)
+        nn.check_sizes(self, layers=layers)
         self.bridge = nn.Linear(d_i, width)
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.token_embedding.weight.data[...] = nn.normal((vocabulary, width), 0.02)
@@ -108,6 +111,7 @@ class Captioner(nn.Module):
         return (log_p(I) - prior) / eos_places(T)
 
 
+@function
 def targets(T):
     """What positions 0 ... L - 2 should predict; -100, which the loss ignores, after [EOS]."""
     after = np.arange(1, T.shape[1]) > eos_places(T)[:, None]

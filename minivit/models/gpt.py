@@ -12,9 +12,9 @@ from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.sampling import generation
-from minivit.sampling.decoding import Decoder, project
+from minivit.sampling.decoding import Decoder, linear
 from minivit.text.batch import IGNORED, check_length, checked_ids, checked_mask, token_ids
 from minivit.transformer import TransformerLayer
 
@@ -34,6 +34,8 @@ class GPT(nn.Module):
         self, vocabulary, context, width=128, layers=4, heads=4, dropout=0.0, hidden=None,
         activation="gelu_tanh", eps=1e-5,
     ):  # fmt: skip
+        nn.check_sizes(self, vocabulary=vocabulary, context=context, width=width, heads=heads)
+        nn.check_sizes(self, layers=layers)
         self.vocabulary, self.context = vocabulary, context
         self.wte = nn.Embedding(vocabulary, width)
         self.wpe = nn.Embedding(context, width)
@@ -99,7 +101,7 @@ class GPT(nn.Module):
             if use_cache and tokens is not None:
                 here = backend.to_device(tokens, E.device)
                 h = decode(E.data[here] + P.data[decode.length])  # (B, D)
-                return backend.to_numpy(project(h, E, None))
+                return backend.to_numpy(linear(h, E))
             ids = ids if tokens is None else np.concatenate([ids, tokens[:, None]], axis=1)
             with self.evaluating():
                 return functions.linear(self.hidden(ids, caches)[:, -1], E).numpy()
@@ -113,6 +115,7 @@ class GPT(nn.Module):
         return np.concatenate([ids, *drawn], axis=1)
 
 
+@function
 def gpt2(name="gpt2"):
     """A released size: "gpt2" (124M), "gpt2-medium", "gpt2-large", "gpt2-xl"."""
     if name not in SIZES:

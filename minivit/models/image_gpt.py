@@ -14,10 +14,10 @@ from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.sampling import generation
-from minivit.sampling.decoding import Decoder, project
+from minivit.sampling.decoding import Decoder, linear
 from minivit.text.batch import IGNORED, check_length, checked_ids, host, token_ids
 from minivit.transformer import TransformerLayer
 
@@ -42,6 +42,8 @@ class ImageGPT(nn.Module):
         self, colours=512, pixels=1024, width=512, layers=24, heads=8, norm="pre", hidden=None,
         activation="quick_gelu", eps=1e-5, bias=False,
     ):  # fmt: skip
+        nn.check_sizes(self, colours=colours, pixels=pixels, width=width, heads=heads)
+        nn.check_sizes(self, layers=layers)
         self.colours, self.pixels = colours, pixels
         self.wte = nn.Embedding(colours, width)
         self.wpe = nn.Embedding(pixels, width)
@@ -142,7 +144,7 @@ class ImageGPT(nn.Module):
             if drawn is not None:
                 here = backend.to_device(drawn, E.device)
                 x = E.data[here] + P.data[decode.length]  # (B, D)
-                return backend.to_numpy(project(decode(x), self.head.weight, None))
+                return backend.to_numpy(linear(decode(x), self.head.weight))
             # the prompt: position n predicts the first new pixel
             x = self.shifted(np.pad(ids, ((0, 0), (0, 1))))
             for layer, cache in zip(self.layers, caches):
@@ -157,12 +159,14 @@ class ImageGPT(nn.Module):
 
         ids = token_ids("complete", ids, least=0)
         pixels = self.pixels if pixels is None else pixels
+        nn.check_sizes("complete", least=0, pixels=pixels)
         check_length("complete", ids.shape[1], pixels)
         steps = pixels - ids.shape[1]
         bar = tqdm(self.generate(ids, steps, **how), "", steps, disable=not progress, unit="pixel")
         return np.concatenate([ids, *(tokens[:, None] for tokens, _ in bar)], axis=1)
 
 
+@function
 def image_gpt(name):
     """A published size: "S" (76M parameters), "M" (455M), "L" (1.4B) or "XL" (6.8B)."""
     return ImageGPT(512, *_published(name))
@@ -175,6 +179,7 @@ def _published(name):
     return pixels, width, layers, heads
 
 
+@function
 def count_parameters(name, pixels=None):
     """The parameters of a published size from its shapes alone, without allocating."""
     context, D, L, _ = _published(name)

@@ -10,7 +10,7 @@ from minivit import functions, nn
 from minivit.attention import SeparateProjections
 from minivit.convolution import Conv2d, avg_pool2d
 from minivit.engine import ops
-from minivit.engine.errors import ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 
 
 class BatchNorm2d(nn.Module):
@@ -18,6 +18,8 @@ class BatchNorm2d(nn.Module):
     (Ioffe & Szegedy 2015); in eval mode those that training has averaged."""
 
     def __init__(self, channels, eps=1e-5, momentum=0.1):
+        nn.check_sizes(self, channels=channels)
+        nn.check_eps(self, eps=eps, momentum=momentum)
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(np.ones(channels, np.float32))
         self.bias = nn.Parameter(np.zeros(channels, np.float32))
@@ -29,6 +31,10 @@ class BatchNorm2d(nn.Module):
             scale = self.weight / (self.running_var + self.eps).sqrt()  # (C,)
             return x * scale + (self.bias - self.running_mean * scale)
         n = x.size // x.shape[-1]
+        if n < 2:
+            raise ShapeError(
+                f"BatchNorm2d: got {x.shape}, one value a channel: there is no variance to train on"
+            )
         mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
         for running, now in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
             running.data[...] += self.momentum * (now.data - running.data)
@@ -63,6 +69,8 @@ class ResNet(nn.Module):
     """
 
     def __init__(self, channels=1, classes=10, width=16, blocks=(1, 1, 1)):
+        _check_blocks(self, blocks)
+        nn.check_sizes(self, channels=channels, classes=classes, width=width)
         self.stem = Conv2d(channels, width, 3, 1, padding=1, bias=False)
         self.bn = BatchNorm2d(width)
         self.blocks, before = [], width
@@ -83,10 +91,21 @@ class ResNet(nn.Module):
         return self.head(self.features(images))
 
 
+def _check_blocks(owner, blocks):
+    """How many blocks at each width: integers."""
+    if not isinstance(blocks, (tuple, list)) or not blocks:
+        raise OptionError(
+            f"{type(owner).__name__}: got {blocks!r}, expected how many blocks at each width"
+        )
+    for number in blocks:
+        nn.check_sizes(owner, blocks=number)
+
+
 class Bottleneck(nn.Module):
     """CLIP's: 1x1, 3x3, average pool where others stride (anti-aliasing), 1x1 to 4 times width."""
 
     def __init__(self, channels_in, channels, stride):
+        nn.check_sizes(self, channels_in=channels_in, channels=channels, stride=stride)
         out = 4 * channels
         self.stride = stride
         self.conv1 = Conv2d(channels_in, channels, 1, bias=False)
@@ -115,6 +134,7 @@ class AttentionPool(SeparateProjections):
     """One attention step whose only query is the mean of all positions: (B, h, w, C) -> (B, E)."""
 
     def __init__(self, side, channels, heads, out):
+        nn.check_sizes(self, side=side, channels=channels, heads=heads, out=out)
         std = channels**-0.5
         self.side = side
         self.positional_embedding = nn.Parameter(nn.normal((side * side + 1, channels), std))
@@ -138,6 +158,13 @@ class ModifiedResNet(nn.Module):
     instead of striding, and attention pooling: (B, H, W, 3) -> (B, E)."""
 
     def __init__(self, image=224, width=64, layers=(3, 4, 6, 3), out=1024, channels=3, heads=None):
+        _check_blocks(self, layers)
+        nn.check_sizes(self, image=image, width=width, out=out, channels=channels)
+        if width % 2 or image % (4 << (len(layers) - 1)):
+            raise ShapeError(
+                f"ModifiedResNet: an image of {image} and width {width}; expected a multiple of "
+                f"{4 << (len(layers) - 1)}, by which it is made smaller, and an even width"
+            )
         self.conv1 = Conv2d(channels, width // 2, 3, 2, padding=1, bias=False)
         self.bn1 = BatchNorm2d(width // 2)
         self.conv2 = Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
@@ -152,7 +179,7 @@ class ModifiedResNet(nn.Module):
                 before = 4 * (width << i)
             self.layers.append(nn.Sequential(*blocks))
         side = image // (4 << (len(layers) - 1))
-        self.attnpool = AttentionPool(side, before, heads or before // 64, out)
+        self.attnpool = AttentionPool(side, before, before // 64 if heads is None else heads, out)
 
     def forward(self, images):
         x = functions.relu(self.bn1(self.conv1(images)))

@@ -35,6 +35,14 @@ class Seq2Seq(nn.Module):
         dropout=0.1, activation="relu", decoder_layers=None, positions="interleaved", scaled=True,
         logit_bias=False,
     ):  # fmt: skip
+        decoder_layers = layers if decoder_layers is None else decoder_layers
+        nn.check_sizes(self, vocabulary=vocabulary, context=context, width=width, heads=heads)
+        nn.check_sizes(self, layers=layers, decoder_layers=decoder_layers)
+        nn.check_sizes(self, least=0, start=start, end=end)
+        if max(start, end) >= vocabulary:
+            raise OptionError(
+                f"Seq2Seq: start is {start}, end {end}, expected ids below vocabulary {vocabulary}"
+            )
         self.vocabulary, self.context, self.start, self.end = vocabulary, context, start, end
         self.embedding = nn.Embedding(vocabulary, width)
         self.embedding.weight.assign(nn.normal((vocabulary, width), width**-0.5))
@@ -46,7 +54,7 @@ class Seq2Seq(nn.Module):
         self.encoder = [TransformerLayer(width, heads, **how) for _ in range(layers)]
         self.decoder = [
             TransformerLayer(width, heads, **how, cross_attention=True)
-            for _ in range(layers if decoder_layers is None else decoder_layers)
+            for _ in range(decoder_layers)
         ]
 
     def embed(self, ids, start=0):

@@ -11,6 +11,7 @@ from minivit import functions, nn
 from minivit.attention import SeparateProjections
 from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
+from minivit.engine.record import function, no_grad
 from minivit.images.patches import patchify
 from minivit.transformer import MLP, TransformerLayer
 
@@ -33,11 +34,12 @@ class MAPHead(SeparateProjections):
     """
 
     def __init__(self, width, heads, hidden=None, activation="gelu_tanh", eps=1e-6):
+        nn.check_sizes(self, width=width, heads=heads)
         self.probe = nn.Parameter(nn.xavier_uniform(1, width)[None])  # (1, 1, D)
         super().__init__(width, heads)
         self.out_proj = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, eps)
-        self.mlp = MLP(width, hidden or 4 * width, activation)
+        self.mlp = MLP(width, 4 * width if hidden is None else hidden, activation)
 
     def forward(self, x):
         probe = ops.broadcast_to(self.probe, (x.shape[0], 1, x.shape[2]))
@@ -57,29 +59,27 @@ class ViT(nn.Module):
     drop_path: stochastic depth (Huang et al. 2016): in training an image skips the last layer with
     this probability, the earlier ones with less, the first one never.
     pre_logits: width of a Linear and tanh before the head, as in the paper's pre-training; 0: none.
-    classes: 0 makes no head, and the features are what comes out.
+    classes: 0 makes no head, and the features are what comes out. layer_scale: as TransformerLayer.
     """
 
     def __init__(
         self, image=8, patch=2, channels=1, classes=10, width=64, layers=4, heads=4, hidden=None,
         dropout=0.0, pool="class", positions="learned", drop_path=0.0, activation="gelu_tanh",
-        eps=1e-6, pre_logits=0,
+        eps=1e-6, pre_logits=0, layer_scale=0.0,
     ):  # fmt: skip
-        H, W = (image, image) if isinstance(image, int) else image
+        nn.check_sizes(self, patch=patch, channels=channels, width=width, heads=heads)
+        nn.check_sizes(self, least=0, classes=classes, layers=layers, pre_logits=pre_logits)
+        nn.check_choice(self, ("class", "mean", "map"), pool=pool)
+        nn.check_choice(self, ("learned", "sincos", "none"), positions=positions)
+        nn.check_share(self, dropout=dropout, drop_path=drop_path)
+        H, W = image if isinstance(image, (tuple, list)) and len(image) == 2 else (image, image)
+        nn.check_sizes("ViT: image", height=H, width=W)
         if H % patch or W % patch:
             raise ShapeError(
                 f"ViT: an image of {H} x {W} does not divide into patches of {patch} x {patch}"
             )
         if width % heads:
             raise ShapeError(f"ViT: width {width} does not divide into {heads} heads")
-        if pool not in ("class", "mean", "map"):
-            raise OptionError(f"ViT: pool is {pool!r}, expected 'class', 'mean' or 'map'")
-        if positions not in ("learned", "sincos", "none"):
-            raise OptionError(
-                f"ViT: positions is {positions!r}, expected 'learned', 'sincos' or 'none'"
-            )
-        if not 0 <= drop_path < 1:
-            raise OptionError(f"ViT: drop_path is {drop_path}, expected 0 <= p < 1")
         self.image, self.patch, self.channels = (H, W), patch, channels
         self.grid = H // patch, W // patch
         self.pool, self.positions, self.drop_path = pool, positions, drop_path
@@ -92,7 +92,15 @@ class ViT(nn.Module):
         elif positions == "sincos":
             self.position = nn.Buffer(sincos_2d(self.grid, width, pool == "class"))
         self.layers = [
-            TransformerLayer(width, heads, hidden, activation=activation, eps=eps, dropout=dropout)
+            TransformerLayer(
+                width,
+                heads,
+                hidden,
+                activation=activation,
+                eps=eps,
+                dropout=dropout,
+                layer_scale=layer_scale,
+            )
             for _ in range(layers)
         ]
         self.norm = nn.LayerNorm(width, eps)
@@ -127,12 +135,18 @@ class ViT(nn.Module):
             x = x + self.position  # 4. learned 1-D positions
         return self.drop(x)
 
-    def features(self, images):
+    def features(self, images, keep=None):
         """What the head sees: the class token after the last layer and LayerNorm (or the mean of
         all tokens, or what MAP makes of them), through `pre_logits` if there is one: (B, D)."""
         x = self.tokens(images)
+        if keep is not None:
+            keep["tokens"] = x
         for i, layer in enumerate(self.layers):
-            x = self._maybe_skip(layer, x, self.drop_path * i / max(1, len(self.layers) - 1))
+            inside = None if keep is None else {}
+            share = i / max(1, len(self.layers) - 1)
+            x = self._maybe_skip(layer, x, self.drop_path * share, inside)
+            for name, array in (inside or {}).items():
+                keep[f"{i + 1}.{name}"] = array
         x = self._read_out(x)  # (B, D)
         return x if self.pre_logits is None else ops.tanh(self.pre_logits(x))
 
@@ -142,16 +156,21 @@ class ViT(nn.Module):
         x = self.norm(x)
         return self.map(x) if self.pool == "map" else x.mean(axis=1)
 
-    def _maybe_skip(self, layer, x, p):
+    def _maybe_skip(self, layer, x, p, keep=None):
         if not self.training or not p:
-            return layer(x)
+            return layer(x, keep=keep)
         xp = backend.MODULES[x.device]
-        keep = functions.dropout(xp.ones((x.shape[0], 1, 1), x.dtype), p)  # 0, or 1 / (1 - p)
-        return x + (layer(x) - x) * keep
+        kept = functions.dropout(xp.ones((x.shape[0], 1, 1), x.dtype), p)  # 0, or 1 / (1 - p)
+        return x + (layer(x, keep=keep) - x) * kept
 
-    def forward(self, images):
-        x = self.features(images)
-        return x if self.head is None else self.head(x)  # (B, D) -> (B, classes)
+    def forward(self, images, keep=None):
+        """keep: a dict to be filled with what is on the way: "tokens", then of layer 1, 2 ... what
+        TransformerLayer keeps, as "1.attention", "features", "logits"."""
+        x = self.features(images, keep)
+        logits = x if self.head is None else self.head(x)  # (B, D) -> (B, classes)
+        if keep is not None:
+            keep |= {"features": x, "logits": logits}
+        return logits
 
     def adapted(self, image=None, classes=None):
         """The same network for other images or classes, to be fine-tuned: positions interpolated
@@ -173,15 +192,15 @@ class ViT(nn.Module):
         new.load_state_dict(state)
         return new.to(self.projection.weight.device)
 
+    @no_grad()
     def attention(self, images):
         """The attention weights of every layer: a list of arrays (B, heads, N + 1, N + 1)."""
-        x, maps = self.tokens(images), []
-        for layer in self.layers:
-            maps.append(layer.attention_weights(x).numpy())
-            x = layer(x)
-        return maps
+        kept = {}
+        self(images, keep=kept)
+        return [kept[f"{i + 1}.attention"].numpy() for i in range(len(self.layers))]
 
 
+@function
 def sincos_2d(grid, width, class_token=False):
     """Fixed positions (1, N, D): sines and cosines of the row in one half, of the column in the
     other, wavelengths from 2 pi to 10,000 · 2 pi; zeros for a class token in front."""
@@ -195,6 +214,7 @@ def sincos_2d(grid, width, class_token=False):
     return np.pad(position, ((int(class_token), 0), (0, 0)))[None]
 
 
+@function
 def resize_positions(position, old, new):
     """Positions (1, N, D) of a grid `old` = (h, w), interpolated for a grid `new`; what is in front
     of the N places (the class token's) stays.
@@ -218,6 +238,7 @@ def _between(n, m):
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n)))
 
 
+@function
 def vit(name, image=224, channels=3, classes=1000):
     """A published configuration, such as vit("B/16"): size B, and 16 is the *patch* side (the
     slide calls it the input size)."""

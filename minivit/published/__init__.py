@@ -36,6 +36,7 @@ class Layout(NamedTuple):
     model: nn.Module  # made under nn.empty()
     table: dict  # {our name: (their names, transform)}, see tables.py
     ignore: tuple = ()  # names of the file without use, such as "*.attn.bias"
+    preprocess: Any = None  # where these names say it
 
 
 @dataclass
@@ -72,9 +73,12 @@ def load(source, path=None, classes=()):
     except StateError as reason:
         raise StateError(f"{file}: {reason}") from reason
     layout.model.eval().to(backend.default_device())
+    extras = family.extras(folder, config, layout.model)
+    if layout.preprocess is not None:
+        extras["preprocess"] = layout.preprocess
     return Pretrained(
         layout.model, name_of(family, layout.model), layout.name, config,
-        **family.extras(folder, config, layout.model),
+        **extras,
     )  # fmt: skip
 
 
@@ -132,7 +136,10 @@ def read_json(path, largest=100_000_000, kind=dict):
     try:
         if path.stat().st_size > largest:
             raise ValueError(f"it has over {largest} bytes")
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        if text.startswith(weights.POINTER):
+            raise ValueError(weights.NOT_FETCHED)
+        content = json.loads(text)
         if not isinstance(content, kind):
             raise ValueError("it is not " + ("an object {...}" if kind is dict else "a list [...]"))
     except (OSError, ValueError, RecursionError) as reason:

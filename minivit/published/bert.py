@@ -9,10 +9,13 @@ old files the two vectors of a LayerNorm are called gamma and beta.
 """
 
 from minivit.models.bert import BERT
-from minivit.published import Layout, fields, sentences, tables, vocabularies
+from minivit.published import Layout, bert_layouts, fields, sentences, tables, vocabularies
 
-MODEL_TYPES = ("bert",)
-IGNORE = ("*embeddings.position_ids", "*embeddings.token_type_ids")  # 0, 1, 2 ... and 0, 0 ...
+OTHERS = {
+    "distilbert": bert_layouts.distilbert, "roberta": bert_layouts.roberta,
+    "xlm-roberta": bert_layouts.roberta,
+}  # fmt: skip
+MODEL_TYPES = ("bert", *OTHERS)
 EMBEDDINGS = {
     "tokens": "word_embeddings", "positions": "position_embeddings",
     "segments": "token_type_embeddings",
@@ -27,16 +30,27 @@ PREDICTIONS, NEXT = "cls.predictions.", "cls.seq_relationship"
 
 def recognises(names):
     p = fields.prefix_of(names, "bert.")
-    return f"{p}embeddings.word_embeddings.weight" in names and (
-        f"{p}encoder.layer.0.attention.self.query.weight" in names
+    others = bert_layouts.is_distilbert(names) or bert_layouts.is_roberta(names)
+    return others or (
+        f"{p}embeddings.word_embeddings.weight" in names
+        and (f"{p}encoder.layer.0.attention.self.query.weight" in names)
     )
 
 
 def build(config, arrays):
+    if "model_type" in config:
+        other = OTHERS.get(config["model_type"])
+    else:
+        distil = bert_layouts.is_distilbert(arrays)
+        roberta = bert_layouts.roberta if bert_layouts.is_roberta(arrays) else None
+        other = bert_layouts.distilbert if distil else roberta
+    if other is not None:
+        return other(config, arrays)
     fields.demand(config, position_embedding_type="absolute", is_decoder=False)
     p = fields.prefix_of(arrays, "bert.")
     V, D = fields.shape(arrays, f"{p}embeddings.word_embeddings.weight")
     context, _ = fields.shape(arrays, f"{p}embeddings.position_embeddings.weight")
+    kinds, _ = fields.shape(arrays, f"{p}embeddings.token_type_embeddings.weight")
     found = tables.count_layers(arrays, f"{p}encoder.layer.")
     layers = tables.integer(config, "num_hidden_layers", found, found)
     hidden, _ = fields.shape(arrays, f"{p}encoder.layer.0.intermediate.dense.weight")
@@ -48,8 +62,14 @@ def build(config, arrays):
         hidden,
         eps=fields.epsilon(config, "layer_norm_eps", 1e-12),
         activation=fields.activation(config, "hidden_act", "gelu"),
-        pooler=pooler, head=head, next_sentence=next_sentence,
+        pooler=pooler, head=head, next_sentence=next_sentence, kinds=kinds,
     )  # fmt: skip
+    table = table_of(p, layers, pooler, head, next_sentence, arrays)
+    return Layout("Hugging Face", model, table, bert_layouts.BUFFERS)
+
+
+def table_of(p, layers, pooler, head, next_sentence, arrays=()):
+    """p: what stands before the names. arrays: the file's, which may have older or more names."""
     table = {f"{o}.weight": f"{p}embeddings.{t}.weight" for o, t in EMBEDDINGS.items()}
     table |= norm("norm", f"{p}embeddings.LayerNorm", arrays)
     for i in range(layers):
@@ -64,7 +84,7 @@ def build(config, arrays):
         ):
             table[ours] = ((theirs, copy) if copy in arrays else theirs, fields.tied)
     table |= linear("next", NEXT) if next_sentence else {}
-    return Layout("Hugging Face", model, table, IGNORE)
+    return table
 
 
 def layer(ours, theirs, arrays):
@@ -92,7 +112,9 @@ def norm(ours, theirs, arrays):
 
 # -- what stands beside the weights ----------------------------------------------------------------
 def extras(folder, config, model):
-    tokenizer = vocabularies.xlm_pieces(folder)  # of the multilingual MiniLM
-    if tokenizer is None:
+    tokenizer = vocabularies.xlm_pieces(folder)  # the multilingual MiniLM has them, too
+    if tokenizer is None and config.get("model_type") == "roberta":
+        tokenizer = vocabularies.byte_pairs(folder, vocabularies.BytePairs)
+    elif tokenizer is None and config.get("model_type") != "xlm-roberta":
         tokenizer = vocabularies.word_pieces(folder, vocabularies.Pieces)
     return sentences.extras(folder, model, tokenizer)

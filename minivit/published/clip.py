@@ -288,22 +288,30 @@ def hugging_face(config, arrays):
     encoder = TextTransformer(
         V, context, D_t, depths[read], count[read], widths[read], **settings[read]
     )
-    table = {
-        "image_encoder.patches.projection.weight": (patches, conv_patches),
+    table = hf_table(depths[seen], depths[read])
+    return Layout("Hugging Face", CLIP(image, encoder, D_i, D_t, E), table, UNUSED)
+
+
+def hf_table(image_layers, text_layers):
+    seen, read = "vision_model.", "text_model."
+    return {
+        "image_encoder.patches.projection.weight": (
+            f"{seen}embeddings.patch_embedding.weight",
+            conv_patches,
+        ),
         "image_encoder.class_embedding": f"{seen}embeddings.class_embedding",
         "image_encoder.positional_embedding": f"{seen}embeddings.position_embedding.weight",
         **same("image_encoder.ln_pre", f"{seen}pre_layrnorm"),  # sic
         **same("image_encoder.ln_post", f"{seen}post_layernorm"),
-        **hf_layers("image_encoder.", seen, depths[seen]),
+        **hf_layers("image_encoder.", seen, image_layers),
         "text_encoder.token_embedding.weight": HUGGING_FACE,
         "text_encoder.positional_embedding": f"{read}embeddings.position_embedding.weight",
         **same("text_encoder.ln_final", f"{read}final_layer_norm"),
-        **hf_layers("text_encoder.", read, depths[read]),
+        **hf_layers("text_encoder.", read, text_layers),
         "W_i": ("visual_projection.weight", transposed),
         "W_t": ("text_projection.weight", transposed),
         "t": ("logit_scale", scalar),
     }
-    return Layout("Hugging Face", CLIP(image, encoder, D_i, D_t, E), table, UNUSED)
 
 
 def hf_layers(ours, theirs, layers):

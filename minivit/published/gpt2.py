@@ -38,12 +38,17 @@ def build(config, arrays):
         activation=fields.activation(config, "activation_function", "gelu_new"),
         eps=fields.epsilon(config, "layer_norm_epsilon", 1e-5),
     )  # fmt: skip
-    token = (f"{p}wte.weight", HEAD) if HEAD in arrays else (f"{p}wte.weight",)
+    return Layout("Hugging Face", model, table_of(p, layers, HEAD in arrays), MASKS)
+
+
+def table_of(p, layers, head=False):
+    """p: what stands before the names. head: whether the file has the tied head, too."""
+    token = (f"{p}wte.weight", HEAD) if head else (f"{p}wte.weight",)
     table = {"wte.weight": (token, fields.tied), "wpe.weight": f"{p}wpe.weight"}
     table |= {f"norm.{w}": f"{p}ln_f.{w}" for w in ("weight", "bias")}
     for i in range(layers):
         table |= layer(f"layers.{i}.", f"{p}h.{i}.")
-    return Layout("Hugging Face", model, table, MASKS)
+    return table
 
 
 def layer(ours, theirs):

@@ -1,4 +1,5 @@
-"""ViT: google-research's .npz files, of two generations of names, and Hugging Face's.
+"""ViT: google-research's .npz files, of two generations of names, and Hugging Face's. (Its
+relatives under other names stand in vit_layouts.py.)
 
 The same network with other constants: the paper's code has GELU by tanh and LayerNorm eps 1e-6;
 Hugging Face's port has what config.json says, and if that says nothing GELU by erf and eps 1e-12.
@@ -12,38 +13,54 @@ import numpy as np
 
 from minivit.engine.errors import CheckpointError
 from minivit.models.vit import ViT
-from minivit.published import Layout, fields, tables
+from minivit.published import Layout, fields, tables, vit_layouts
 from minivit.published.preprocess import Preprocess
 from minivit.published.tables import rows, transposed
+from minivit.published.vit_layouts import no_biases, photos
 
-MODEL_TYPES = ("vit",)
+OTHERS = {"dinov2": vit_layouts.dinov2, "siglip_vision_model": vit_layouts.siglip}
+MODEL_TYPES = ("vit", "deit", *OTHERS)
 
 
 def recognises(names):
-    return google_prefix(names) is not None or {
-        "embeddings.cls_token", "vit.embeddings.cls_token"
-    } & set(names)  # fmt: skip
+    return (
+        google_prefix(names) is not None
+        or vit_layouts.is_timm(names)
+        or vit_layouts.is_torchvision(names)
+        or {"embeddings.cls_token", "vit.embeddings.cls_token"} & set(names)
+    )
 
 
 def build(config, arrays):
-    at = google_prefix(arrays)
-    return hugging_face(config, arrays) if at is None else google(at, arrays)
+    if (at := google_prefix(arrays)) is not None:
+        return google(at, arrays)
+    if vit_layouts.is_timm(arrays):
+        return vit_layouts.timm(config, arrays)
+    if vit_layouts.is_torchvision(arrays):
+        return vit_layouts.torchvision(config, arrays)
+    return OTHERS.get(config.get("model_type"), hugging_face)(config, arrays)
 
 
 def extras(folder, config, model):
     """An .npz file comes without configuration: vit_jax squashes images, bilinear and without
     anti-aliasing, and its classes have no names. Photographs have three colours."""
-    if not config:
+    kind = config.get("model_type")
+    if not config or "pretrained_cfg" in config:  # of timm, the layout says it
         return {"preprocess": photos(model, Preprocess(model.image, resample="two by two"))}
+    if kind == "siglip_vision_model":
+        squashed = Preprocess(model.image, resample="bicubic")
+        return {"preprocess": photos(model, squashed.said_in(folder, square=True))}
+    if kind == "dinov2":
+        side = int(min(model.image) * 256 / 224)
+        seen = Preprocess(model.image, side, "bicubic", **vit_layouts.IMAGENET)
+        seen = seen.said_in(folder, square=False)
+        vit_layouts.shown_at(model, seen.size)  # which mostly is smaller than in training
+        return {"preprocess": photos(model, seen)}
     labels, names = config.get("id2label"), None
     if model.head is not None and isinstance(labels, dict):
         names = [str(labels.get(str(i), i)) for i in range(model.head.weight.shape[0])]
     squashed = Preprocess(model.image, resample="bilinear")  # ViTImageProcessor's own
     return {"preprocess": photos(model, squashed.said_in(folder, square=True)), "labels": names}
-
-
-def photos(model, preprocess):
-    return preprocess if model.channels == 3 else None
 
 
 # -- google-research -------------------------------------------------------------------------------
@@ -225,6 +242,7 @@ HF_LAYER = {
 def hugging_face(config, arrays):
     """A head (`classifier`), or the pooler in its place: it is what the paper calls pre_logits."""
     fields.need(config, "the number of heads, the activation and eps")
+    vit_layouts.refuse(arrays, {"distillation_token": "a second token in front, of distillation"})
     at = fields.prefix_of(arrays, "vit.")
     patches, pooler = f"{at}embeddings.patch_embeddings.projection", f"{at}pooler.dense"
     D, C, P, _ = fields.shape(arrays, f"{patches}.weight", 4)
@@ -246,14 +264,26 @@ def hugging_face(config, arrays):
         eps=fields.epsilon(config, "layer_norm_eps", 1e-12),
         pre_logits=pre_logits,
     )  # fmt: skip
+    table = hf_table(at, layers, headed, pooled, biased)
+    unused = (f"{at}embeddings.mask_token", *([f"{at}pooler.*"] if headed else []))
+    return Layout("Hugging Face", model, table, unused)
+
+
+def hf_table(at, layers, headed, pooled, biased=True):
+    """at: what stands before the names of all but the head."""
     table = {
-        "projection.weight": (f"{patches}.weight", tables.conv_patches),
-        "projection.bias": f"{patches}.bias",
+        "projection.weight": (
+            f"{at}embeddings.patch_embeddings.projection.weight",
+            tables.conv_patches,
+        ),
+        "projection.bias": f"{at}embeddings.patch_embeddings.projection.bias",
         "class_token": f"{at}embeddings.cls_token",
         "position": f"{at}embeddings.position_embeddings",
     }
     same = {f"{at}layernorm": "norm"}
-    same |= {"classifier": "head"} if headed else {pooler: "pre_logits"} if pooled else {}
+    same |= (
+        {"classifier": "head"} if headed else {f"{at}pooler.dense": "pre_logits"} if pooled else {}
+    )
     for i in range(layers):
         ours, theirs = f"layers.{i}.", f"{at}encoder.layer.{i}."
         same |= {theirs + t: ours + o for t, o in HF_LAYER.items()}
@@ -264,8 +294,7 @@ def hugging_face(config, arrays):
             ((f"{q}.bias", f"{k}.bias", f"{v}.bias"), rows) if biased else (weights, no_biases)
         )
     table |= {f"{o}.{w}": f"{t}.{w}" for t, o in same.items() for w in ("weight", "bias")}
-    unused = (f"{at}embeddings.mask_token", *([f"{at}pooler.*"] if headed else []))
-    return Layout("Hugging Face", model, table, unused)
+    return table
 
 
 def image_side(config, default):
@@ -274,8 +303,3 @@ def image_side(config, default):
     if isinstance(value, list) and len(value) == 2:
         return tuple(tables.integer({"image_size": v}, "image_size", 1 << 16) for v in value)
     return tables.integer(config, "image_size", 1 << 16, default)
-
-
-def no_biases(*matrices):
-    """Zeros, for a model without biases in q, k and v (qkv_bias false)."""
-    return np.zeros(sum(map(len, matrices)), matrices[0].dtype)

@@ -53,21 +53,11 @@ def trace(model, images):
     (what is added), "i.middle", "i.ln_2", "i.mlp" (what is added), "i.out"; "class", "logits",
     "probabilities".
     """
-    x = model.tokens(images)
-    arrays = {"image": images, "patches": patchify(images, model.patch), "tokens": x}
-    for i, layer in enumerate(model.layers):
-        ln_1 = layer.ln_1(x)
-        attn, attention = layer.attn(ln_1, return_weights=True)
-        middle = x + attn
-        ln_2 = layer.ln_2(middle)
-        mlp = layer.mlp(ln_2)
-        x = middle + mlp
-        parts = dict(
-            ln_1=ln_1, attention=attention, attn=attn, middle=middle, ln_2=ln_2, mlp=mlp, out=x
-        )
-        arrays |= {f"{i + 1}.{name}": array for name, array in parts.items()}
-    arrays["class"] = model.norm(x[:, 0])
-    arrays["logits"] = model.head(arrays["class"])
+    kept = {}
+    model(images, keep=kept)
+    arrays = {"image": images, "patches": patchify(images, model.patch)} | kept
+    arrays["class"] = arrays.pop("features")
+    arrays["logits"] = arrays.pop("logits")  # after "class"
     arrays["probabilities"] = softmax(arrays["logits"])
     return {name: array.numpy() for name, array in arrays.items()}
 

@@ -50,7 +50,10 @@ class Trainer:
         evaluate=None, evaluate_every=None, folder=None, save_every=None,
     ):  # fmt: skip
         self.model, self.optimizer, self.batches, self.loss = model, optimizer, batches, loss
-        self.schedule, self.clip = schedule or (lambda step: 1.0), clip or math.inf
+        self.schedule, self.clip = (
+            schedule or (lambda step: 1.0),
+            math.inf if clip is None else clip,
+        )
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.folder, self.save_every = folder, save_every
         self.step = 0
@@ -136,10 +139,8 @@ class Trainer:
         return bool(every) and self.step % every == 0
 
     def _evaluate(self, bar):
-        self.model.eval()
-        with no_grad():
+        with self.model.evaluating(), no_grad():
             metrics = {name: float(x) for name, x in self.evaluate(self.model).items()}
-        self.model.train()
         self.history["metrics"].append({"step": self.step, **metrics})
         shown = ", ".join(f"{name} {x:.4g}" for name, x in metrics.items())
         bar.set_description(shown)
@@ -209,13 +210,12 @@ class _Interruption:
 @no_grad()
 def predict(model, images, batch_size=256):
     """The model's outputs for all images, in eval mode, as one NumPy array."""
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
-    pieces = [
-        model(Tensor(images[i : i + batch_size], device=device)).numpy()
-        for i in range(0, len(images), batch_size)
-    ]
-    model.train(was_training)
+    device = next(model.parameters()).device
+    with model.evaluating():
+        pieces = [
+            model(Tensor(images[i : i + batch_size], device=device)).numpy()
+            for i in range(0, len(images), batch_size)
+        ]
     return np.concatenate(pieces)
 
 

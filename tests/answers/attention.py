@@ -57,21 +57,24 @@ def attention(q, k, v, heads, causal):
 SCALE = "* q.dtype.type((D / heads) ** -0.5)"
 MASKED = "S = np.where(mask | (not causal), S, -np.inf).astype(q.dtype)"
 SUMS = "A = S / S.sum(axis=2, keepdims=True)"
-# 10 points: one head 3, several 3, causal 2, large scores 1, dtype 1
+# 10 points: one head: softmax(q kᵀ / √D) v 2; several heads, each with its own columns 3; causal:
+# a query sees itself and what came before 2; scores in the thousands give finite numbers 1;
+# float32 stays float32, float64 stays float64 1; a call leaves nothing behind: arguments as they
+# were, new arrays, no memory of it 1
 WRONG = {
     ("out", "the scale is missing: 1/sqrt(D/heads)"): (
-        2, "A: / np.sqrt(q.dtype.type(d)) => * 1", "B: / math.sqrt(width) => * 1.0",
+        3, "A: / np.sqrt(q.dtype.type(d)) => * 1", "B: / math.sqrt(width) => * 1.0",
         f"C: {SCALE} => * 1"),
     ("out", "the scale is 1/sqrt(D), with the width of all heads"): (
         5, "A: dtype.type(d) => dtype.type(D)", "B: math.sqrt(width) => math.sqrt(width * heads)",
         "C: (D / heads) ** -0.5 => D ** -0.5"),
     ("out", "the scale is 1/(D/heads): the root is missing"): (
-        2, "A: np.sqrt(q.dtype.type(d)) => d", "B: math.sqrt(width) => width",
+        3, "A: np.sqrt(q.dtype.type(d)) => d", "B: math.sqrt(width) => width",
         "C: ** -0.5 => ** -1.0"),
     ("out", "it is multiplied by sqrt(D/heads), not divided"): (
-        2, "A: / np.sqrt => * np.sqrt", "B: / math.sqrt => * math.sqrt", "C: ** -0.5 => ** 0.5"),
+        3, "A: / np.sqrt => * np.sqrt", "B: / math.sqrt => * math.sqrt", "C: ** -0.5 => ** 0.5"),
     ("out", "the softmax runs over the queries, not over the keys"): (
-        1, "A: S - S.max(1)[:, None] => S - S.max(0)\nS.sum(1)[:, None] => S.sum(0)",
+        2, "A: S - S.max(1)[:, None] => S - S.max(0)\nS.sum(1)[:, None] => S.sum(0)",
         "C: max(axis=2 => max(axis=1\nsum(axis=2 => sum(axis=1"),
     ("out", "there is one head: the columns of each head belong to it alone"): (
         4, "A: d = D // heads => heads = 1; d = D", "B: N, width = => heads = 1; N, width ="),
@@ -88,17 +91,17 @@ WRONG = {
         "V = v.reshape(N, heads, -1) => V = v.reshape(heads, N, -1).swapaxes(0, 1)\n"
         "hij,jhd->ihd => hij,jhd->hid"),
     ("out", "the mask hides the past: a query may see itself and what came before"): (
-        8, "A: np.triu_indices(N, 1) => np.tril_indices(N, -1)", "C: >= => <="),
+        7, "A: np.triu_indices(N, 1) => np.tril_indices(N, -1)", "C: >= => <="),
     ("out", "the mask is forgotten"): (
-        8, "A: if causal: => if False:", "B: last = i + 1 if causal else N => last = N",
+        7, "A: if causal: => if False:", "B: last = i + 1 if causal else N => last = N",
         "C: (not causal) => True"),
     ("out", "masked scores are 0, which the softmax takes for a score; they must be -infinity"): (
-        8, "A: = -np.inf => = 0", "C: -np.inf => 0"),
+        7, "A: = -np.inf => = 0", "C: -np.inf => 0"),
     ("out", "the mask comes after the softmax: the rows do not sum to 1 any more"): (
-        8, "A: if causal: => if False:\n"
+        7, "A: if causal: => if False:\n"
         "A @ v[:, mine] => (np.tril(A) if causal else A) @ v[:, mine]",
         f"C: {MASKED} => pass\n{SUMS} => {SUMS} * (mask | (not causal))"),
     ("out", "the keys stand where the values belong"): (
-        1, "A: A @ v[:, mine] => A @ k[:, mine]", "B: weight * v[j, a:b] => weight * k[j, a:b]",
+        2, "A: A @ v[:, mine] => A @ k[:, mine]", "B: weight * v[j, a:b] => weight * k[j, a:b]",
         "C: A, V) => A, K)"),
 }  # fmt: skip

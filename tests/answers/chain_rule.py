@@ -45,25 +45,33 @@ def chain_rule(parents, slopes):
     return g
 """,
 }
-# 10 points: a chain 2, several children 5, the same parent twice 2, unused 1
+# 10 points: a chain: one parent each 1; a node with several children gets a sum 3; a node waits
+# for all of its children 2; a node that uses the same parent twice 2; a node that the last one
+# does not depend on has gradient 0 1; a call leaves nothing behind: arguments as they were, new
+# arrays, no memory of it 1
 WRONG = {
     ("g", "the gradient of a parent is replaced, not added to: it may have several children"): (
         2, "C: [k]] += => [k]] ="),
     ("g", "the nodes are visited from the first to the last"): (
-        0, "C: node = len(parents) - 1 => node = 0\nwhile node >= 0: => while node < len(g):\n"
+        1, "C: node = len(parents) - 1 => node = 0\nwhile node >= 0: => while node < len(g):\n"
         "node -= 1 => node += 1"),
     ("g", "the gradient of the node itself is left out: the slopes of a path are multiplied"): (
-        0, "C: here = g[node] => here = 1.0"),
+        1, "C: here = g[node] => here = 1.0"),
     ("g", "slopes are added along a path; they are multiplied"): (
-        0, "C: here * slopes => here + slopes", "A: grad[c] * s for => grad[c] + s for"),
+        1, "C: here * slopes => here + slopes", "A: grad[c] * s for => grad[c] + s for"),
     ("g", "the last node begins with 0; its gradient is 1"): (
         0, "C: += 1.0 => += 0.0", "A: grad[n - 1] = 1.0 => pass", "B: start[-1] = 1 => pass"),
     ("g", "only nodes without parents keep their gradient"): (
-        0, "C: here = g[node] => here = g[node]; g[node] = 0.0 if parents[node] else here",
+        1, "C: here = g[node] => here = g[node]; g[node] = 0.0 if parents[node] else here",
         "A: np.array(grad, => np.array([0 if p else x for p, x in zip(parents, grad)],",
         "B: return np.linalg.solve((np.eye(n) - J).T, start) => "
         "return np.linalg.solve((np.eye(n) - J).T, start) * [not p for p in parents]"),
     ("g", "a parent that is used twice by one node sends one slope only"): (
-        2, "B: J[i, p] += s => J[i, p] = s", "C: for k in range(len(parents[node])): => "
+        8, "B: J[i, p] += s => J[i, p] = s", "C: for k in range(len(parents[node])): => "
         "for k in {p: i for i, p in enumerate(parents[node])}.values():"),
+    ("g", "a node is visited before all of its children have been: breadth first from the last"): (
+        6, "C: node = len(parents) - 1 => order, node = [len(g) - 1], len(g) - 1\n"
+        "while node >= 0: => for node in order:\n"
+        "here = g[node] => here = g[node]; order += [p for p in parents[node] if p not in order]\n"
+        "node -= 1 => pass"),
 }  # fmt: skip

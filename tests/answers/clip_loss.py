@@ -43,7 +43,9 @@ def loss(row, k):
     return top + log(sum(exp(z - top) for z in row)) - row[k]
 """,
 }
-# 10 points: t = 0 3, any t 4, exp(t) = 100 1, dtype 2
+# 10 points: t = 0: exp(t) is 1 3; any t 4; exp(t) = 100, the largest one allowed, in float32 too
+# 1; float32 stays float32, float64 stays float64 1; a call leaves nothing behind: arguments as
+# they were, new arrays, no memory of it 1
 WRONG = {
     ("loss", "the rows are not scaled to length 1"): (
         2, "A: return x / np.linalg.norm(x, axis=1, keepdims=True) => return x",

@@ -55,7 +55,7 @@ WRONG = {
         6, f"A: {MEAN} => loss = -np.take_along_axis(np.exp(log_p), at, 1).mean()",
         "B: total += log(sum(e)) - shifted[label] => total -= e[label] / sum(e)"),
     ("loss", "the softmax is missing: this is the mean logit of the labels, negated"): (
-        4, f"A: {MEAN} => loss = -np.take_along_axis(z, at, 1).mean()",
+        6, f"A: {MEAN} => loss = -np.take_along_axis(z, at, 1).mean()",
         "B: total += log(sum(e)) - shifted[label] => total -= row[label]"),
     ("loss", "the logit of the label is not subtracted"): (
         6, f"A: {MEAN} => loss = np.log(np.exp(z).sum(1)).mean()"),

@@ -177,7 +177,7 @@ OTHERS = {
     ("y", "eps stands outside of the square root"): 8,
     ("y", "the variance is divided by D - 1, not by D"): 8,
     ("y", "gamma is forgotten"): 8,
-    ("y", "beta is forgotten"): 6,  # y is all zeros where gamma is: the dtype's point goes too
+    ("gbeta", "the sum over the tokens is missing"): 7,  # and g itself comes back
     ("y", "divided by the variance, not by its square root"): 8,
     ("gx", "the variance is treated as a constant: it depends on x as well"): 6,
     ("gx", "the variance is divided by D - 1, not by D"): 6,

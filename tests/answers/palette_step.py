@@ -36,30 +36,39 @@ def palette_step(image, centres):
 """,
 }
 MEAN = "sum(group) / len(group)"
-# 10 points: each centre 6, one without pixels 2, one centre 1, dtype 1
+# 10 points: each centre goes to the mean of its pixels 5; two centres at the same distance: the
+# first 1; a centre without pixels stays where it is 1; one centre: the mean of the image 1;
+# float32 stays float32, float64 stays float64 1; a call leaves nothing behind: arguments as they
+# were, new arrays, no memory of it 1
 WRONG = {
     ("centres", "distances are not squared before they are summed: signs cancel"): (
-        2, "A: sum((float(x) - float(y)) ** 2 for x, y in zip(a, b)) => "
+        3, "A: sum((float(x) - float(y)) ** 2 for x, y in zip(a, b)) => "
         "abs(sum(float(x) - float(y) for x, y in zip(a, b)))",
         'B: np.einsum("nck,nck->nk", gap, gap) => np.abs(gap.sum(1))'),
     ("centres", "only the first channel is compared"): (
-        2, "A: zip(a, b)) => zip(a[:1], b[:1]))",
+        3, "A: zip(a, b)) => zip(a[:1], b[:1]))",
         'B: np.einsum("nck,nck->nk", gap, gap) => gap[:, 0] ** 2'),
     ("centres", "each pixel goes to the farthest centre"): (
-        2, "A: d.index(min(d)) => d.index(max(d))", "B: np.argmin => np.argmax"),
+        3, "A: d.index(min(d)) => d.index(max(d))", "B: np.argmin => np.argmax"),
     ("centres", "the centre is the median of its pixels, not their mean"): (
-        1, f"A: {MEAN} => np.median(np.array(group), axis=0)"),
+        2, f"A: {MEAN} => np.median(np.array(group), axis=0)"),
     ("centres", "the centre is the sum of its pixels, not their mean"): (
-        1, f"A: {MEAN} => sum(group)", "B: sums / np.maximum(counts, 1) => sums"),
+        2, f"A: {MEAN} => sum(group)", "B: sums / np.maximum(counts, 1) => sums"),
     ("centres", "the mean is divided by all pixels, not by those of the centre"): (
-        2, f"A: {MEAN} => sum(group) / (H * W)", "B: np.maximum(counts, 1) => len(x)"),
+        3, f"A: {MEAN} => sum(group) / (H * W)", "B: np.maximum(counts, 1) => len(x)"),
     ("centres", "the mean runs over the channels too"): (
-        1, f"A: {MEAN} => np.mean(group)",
+        2, f"A: {MEAN} => np.mean(group)",
         "B: sums / np.maximum(counts, 1) => sums.mean(1)[:, None] / np.maximum(counts, 1)"),
     ("centres", "the centre becomes the first of its pixels"): (
-        1, f"A: {MEAN} => group[0]"),
+        2, f"A: {MEAN} => group[0]"),
     ("centres", "a centre moves before all pixels have been assigned"): (
         4, "A: for row in image: => for row in []:\n"
         "if group: => if group := [p for p in image.reshape(-1, C) "
         "if min(range(len(new)), key=lambda i: distance(p, new[i])) == j]:"),
+    ("centres", "of two centres at the same distance the last is taken"): (
+        9, "A: d.index(min(d)) => len(d) - 1 - d[::-1].index(min(d))",
+        "B: np.argmin(d, 1) => k - 1 - np.argmin(d[:, ::-1], 1)"),
+    ("centres", "a centre without pixels goes to 0; it stays where it is"): (
+        8, "A: new = centres.astype(image.dtype) => new = 0 * centres.astype(image.dtype)",
+        "B: np.where(counts > 0, moved, centres) => moved"),
 }  # fmt: skip

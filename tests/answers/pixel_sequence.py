@@ -36,25 +36,27 @@ def pixel_sequence(image, palette, begin):
 """,
 }
 PIXELS = "x = image.reshape"
-# 10 points: one row 3, raster order 3, the shift 3, equal distances 1
+# 10 points: one row of pixels: the nearest colours 3; several rows, in raster order 2; what is
+# read is what was predicted, one place later 3; two colours at the same distance: the first 1; a
+# call leaves nothing behind: arguments as they were, new arrays, no memory of it 1
 WRONG = {
     ("ids", "the pixels are read column by column: raster order is row by row"): (
-        6, f"B: {PIXELS} => x = image.swapaxes(0, 1).reshape",
+        7, f"B: {PIXELS} => x = image.swapaxes(0, 1).reshape",
         "A: y in range(H) => FIRST\nx in range(W) => y in range(H)\nFIRST => x in range(W)"),
     ("ids", "every second row is read from right to left: raster order starts each row on the "
      "left"): (
-        6, f"B: {PIXELS} => image = image.copy(); image[1::2] = image[1::2, ::-1]; {PIXELS}",
+        7, f"B: {PIXELS} => image = image.copy(); image[1::2] = image[1::2, ::-1]; {PIXELS}",
         "A: for x in range(W): => for x in range(W)[:: -1 if y % 2 else 1]:"),
     ("ids", "the rows are read from the bottom to the top"): (
-        6, f"B: {PIXELS} => x = image[::-1].reshape", "A: in range(H) => in range(H)[::-1]"),
+        7, f"B: {PIXELS} => x = image[::-1].reshape", "A: in range(H) => in range(H)[::-1]"),
     ("ids", "distances are not squared before they are summed: signs cancel"): (
-        3, "A: sum((a[i] - b[i]) ** 2 for => abs(sum(a[i] - b[i] for\n"
+        4, "A: sum((a[i] - b[i]) ** 2 for => abs(sum(a[i] - b[i] for\n"
         "in range(len(a))) => in range(len(a))))",
         'B: np.einsum("nkc,nkc->nk", d, d) => abs(d.sum(2))'),
     ("ids", "only the first channel is compared"): (
-        3, "A: range(len(a)) => range(1)", 'B: np.einsum("nkc,nkc->nk", d, d) => d[..., 0] ** 2'),
+        4, "A: range(len(a)) => range(1)", 'B: np.einsum("nkc,nkc->nk", d, d) => d[..., 0] ** 2'),
     ("ids", "each pixel gets the farthest colour"): (
-        3, "A: palette[j]) < far => palette[j]) > far", "B: np.argmin => np.argmax"),
+        4, "A: palette[j]) < far => palette[j]) > far", "B: np.argmin => np.argmax"),
     ("ids", "of two colours at the same distance the last is taken"): (
         9, "A: palette[j]) < far => palette[j]) <= far",
         "B: np.argmin(row) => len(row) - 1 - np.argmin(row[::-1])"),
@@ -68,5 +70,7 @@ WRONG = {
         7, "B: [begin] + ids[:-1] => ids[-1:] + ids[:-1]",
         "A: return out => out[0, 0] = out[1, -1]; return out"),
     ("ids", "the two rows have changed places"): (
-        0, "A: return out => return out[::-1]", "B: [read, ids] => [ids, read]"),
+        1, "A: return out => return out[::-1]", "B: [read, ids] => [ids, read]"),
+    ("ids", "the row begins with the number of colours, not with `begin`"): (
+        7, "A: before = begin => before = len(palette)", "B: [begin] + => [len(palette)] +"),
 }  # fmt: skip

@@ -41,33 +41,35 @@ def resize_positions(position, old, new):
     return np.concatenate([position[0:1], rest], axis=0).astype(position.dtype)
 """,
 }
-# 10 points: a larger grid 7, the same grid 2, dtype 1
+# 10 points: the positions of another grid, larger or smaller 6; the same grid gives the same
+# positions, as a copy 2; float32 stays float32, float64 stays float64 1; a call leaves nothing
+# behind: arguments as they were, new arrays, no memory of it 1
 WRONG = {
     ("positions", "the middles of pixels are laid on each other, not the corners"): (
-        3, "A: i * (n - 1) / (m - 1) => min(max((i + 0.5) * n / m - 0.5, 0), n - 1)",
+        4, "A: i * (n - 1) / (m - 1) => min(max((i + 0.5) * n / m - 0.5, 0), n - 1)",
         "B: np.linspace(0, n - 1, m) => (np.arange(m) + 0.5) * n / m - 0.5"),
     ("positions", "the nearest old position is taken: interpolate between them"): (
-        3, "A: i * (n - 1) / (m - 1) => int(i * (n - 1) / (m - 1) + 0.5)",
+        4, "A: i * (n - 1) / (m - 1) => int(i * (n - 1) / (m - 1) + 0.5)",
         "B: at = np.linspace(0, n - 1, m) => at = np.floor(np.linspace(0, n - 1, m) + 0.5)"),
     ("positions", "new place i reads old place i h/h', so that the last one never reads "
      "the last"): (
-        3, "A: i * (n - 1) / (m - 1) => min(i * n / m, n - 1)",
+        4, "A: i * (n - 1) / (m - 1) => min(i * n / m, n - 1)",
         "B: np.linspace(0, n - 1, m) => np.arange(m) * n / m"),
     ("positions", "the table is read column by column: places are in raster order"): (
-        1, "A: table.reshape(h, w, -1) => table.reshape(w, h, -1).swapaxes(0, 1)",
+        2, "A: table.reshape(h, w, -1) => table.reshape(w, h, -1).swapaxes(0, 1)",
         "B: np.reshape(position[1:], (*old, -1)) => "
         "np.reshape(position[1:], (old[1], old[0], -1)).swapaxes(0, 1)"),
     ("positions", "the new places are written column by column: they are in raster order"): (
-        1, "A: out.reshape(h2 * w2, -1) => out.swapaxes(0, 1).reshape(h2 * w2, -1)",
+        2, "A: out.reshape(h2 * w2, -1) => out.swapaxes(0, 1).reshape(h2 * w2, -1)",
         "B: rest = grid.reshape => rest = grid.swapaxes(0, 1).reshape"),
     ("positions", "the class token's position is taken for the first place of the grid"): (
-        1, "A: position[:1], position[1:] => position[:1], position[:-1]",
+        2, "A: position[:1], position[1:] => position[:1], position[:-1]",
         "B: np.reshape(position[1:], => np.reshape(position[:-1],"),
     ("positions", "the class token's position is missing"): (
-        0, "A: np.vstack([token, out]) => out",
+        2, "A: np.vstack([token, out]) => out",
         "B: np.concatenate([position[0:1], rest], axis=0) => rest"),
     ("positions", "the places are stretched as one line: rows and columns are two axes"): (
-        3, "B: grid = np.reshape(position[1:], (*old, -1)) => grid = position[1:]\n"
+        4, "B: grid = np.reshape(position[1:], (*old, -1)) => grid = position[1:]\n"
         "grid = stretch(grid, new[0], 0) => grid = stretch(grid, new[0] * new[1], 0)\n"
         "grid = stretch(grid, new[1], 1) => pass"),
 }  # fmt: skip

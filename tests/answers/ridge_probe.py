@@ -43,41 +43,43 @@ def standardise(a, b):
     return (a - m) / (s + 1e-5), (b - m) / (s + 1e-5)
 """,
 }
-# 10 points: the scores 8, a strong penalty 1, dtype 1
+# 10 points: the scores of the test rows 6; a class without training rows has scores too 1; a
+# strong penalty 1; float32 stays float32, float64 stays float64 1; a call leaves nothing behind:
+# arguments as they were, new arrays, no memory of it 1
 WRONG = {
     ("scores", "the features are not standardised"): (
-        1, "A: (train - mean) / std => train\n(test - mean) / std => test",
+        2, "A: (train - mean) / std => train\n(test - mean) / std => test",
         "B: standardise(train, test) => train, test"),
     ("scores", "the mean is not subtracted"): (
-        1, "A: (train - mean) => train\n(test - mean) => test",
+        2, "A: (train - mean) => train\n(test - mean) => test",
         "B: return (a - m) / (s + 1e-5), (b - m) => return a / (s + 1e-5), b"),
     ("scores", "divided by the variance, not by the standard deviation"): (
-        1, "A: base.std(0) => base.var(0)", "B: s = np.sqrt( => s = ("),
+        2, "A: base.std(0) => base.var(0)", "B: s = np.sqrt( => s = ("),
     ("scores", "mean and deviation are those of the test rows: nothing may be learnt from them"): (
-        1, "A: base = train => base = test"),
+        2, "A: base = train => base = test"),
     ("scores", "mean and deviation are those of all rows: nothing may be learnt from the test "
      "rows"): (
-        1, "A: base = train => base = np.vstack([train, test])",
+        2, "A: base = train => base = np.vstack([train, test])",
         "B: m = np.sum(a, 0) / len(a) => c = np.vstack([a, b]); m = c.mean(0)\n"
         "np.sqrt(np.sum((a - m) ** 2, 0) / len(a)) => c.std(0)"),
     ("scores", "the constant is 1, not 100"): (
-        1, "A: np.full((n, D + 1), 100.0) => np.ones((n, D + 1))\n"
+        2, "A: np.full((n, D + 1), 100.0) => np.ones((n, D + 1))\n"
         "np.full((len(test), D + 1), 100.0) => np.ones((len(test), D + 1))",
         "B: one = 100 => one = 1"),
     ("scores", "the constant is missing: there is no bias"): (
-        1, "A: np.full((n, D + 1), 100.0) => np.zeros((n, D + 1))\n"
+        2, "A: np.full((n, D + 1), 100.0) => np.zeros((n, D + 1))\n"
         "np.full((len(test), D + 1), 100.0) => np.zeros((len(test), D + 1))",
         "B: X = np.hstack([X, one * np.ones((len(X), 1))]) => pass\n"
         "Z = np.hstack([Z, one * np.ones((len(Z), 1))]) => pass"),
     ("scores", "the targets are 0 and 1; they are -1 and +1"): (
-        1, "A: -np.ones((n, classes)) => np.zeros((n, classes))",
+        2, "A: -np.ones((n, classes)) => np.zeros((n, classes))",
         "B: 2.0 * (labels == c) - 1.0 => 1.0 * (labels == c)"),
     ("scores", "the penalty is missing"): (
-        1, "A: + penalty) => + 0 * penalty)",
+        2, "A: + penalty) => + 0 * penalty)",
         "B: np.sqrt(strength) * np.eye(k) => np.zeros((k, k))"),
     ("scores", "the penalty is multiplied by the number of training rows"): (
-        1, "A: strength * np.identity => n * strength * np.identity",
+        2, "A: strength * np.identity => n * strength * np.identity",
         "B: np.sqrt(strength) => np.sqrt(len(train) * strength)"),
     ("scores", "the penalty is added to every number, not to the diagonal"): (
-        1, "A: strength * np.identity(D + 1) => strength"),
+        2, "A: strength * np.identity(D + 1) => strength"),
 }  # fmt: skip

@@ -10,7 +10,7 @@ def unbroadcast(g, shape):
     for axis, length in enumerate(shape):
         if length == 1:
             g = g.sum(axis=axis, keepdims=True)
-    return g
+    return g.copy()
 """,
     "B": """
 import numpy as np
@@ -27,19 +27,21 @@ def unbroadcast(g, shape):
 LOOP = "while g.ndim > len(shape):"
 WRONG = {
     ("summed", "only the axes in front are summed: those of length 1 were repeated too"): (
-        4, "A: if length == 1: => if False:"),
+        5, "A: if length == 1: => if False:"),
     ("summed", "only the axes of length 1 are summed: those in front were added"): (
-        4, f"A: {LOOP} => while False:\nsum(axis=axis, => sum(axis=axis + g.ndim - len(shape),"),
+        5, f"A: {LOOP} => while False:\nsum(axis=axis, => sum(axis=axis + g.ndim - len(shape),"),
     ("summed", "it is the mean over the copies: each of them has a gradient of its own"): (
-        2, "A: g.sum(axis=0) => g.mean(axis=0)\ng.sum(axis=axis, => g.mean(axis=axis,",
+        3, "A: g.sum(axis=0) => g.mean(axis=0)\ng.sum(axis=axis, => g.mean(axis=axis,",
         "B: return out.reshape(shape) => return (out * (out.size / g.size)).reshape(shape)"),
     ("summed", "the first copy is taken: the others have a gradient too"): (
-        1, "A: g.sum(axis=0) => g[0]\ng.sum(axis=axis, keepdims=True) => g.take([0], axis)"),
+        3, "A: g.sum(axis=0) => g[0]\ng.sum(axis=axis, keepdims=True) => g.take([0], axis)"),
     ("summed", "the summed axes are gone: those of length 1 belong into the shape"): (
-        4, "A: return g => return np.squeeze(g, tuple(i for i, n in enumerate(shape) if n == 1))"),
+        5, "A: return g => return np.squeeze(g, tuple(i for i, n in enumerate(shape) if n == 1))"),
+    ("summed", "the axes that were added are taken for the last; they stand in front"): (
+        5, "A: g = g.sum(axis=0) => g = g.sum(axis=-1)"),
     ("summed", "everything is summed"): (
-        1, "A: return g => return np.full(shape, g.sum(), g.dtype)",
+        2, "A: return g => return np.full(shape, g.sum(), g.dtype)",
         "B: return out.reshape(shape) => return np.full(shape, out.sum(), g.dtype)"),
     ("summed", "g is returned as it came"): (
-        1, f"A: {LOOP} => while False:\nif length == 1: => if False:"),
+        3, f"A: {LOOP} => while False:\nif length == 1: => if False:"),
 }  # fmt: skip

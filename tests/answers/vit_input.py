@@ -35,7 +35,9 @@ def vit_input(images, W, b, cls, position, patch):
     return z
 """,
 }
-# 10 points: one patch a row 3, raster order 5, dtype 2
+# 10 points: one patch a row: one image 3; several images, patches in raster order 5; float32
+# stays float32, float64 stays float64 1; a call leaves nothing behind: arguments as they were,
+# new arrays, no memory of it 1
 WRONG = {
     ("tokens", "the patches are in column order: the first row of patches comes first"): (
         5, "A: top in range(0, H, P) => FIRST\n"
@@ -54,7 +56,7 @@ WRONG = {
     ("tokens", "the class token stands at the end; it belongs in front"): (
         2, "A: [cls, *rows] => [*rows, cls]", "B: z[:, 0] = cls => z[:, -1] = cls\n1:] => :-1]"),
     ("tokens", "the class token is missing"): (
-        0, "A: [cls, *rows] => rows\nz + position => z + position[1:]",
+        2, "A: [cls, *rows] => rows\nz + position => z + position[1:]",
         "B: return z => return z[:, 1:]"),
     ("tokens", "the class token has no position: there are N + 1 of them"): (
         2, "A: out.append(z + position) => z[1:] += position[1:]; out.append(z)",

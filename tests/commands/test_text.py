@@ -167,7 +167,7 @@ def test_embed_sentences_with_a_clip():
 
 @pytest.mark.parametrize("arguments, given, says", [
     (["-", "--model", "bert"], "\n", "nothing came from standard input"),
-    (["a", "--model", "vit"], None, "a model of the family vit; this needs bert or"),
+    (["a", "--model", "vit"], None, "a model of the family vit; this needs bert or clip"),
     (["a.png", "--photos", "--model", "vit"], None, "a.png: cannot be read"),
     (["a", "--photos", "--model", "bert"], None, "this needs clip or vit"),
     (["a", "--model", "clip"], None, "no vocabulary"),

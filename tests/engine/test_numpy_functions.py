@@ -73,7 +73,7 @@ def same(ours, numpys):
         if isinstance(numpys, np.dtype):
             assert ours == numpys
             return
-        np.testing.assert_allclose(ours, numpys, rtol=1e-6)
+        np.testing.assert_allclose(ours, numpys, rtol=1e-6, atol=1e-6)
         assert np.shape(ours) == np.shape(numpys)
 
 

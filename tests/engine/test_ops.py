@@ -380,3 +380,105 @@ def test_an_op_error_is_the_built_in_one_too():
         mv.Tensor(x23)[7]
     with pytest.raises(TypeError):
         mv.where(x23, x23, x23)
+
+
+# -- edges of range --------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "shape, axis",
+    [((100_000, 8), 0), ((300, 7, 50), (0, 1)), ((1000, 3, 40), (0, 2)), ((9000,), 0)],
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_long_float32_sums_are_as_exact_over_any_axis(shape, axis, transposed):
+    """At most 4 ulp, where adding row after row is wrong by 100."""
+    x = np.random.default_rng(0).random(shape).astype(np.float32)
+    if transposed:
+        x, axis = x.T, tuple(x.ndim - 1 - i for i in np.atleast_1d(axis))
+    for name in ("sum", "mean", "var", "std"):
+        exact = getattr(x.astype(float), name)(axis=axis)
+        ours = getattr(mv.Tensor(x), name)(axis=axis).numpy()
+        assert (np.abs(ours - exact) <= 4 * np.spacing(exact.astype(np.float32))).all(), name
+    bias = mv.Tensor(np.zeros(shape[-1], np.float32), requires_grad=True)
+    x = np.random.default_rng(0).random(shape).astype(np.float32)
+    (mv.Tensor(x) + bias).backward(x)  # broadcasting undone is a sum too
+    exact = x.astype(float).reshape(-1, shape[-1]).sum(axis=0)
+    assert (np.abs(bias.grad - exact) <= 4 * np.spacing(exact.astype(np.float32))).all()
+
+
+def test_the_variance_of_small_differences_between_large_numbers():
+    x = (np.random.default_rng(0).standard_normal((64, 1000)) + 1e4).astype(np.float32)
+    exact = x.astype(float).var(axis=1)
+    np.testing.assert_allclose(mv.var(mv.Tensor(x), axis=1).numpy(), exact, rtol=5e-7)
+
+
+@pytest.mark.filterwarnings("error")
+def test_powers_with_exponents_in_an_array():
+    x, n = [0.0, 0.0, 0.0, 2.0, -2.0, -3.0], [0.0, 1.0, 2.0, 3.0, 0.0, 2.0]
+    dx = gradient(lambda t: t ** np.array(n), x)[0]
+    assert dx == [0.0, 1.0, 0.0, 12.0, 0.0, -6.0]
+    assert gradient(lambda t: t ** np.array(n, int), x)[0] == dx
+    assert gradient(lambda m: np.zeros(3) ** m, [0.0, 1.0, 2.0]) == [[0.0, 0.0, 0.0]]
+    assert gradient(lambda m: 0.0**m, [0.0, 1.0, 2.0]) == [[0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_the_square_of_a_denominator_is_not_made(size):
+    x = mv.Tensor(np.float32([size]), requires_grad=True)
+    y = mv.Tensor(np.float32([size * 2]), requires_grad=True)
+    (x / y).sum().backward()
+    np.testing.assert_allclose(y.grad, [-0.25 / size], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_a_variance_of_too_few_numbers_is_numpys():
+    x = np.array([[1.0, 2.0], [3.0, 5.0]])
+    for ddof in (2, 3):
+        assert np.isnan(mv.Tensor(x).var(axis=1, ddof=ddof).numpy()).all()
+    assert gradient(lambda t: t.std(), [2.0, 2.0]) == [[0.0, 0.0]]
+
+
+@ON_EVERY_DEVICE
+def test_inner_axes_of_length_zero(device):
+    with mv.use(device):
+        for f, x, y in (
+            (mv.matmul, (2, 3, 0), (0, 4)), (mv.matmul, (0,), (0, 4)), (mv.matmul, (5, 2, 0), (0,)),
+            (mv.matmul, (2, 3, 0), (2, 0, 4)), (mv.dot, (2, 0), (3, 0, 4)),
+            (lambda a, b: mv.einsum("ij,jk->ik", a, b), (2, 0), (0, 4)),
+            (lambda a, b: np.tensordot(a, b, 1), (2, 0), (0, 4)),
+        ):  # fmt: skip
+            a, b = (mv.Tensor(np.ones(s), device=device, requires_grad=True) for s in (x, y))
+            out = f(a, b)
+            assert out.size and not out.numpy().any()
+            out.backward(backend.to_device(np.ones(out.shape), device))
+            assert (a.grad.shape, b.grad.shape) == (x, y)
+
+
+def test_an_unwanted_gradient_is_not_computed():
+    """x ** 2.5 of a negative constant would be NaN; the other operand's gradient is asked alone."""
+    n = np.array([2.0, 3.0])
+    x = mv.Tensor([-1.0, -2.0], requires_grad=True)
+    with mv.detect_anomaly():
+        (x**n).sum().backward()
+        assert x.grad.tolist() == [-2.0, 12.0]
+
+
+# -- einsum: the forms of its text -----------------------------------------------------------------
+EINSUMS = [
+    ("ij,jk->ik", (1, 3), (3, 4)), ("ij,jk->ik", (2, 1), (3, 4)), ("ij,ij", (2, 1), (1, 3)),
+    ("...ij,...jk->...ik", (5, 2, 3), (3, 4)), ("...ij,jk...", (1, 2, 3), (3, 4, 5)),
+    ("...i,...i", (4, 1, 3), (2, 3)), ("i...->...", (2, 3, 2)), ("...", (2, 3)), ("ba", (2, 3)),
+    ("ii", (3, 3)), ("ii->i", (3, 3)), ("iij,jk->ik", (2, 2, 3), (3, 4)), ("iii->i", (2, 2, 2)),
+    ("ij,ji->", (2, 3), (3, 2)), (",ij", (), (2, 3)), ("i,i->", (3,), (1,)),
+    ("ij,jk,kl->il", (2, 3), (3, 1), (4, 2)), ("bhnd,bhmd->bhnm", (2, 1, 3, 2), (1, 4, 2, 2)),
+    ("i j , j k -> i k", (2, 3), (3, 2)), ("...ii->...i", (2, 3, 3)),
+]  # fmt: skip
+
+
+@ON_EVERY_DEVICE
+@pytest.mark.parametrize("text, shapes", [(t, s) for t, *s in EINSUMS], ids=lambda x: str(x)[:30])
+def test_einsum_is_numpys(text, shapes, device):
+    rng = np.random.default_rng(0)
+    xs = [np.asarray(rng.standard_normal(s)) for s in shapes]
+    with mv.use(device):
+        y = mv.einsum(text, *[mv.Tensor(x, device=device) for x in xs])
+        np.testing.assert_allclose(y.numpy(), np.einsum(text, *xs), rtol=1e-12, atol=1e-12)
+        gradcheck(lambda *ts: mv.einsum(text, *ts), *xs)

@@ -38,7 +38,7 @@ class Mistaken:
     def slow(self, seconds, since):
         return False
 
-    def call(self, inputs, g=None, gradients=0):
+    def call(self, inputs, g=None, gradients=0, others=()):
         names = self.names
         case = type(self.case)(dict(zip(names, inputs)), g)
         values = {}
@@ -47,7 +47,9 @@ class Mistaken:
         if self.mistake.output in values:
             values[self.mistake.output] = self.mistake.value(case)
         first, *rest = values.values()
-        return Answer(np.asarray(first), rest, [*inputs, g], None, 2 if rest else 1)
+        shared, again = [None] * (1 + len(rest)), [first, first, *rest]
+        steps = 3 if others else 2 if rest else 1
+        return Answer(np.asarray(first), rest, [*inputs, g], shared, again, None, steps)
 
 
 def judging(exercise, mistake):
@@ -58,7 +60,7 @@ def judging(exercise, mistake):
     module = f"minivit.grading.checks.{exercise.function}"
     student.truth = importlib.import_module(module).truth
     found = judge.Judge(exercise, student, seed=0)
-    student.case = found.cases(exercise.properties[0])[0]
+    student.case = found.cases(exercise.properties[0])[0][0]
     student.names = list(student.case.inputs)
     return found
 
@@ -110,10 +112,12 @@ def test_an_answer_of_zeros_earns_next_to_nothing(exercise):
     found = judging(exercise, exercise.mistakes[0])
     right = found.student.truth
 
-    def zeros(inputs, g=None, gradients=0):
+    def zeros(inputs, g=None, gradients=0, others=()):
         case = type(found.student.case)(dict(zip(found.student.names, inputs)), g)
         first, *rest = (np.zeros_like(v) for v in right(case).values())
-        return Answer(first, rest if g is not None else [], [*inputs, g], None, 2)
+        rest = rest if g is not None else []
+        again = [first, first, *rest]
+        return Answer(first, rest, [*inputs, g], [None] * len(again), again, None, 3)
 
     found.student.call = zeros
     points = sum(found.outcome(p).points for p in exercise.properties)

@@ -139,9 +139,9 @@ def test_no_input_is_square_and_no_ordinary_row_is_constant():
     with runner.Student([("a", 1, answer())], "layer_norm") as student:
         judging = judge.Judge(LAYER_NORM, student, seed=0)
         cases = judging.cases(LAYER_NORM.properties[0])
-    assert len(cases) >= 50 and {c.g.ndim for c in cases} == {2, 3}
-    assert all(len(set(c.g.shape)) == c.g.ndim for c in cases)
-    assert all((np.ptp(c.inputs["x"], axis=-1) > 0).all() for c in cases)
+    assert len(cases) >= 50 and {c.g.ndim for c, _ in cases} == {2, 3, 4}
+    assert all(len(set(c.g.shape)) == c.g.ndim for c, _ in cases)
+    assert all((np.ptp(c.inputs["x"], axis=-1) > 0).all() for c, _ in cases)
 
 
 # -- stubs -----------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def test_nbgrader_metadata_agrees_with_the_checks():
         graded = {c["grade_id"]: c for c in cells if c["grade"]}
         check, explain = (graded[f"{exercise.function}_{part}"] for part in ("check", "explain"))
         assert check["points"] == exercise.points and check["locked"] and not check["solution"]
-        assert check["text"].strip() == f'check("{exercise.function}", globals())'
+        assert check["text"].strip().splitlines()[-1] == f'check("{exercise.function}", globals())'
         assert explain["solution"] and explain["cell_type"] == "markdown" and explain["points"] > 0
         assert len({c["grade_id"] for c in cells}) == len(cells)
         assert all({"locked", "schema_version", "task"} <= set(c) for c in cells)
@@ -526,7 +526,7 @@ def test_of_two_files_the_one_that_was_worked_on_is_taken(tmp_path, capsys, monk
     assert "Exercise 7, LayerNorm and its gradient: 07_layer_norm.py" in capsys.readouterr().out
     assert commands.main(["progress"]) == 0
     shown = capsys.readouterr().out
-    assert "7  LayerNorm and its gradient" in shown and "8/10" in shown and "6/8" in shown
+    assert "7  LayerNorm and its gradient" in shown and "7/10" in shown and "5/8" in shown
     book.write_text(starter.nbgrader_source(SOURCE), encoding="utf-8")
     os.utime(script, (1, 1))
     assert commands.check.newest(LAYER_NORM) == book.relative_to(tmp_path)
@@ -543,7 +543,7 @@ def test_check_in_a_notebook_gives_the_points(tmp_path, monkeypatch):
     lie = "np.allclose = np.abs = lambda *a, **k: True\nwhile False: pass\n"
     cell.source = cell.source.replace("tuple(range(g.ndim - 1))", "-1") + "\n" + lie
     nbclient.NotebookClient(book, timeout=60, resources={"metadata": {"path": tmp_path}}).execute()
-    outputs = next(c for c in book.cells if c.source.startswith("check(")).outputs
+    outputs = next(c for c in book.cells if "\ncheck(" in c.source).outputs
     text = "".join(o.get("text", "") for o in outputs)
     points = [o["data"]["text/plain"] for o in outputs if o.output_type == "execute_result"]
     assert "Public checks passed: 5/8, points: 7/10." in text and points == ["7"]

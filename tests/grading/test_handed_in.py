@@ -19,13 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minivit.grading import judge, submission
-from minivit.grading.exercise import find, registry
+from minivit.grading.exercise import find
 from minivit.grading.process import child, protection, runner, sandbox
-from minivit.grading.teachers import classroom, handed_in
+from minivit.grading.teachers import archives, classroom, handed_in, judging
 
 ROOT = Path(__file__).parents[2]
 STEM, OTHER = "06_chain_rule", "01_unbroadcast"
-STEMS = {e.stem for e in registry().values()}
 RIGHT = (ROOT / "exercises" / "source" / f"{STEM}.py").read_text(encoding="utf-8")
 STUB = (ROOT / "exercises" / f"{STEM}.py").read_text(encoding="utf-8")
 
@@ -36,7 +35,7 @@ def notebook(*cells, **more):
 
 
 def handed(folder, tmp_path, name="ada"):
-    found, _ = handed_in.submissions(folder, tmp_path / "scratch", STEMS)
+    found, _ = handed_in.submissions(folder, tmp_path / "scratch")
     return found[name]
 
 
@@ -53,8 +52,11 @@ def test_links_folders_pipes_and_wrong_names_are_left_out_and_said(tmp_path):
         os.mkfifo(ada / "11_cross_entropy.py")
     (tmp_path / "class" / "cleo").symlink_to(ben)
     (tmp_path / "class" / "dan.tar.gz").write_bytes(b"x")
-    found, others = handed_in.submissions(tmp_path / "class", tmp_path / "scratch", STEMS)
-    assert list(found) == ["ada", "ben"] and others == ["cleo", "dan.tar.gz"]
+    (tmp_path / "class" / "notes.txt").write_bytes(b"x")
+    found, others = handed_in.submissions(tmp_path / "class", tmp_path / "scratch")
+    assert list(found) == ["ada", "ben", "dan"]
+    assert "cleo is a link" in others[0] and "notes.txt is no student's" in others[1]
+    assert "dan.tar.gz is no tar file that can be read" in found["dan"].notes[0]
     assert found["ada"].files == {} and list(found["ben"].files) == [STEM]
     notes = " ".join(found["ada"].notes)
     assert f"{STEM}.py is a link, not a file" in notes
@@ -63,7 +65,7 @@ def test_links_folders_pipes_and_wrong_names_are_left_out_and_said(tmp_path):
 
 
 def test_of_many_files_only_so_many_are_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(handed_in, "MOST_FILES", 5)
+    monkeypatch.setattr(archives, "MOST_FILES", 5)
     for i in range(9):
         (tmp_path / "class" / "ada" / f"a{i}").mkdir(parents=True)
     assert "only the first 5 files" in handed(tmp_path / "class", tmp_path).notes[0]
@@ -109,21 +111,22 @@ def test_a_zip_with_links_folders_and_bombs_gives_what_it_honestly_holds(tmp_pat
     there = handed(folder, tmp_path)
     assert list(there.files) == [STEM]
     notes = "\n".join(there.notes)
-    assert "07_layer_norm.py: a link" in notes and "02_attention.py: a folder" in notes
-    assert "11_cross_entropy.ipynb: larger than 20 MB: clear its outputs" in notes
+    assert "07_layer_norm.py is a link" in notes and "02_attention.py is a folder" in notes
+    assert "11_cross_entropy.ipynb is larger than 20 MB: clear its outputs" in notes
     assert "the name of no exercise: essay.py" in notes
-    assert sum(p.stat().st_size for p in (tmp_path / "scratch").rglob("*.*")) == len(RIGHT.encode())
+    unpacked = (tmp_path / "scratch").rglob("unpacked")
+    assert sum(p.stat().st_size for p in unpacked) == len(RIGHT.encode())
 
 
 def test_a_zip_of_many_large_files_is_unpacked_up_to_a_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr(handed_in, "LARGEST_TOTAL", 250_000)
+    monkeypatch.setattr(archives, "LARGEST_TOTAL", 250_000)
     entries = [(f"{i}/{STEM}.py", "#" * 100_000) for i in range(9)]
     there = handed(zipped(tmp_path / "class", *entries), tmp_path)
-    assert len(list((tmp_path / "scratch").rglob("*.py"))) == 2
-    assert there.notes.count(f"{STEM}.py: the zip file holds too much") == 7
+    assert len(list((tmp_path / "scratch").rglob("unpacked"))) == 2
+    assert sum("the archive holds too much" in note for note in there.notes) == 7
 
 
-def test_of_two_files_in_a_zip_the_later_one_counts_whatever_their_order(tmp_path):
+def test_of_two_files_in_a_zip_the_later_one_is_judged_first_whatever_their_order(tmp_path):
     new, old = entry(f"{STEM}.py", date=(2026, 5, 5, 0, 0, 0)), entry(f"x/{STEM}.ipynb")
     for i, entries in enumerate(([(new, RIGHT), (old, "old")], [(old, "old"), (new, RIGHT)])):
         there = handed(zipped(tmp_path / str(i) / "class", *entries), tmp_path / str(i))
@@ -142,7 +145,7 @@ def test_a_damaged_zip_says_so_and_gives_the_rest(tmp_path):
     (folder / "ada.zip").write_bytes(_damage(content, 60))  # in the first file's data
     (folder / "bad.zip").write_bytes(b"no zip")
     (folder / "cut.zip").write_bytes(content[:-30])
-    found, _ = handed_in.submissions(folder, tmp_path / "scratch", STEMS)
+    found, _ = handed_in.submissions(folder, tmp_path / "scratch")
     assert list(found["ada"].files) == [STEM]
     assert f"{OTHER}.py cannot be unpacked" in found["ada"].notes[0]
     for student in ("bad", "cut"):
@@ -155,7 +158,7 @@ def test_a_locked_zip_says_so(tmp_path):
     content = bytearray((folder / "ada.zip").read_bytes())
     content[content.index(b"PK\1\2") + 8] |= 1  # the flag of a password, in the table at the end
     (folder / "ada.zip").write_bytes(bytes(content))
-    assert handed(folder, tmp_path).notes == [f"{STEM}.py: locked with a password"]
+    assert handed(folder, tmp_path).notes == [f"{STEM}.py is locked with a password"]
 
 
 @given(st.binary(max_size=200), st.integers(0, 10**6))
@@ -266,12 +269,12 @@ def test_a_grading_that_fails_costs_nobody_else_a_point(tmp_path, monkeypatch):
 def test_a_verdict_that_cannot_be_read_is_made_anew(tmp_path):
     (tmp_path / "a.py").write_text(STUB, encoding="utf-8")
     job = (STEM, tmp_path / "a.py", tmp_path / "a.json", 1)
-    classroom.judge_one(*job)
+    judging.judge_one(*job)
     right = (tmp_path / "a.json").read_bytes()
     for wrong in (b"", b"{}", b"[1]", right[:50]):
         (tmp_path / "a.json").write_bytes(wrong)
-        assert "cannot be read" in classroom._verdict(find(STEM), tmp_path / "a.json").trouble
-        classroom.judge_one(*job)
+        assert "cannot be read" in judging.verdict(find(STEM), tmp_path / "a.json")[1]
+        judging.judge_one(*job)
         assert (tmp_path / "a.json").read_bytes() == right
 
 

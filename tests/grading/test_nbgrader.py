@@ -18,7 +18,7 @@ from tests import answers
 
 EXERCISES = Path(__file__).parents[2] / "exercises"
 WITHOUT = pytest.mark.skipif(
-    find_spec("nbgrader") is None, reason="no nbgrader here: pip install 'minivit[nbgrader]'"
+    find_spec("nbgrader") is None, reason="no nbgrader here: pip install -e '.[nbgrader]'"
 )
 CHAIN_RULE = find("chain_rule")
 STEM = CHAIN_RULE.stem
@@ -47,7 +47,15 @@ CLASS = {  # student: (the cell of the solution, points of 10); None: as it was 
 
 def test_a_course_folder_holds_every_exercise(tmp_path, capsys):
     pytest.importorskip("jupytext")
-    release = ["release", "--exercises", str(EXERCISES), "--nbgrader", str(tmp_path / "c")]
+    release = [
+        "release",
+        "--exercises",
+        str(EXERCISES),
+        "--nbgrader",
+        str(tmp_path / "c"),
+        "--seed",
+        "77",
+    ]
     assert (
         commands.main(release) == 0 and f"{len(registry())} assignments" in capsys.readouterr().out
     )
@@ -62,17 +70,25 @@ def test_a_course_folder_holds_every_exercise(tmp_path, capsys):
         }
         assert (folder / f"{exercise.stem}.md").exists()
     assert commands.main(release) == 2 and "is not empty" in capsys.readouterr().err
-    bundle = ["release", "--exercises", str(tmp_path), "--nbgrader", str(tmp_path / "d")]
+    bundle = [
+        "release",
+        "--exercises",
+        str(tmp_path),
+        "--nbgrader",
+        str(tmp_path / "d"),
+        "--seed",
+        "77",
+    ]
     assert commands.main(bundle) == 2 and "no folder source/" in capsys.readouterr().err
 
 
 def test_a_verdict_on_a_notebooks_text():
     pytest.importorskip("jupytext")
     source = (EXERCISES / "source" / f"{STEM}.py").read_text("utf-8")
-    verdict = nbgrader.verdict_on(starter.nbgrader_source(source), "chain_rule")
+    verdict = nbgrader.verdict_on(starter.nbgrader_source(source), "chain_rule", 77)
     assert verdict.points == 10
     with pytest.raises(SubmissionError, match="expected an exercise, got 'no_such'"):
-        nbgrader.verdict_on(starter.nbgrader_source(source), "no_such")
+        nbgrader.verdict_on(starter.nbgrader_source(source), "no_such", 77)
 
 
 @pytest.mark.parametrize("source", ["assert True", 'check("merge_pair", globals()); 10', "10.0"])
@@ -111,7 +127,7 @@ def hand_in(course, classmates, stem=STEM):
 @pytest.mark.slow
 def test_nbgrader_gives_the_points_of_minivit_grade(tmp_path):
     course = tmp_path / "course"
-    nbgrader.course(EXERCISES, course)
+    nbgrader.course(EXERCISES, course, 77)
     run("generate_assignment", STEM, cwd=course)
     release = (course / "release" / STEM / f"{STEM}.ipynb").read_text("utf-8")
     assert "TodoError(" in release and "g[parent] +=" not in release and "(1 point.)" not in release
@@ -126,7 +142,7 @@ def test_nbgrader_gives_the_points_of_minivit_grade(tmp_path):
         (course / "plain" / student).mkdir(parents=True)
         book = course / "submitted" / student / STEM / f"{STEM}.ipynb"
         (course / "plain" / student / book.name).write_bytes(book.read_bytes())
-    points = classroom.grade(course / "plain", tmp_path / "out", processes=1, progress=False)
+    points = classroom.grade(course / "plain", tmp_path / "out", 1, 77, progress=False)
     assert {s: p[CHAIN_RULE.number] for s, p in points.items()} == scores
 
     from nbgrader.api import Gradebook

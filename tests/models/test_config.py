@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import inspect
 import json
 import pickle
 import pkgutil
@@ -11,7 +12,7 @@ import pytest
 
 import minivit
 from minivit import models, nn
-from minivit.engine.errors import DtypeError, OptionError
+from minivit.engine.errors import DtypeError, MinivitError, OptionError
 from minivit.models import bert, clip, clip_objectives, gpt, image_gpt, resnet, seq2seq, vit
 
 BUILT = {  # every class of minivit.models, with arguments of every kind
@@ -105,3 +106,36 @@ def test_modules_of_ones_own_keep_theirs():
 def test_what_describes_no_module_is_refused(description):
     with pytest.raises((DtypeError, OptionError), match="build"):
         nn.build(description)
+
+
+BAD_SIZES = [0, -1, 1.5, "8", [8]]
+BAD = {
+    "size": [*BAD_SIZES, None], "optional size": BAD_SIZES, "count": [-1, 1.5, "2", None],
+    "option": ["no such", None, 3], "share": [1.0, -0.1, "0.5", None, float("nan")],
+    "small": [-1, float("nan"), "0", None], "id": [-1, 10**6, 1.5, None],
+}  # fmt: skip
+KINDS = {
+    "size": "vocabulary context width heads patch channels image colours pixels out side d_t d_e",
+    "optional size": "hidden decoder_layers d_i", "count": "pre_logits",
+    "option": "activation pool positions norm", "share": "dropout drop_path",
+    "small": "eps std momentum", "id": "start end",
+}  # fmt: skip
+CASES = [
+    (cls, name, value)
+    for cls, build in BUILT.items()
+    for name in build().config
+    for kind, names in KINDS.items()
+    if name in names.split()
+    for value in BAD[kind]
+]
+
+
+@pytest.mark.parametrize("cls, name, value", CASES)
+def test_every_argument_out_of_its_range_is_a_value_error_in_words(cls, name, value):
+    """An option of no such name, a size of 0: what a caller catches is a ValueError."""
+    model = BUILT[cls]()
+    if value is None and inspect.signature(cls).parameters[name].default is None:
+        return  # as many as are usual
+    with pytest.raises(MinivitError) as caught:
+        cls(**model.config | {name: value})
+    assert isinstance(caught.value, ValueError)

@@ -93,7 +93,7 @@ def test_image_gpt_predicts_pixel_i_from_the_pixels_before_it(igpt, pixels):
 
 def test_an_untrained_image_gpt_is_uniform(pixels):
     assert math.isclose(
-        float(image_gpt.ImageGPT(8, 16, 16, 2, 2).loss(pixels)), math.log(8), rel_tol=1e-6
+        image_gpt.ImageGPT(8, 16, 16, 2, 2).loss(pixels).item(), math.log(8), rel_tol=1e-6
     )
 
 
@@ -208,14 +208,14 @@ def test_clip_learns_pairs_by_heart(text):
     I = mv.Tensor(rng.standard_normal((8, 8, 8, 3)).astype(np.float32))
     T = np.append(rng.integers(1, 19, (8, 4)), np.full((8, 1), 19), axis=1)  # 19: [EOS]
     optimizer = mv.optim.AdamW(model.parameters(), lr=3e-3)
-    first = float(model.loss(I, T))
+    first = model.loss(I, T).item()
     for _ in range(100):
         loss = model.loss(I, T)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         model.clip_temperature()
-    assert float(loss) < 0.2 < first
+    assert loss.item() < 0.2 < first
     logits = model(I, T).numpy()
     assert (logits.argmax(axis=1) == np.arange(8)).all()
     assert float(np.exp(model.t.numpy())) <= 100.001

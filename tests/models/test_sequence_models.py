@@ -73,7 +73,7 @@ def test_gpt_learns_a_sequence_by_heart():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert float(loss) < 0.1
+    assert loss.item() < 0.1
     assert (model.complete(ids[:, :1], 11, temperature=0) == ids).all()
 
 

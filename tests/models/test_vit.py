@@ -103,9 +103,9 @@ def test_the_two_norm_orders():
 
 
 def test_errors_of_layers():
-    with pytest.raises(OptionError, match="norm is 'none', expected 'pre' or 'post'"):
+    with pytest.raises(OptionError, match="norm is 'none', expected one of 'pre', 'post'"):
         TransformerLayer(8, 2, norm="none")
-    with pytest.raises(OptionError, match=r"activation is 'elu', not one of \['relu'"):
+    with pytest.raises(OptionError, match="activation is 'elu', expected one of 'relu'"):
         MLP(8, 16, "elu")
     with pytest.raises(ShapeError, match="8 does not divide into 3 heads"):
         TransformerLayer(8, 3)

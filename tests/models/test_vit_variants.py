@@ -180,8 +180,8 @@ def test_skipped_layers_act_in_training_only_and_keep_the_mean():
 @pytest.mark.parametrize(
     "option, says",
     [
-        ({"pool": "max"}, "pool is 'max', expected 'class', 'mean' or 'map'"),
-        ({"positions": "2d"}, "positions is '2d', expected 'learned', 'sincos' or 'none'"),
+        ({"pool": "max"}, "pool is 'max', expected one of 'class', 'mean', 'map'"),
+        ({"positions": "2d"}, "positions is '2d', expected one of 'learned'"),
         ({"drop_path": 1.0}, "drop_path is 1.0"),
     ],
 )

@@ -152,6 +152,7 @@ def test_the_steps_are_those_of_the_package(package, tmp_path_factory, modes, ac
     plain = folder_of(tmp_path_factory.mktemp("plain"), [POOL])
     (plain / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
     D = minivit.load(plain).model.tokens.weight.shape[1]
+    (plain / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": D}))
     steps, width = [], D * len(modes)
     for kind in data.draw(
         st.lists(st.sampled_from(["Dense", "LayerNorm", "Normalize"]), max_size=3)
@@ -188,7 +189,7 @@ def test_the_steps_are_those_of_the_package(package, tmp_path_factory, modes, ac
     mask[1, 2:] = False
     x = torch.tensor(h, requires_grad=True)
     features = {"token_embeddings": x, "attention_mask": torch.tensor(mask).long()}
-    for module in theirs[1:].double():
+    for module in list(theirs.double())[1:]:
         features = module(features)
     y = features["sentence_embedding"]
     g = np.random.default_rng(1).standard_normal(y.shape)

@@ -21,13 +21,14 @@ from minivit.transformer import ACTIVATIONS, TransformerLayer
     st.sampled_from(list(ACTIVATIONS)),
     st.sampled_from([nn.LayerNorm, nn.RMSNorm]),
     st.booleans(),
+    st.sampled_from([0.0, 0.5]),
     st.integers(1, 3),
     st.integers(1, 9),
     st.integers(0, 9),
 )
-def test_a_token_at_a_time_gives_what_the_layers_give_for_all(norm, f, ln, bias, B, N, seed):
+def test_a_token_at_a_time_gives_what_the_layers_give_for_all(norm, f, ln, bias, scale, B, N, seed):
     backend.manual_seed(seed)
-    how = dict(norm=norm, activation=f, layer_norm=ln, bias=bias, eps=1e-3)
+    how = dict(norm=norm, activation=f, layer_norm=ln, bias=bias, eps=1e-3, layer_scale=scale)
     layers, last = [TransformerLayer(12, 3, **how) for _ in range(2)], ln(12)
     rng = np.random.default_rng(seed)
     for layer in (*layers, last):
@@ -75,6 +76,6 @@ def test_a_token_beyond_the_capacity_is_refused(before):
     for n in range(before, 3):
         decode(x)
         assert decode.length == n + 1
-    with pytest.raises(ShapeError, match="one token more than its capacity of 3"):
+    with pytest.raises(ShapeError, match="3 tokens and 1 more exceed its capacity of 3"):
         decode(x)
     assert decode.length == 3

@@ -234,7 +234,7 @@ def sizes(counts, slide, ours, published):
             textcoords="offset points",
                        fontsize=13, ha="left" if parameters < 3e9 else "right")  # fmt: skip
     right.set(xscale="log", xlabel="parameters", ylabel="ImageNet top-1, linear probe (%)")
-    right.set_xlim(8e8, 1.3e10), right.set_ylim(58, 74)
+    right.set_xlim(4e7, 2e10), right.set_ylim(38, 76)
     right.set_title("published", fontsize=16)
     return fig
 

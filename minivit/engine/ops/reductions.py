@@ -24,7 +24,7 @@ def _terms(x, kept):
 def sum(xp, x, /, axis=None, *, keepdims=False):
     """The sum over `axis` (all axes: None). Every term receives g."""
     shape, kept = x.shape, _kept(x, axis)
-    y = numerics.total(xp, x, axis, keepdims)
+    y = numerics.total(x, axis, keepdims)
     return y, lambda g: xp.broadcast_to(g.reshape(kept), shape)
 
 
@@ -33,16 +33,16 @@ def mean(xp, x, /, axis=None, *, keepdims=False):
     """The mean over `axis`. Each of n terms receives g / n."""
     shape, kept = x.shape, _kept(x, axis)
     n = _terms(x, kept)
-    y = numerics.average(xp, x, axis, keepdims)
+    y = numerics.average(x, axis, keepdims)
     return y, lambda g: xp.broadcast_to(g.reshape(kept) / (n or 1), shape)
 
 
 def _deviations(xp, x, axis, ddof):
     """h = x - mean, and the factor by which the sum of h^2 is divided: n - ddof, or NaN (which is
     NumPy's answer, too) where that is no number of terms."""
-    h = x - numerics.average(xp, x, axis, True)
+    h = x - numerics.average(x, axis, True)
     if xp is np and h.size:
-        h -= numerics.average(xp, h, axis, True)  # what rounding left in the mean: |x| >> |h|
+        h -= numerics.average(h, axis, True)  # what rounding left in the mean: |x| >> |h|
     n = _terms(x, _kept(x, axis)) - ddof
     return h, n if n > 0 else math.nan
 
@@ -52,7 +52,7 @@ def var(xp, x, /, axis=None, *, ddof=0, keepdims=False):
     """The variance over `axis`, divided by n - ddof. d/dx = 2 (x - mean) / (n - ddof)."""
     kept = _kept(x, axis)
     h, n = _deviations(xp, x, axis, ddof)
-    y = numerics.total(xp, h * h, axis, keepdims) / n
+    y = numerics.total(h * h, axis, keepdims) / n
     return y, lambda g: h * (g.reshape(kept) * (2 / n))
 
 
@@ -61,7 +61,7 @@ def std(xp, x, /, axis=None, *, ddof=0, keepdims=False):
     """The standard deviation y over `axis`. d/dx = (x - mean) / (y (n - ddof)); 0 where y is 0."""
     kept = _kept(x, axis)
     h, n = _deviations(xp, x, axis, ddof)
-    y = xp.sqrt(numerics.total(xp, h * h, axis, keepdims) / n)
+    y = xp.sqrt(numerics.total(h * h, axis, keepdims) / n)
 
     def vjp(g):
         spread = y.reshape(kept)
@@ -74,7 +74,7 @@ def std(xp, x, /, axis=None, *, ddof=0, keepdims=False):
 def norm_(xp, x, /, axis=None, *, keepdims=False):
     """y, the root of the sum of squares over `axis`. d/dx = x / y; 0 where y is 0."""
     kept = _kept(x, axis)
-    y = xp.sqrt(numerics.total(xp, x * x, axis, keepdims))
+    y = xp.sqrt(numerics.total(x * x, axis, keepdims))
 
     def vjp(g):
         length = y.reshape(kept)

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Mistake, Property
-from minivit.grading.properties import equals
+from minivit.grading.properties import equals, leaves_nothing_behind
 
 
 def gradients(case, add=True, order=-1, seed=1.0, flow=True, product=True):
@@ -27,28 +27,49 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, twice=False, chain=False, unused=False):
-    """Nodes in the order in which they were computed; node 0 has no parents, later ones one or two
-    (with `twice` the same one two times); with `unused` some lead nowhere."""
-    n = draw(st.integers(3, 6))
-    parents, slopes = [[]], [[]]
+def cases(draw, kind="any"):
+    """Nodes in the order in which they were computed. Kinds: "chain", one parent each; "any", one
+    or two different parents; "shortcut", the last node uses an early one directly and by a chain;
+    "twice", a node uses the same parent two times; "unused", some nodes lead nowhere."""
+    n = draw(st.integers(1 if kind == "chain" else 4, 6))
+    parents = [[]]
     for node in range(1, n):
-        if chain:
+        if kind in ("chain", "shortcut"):
             mine = [node - 1]
-        elif twice and node == n - 1:
-            mine = [node - 1] * 2
         else:
-            low = 0 if unused else max(0, node - 2)
-            mine = [draw(st.integers(low, node - 1)) for _ in range(draw(st.integers(1, 2)))]
-            mine[0] = mine[0] if unused else node - 1
+            mine = list(draw(st.permutations(range(node))))[: draw(st.integers(1, 2))]
         parents.append(mine)
-        slopes.append([float(draw(st.sampled_from([2, 3, -1, 5, -2]))) for _ in mine])
+    if kind == "shortcut":
+        parents[-1] = list(draw(st.permutations([n - 2, 1])))
+    if kind == "any":  # two ways from the first node to the last
+        parents[1], parents[2], parents[-1] = [0], [0], list(draw(st.permutations([1, 2])))
+    if kind == "twice":
+        parents[1], parents[2] = [0, 0], [1, 1]
+        parents[-1] = list(draw(st.permutations([2, n - 2])))[: 1 if n == 4 else 2]
+    if kind == "unused":
+        parents[1], parents[2], parents[-1] = [0], [0, 1], [1]
+        parents[3:-1] = [[2] for _ in parents[3:-1]]
+    slopes = [[float(draw(st.sampled_from([2, 3, -1, 5, -2]))) for _ in mine] for mine in parents]
     return Case({"parents": parents, "slopes": slopes})
 
 
 def _kept_for_leaves(case):
     g = gradients(case)
     g[[i for i, p in enumerate(case.inputs["parents"]) if p]] = 0
+    return g
+
+
+def _breadth_first(case):
+    """Each node once, in the order in which it is met on the way from the last one."""
+    parents, slopes = case.inputs.values()
+    g, waiting, seen = np.zeros(len(parents)), [len(parents) - 1], {len(parents) - 1}
+    g[-1] = 1.0
+    for node in waiting:
+        for parent, slope in zip(parents[node], slopes[node]):
+            g[parent] += g[node] * slope
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
     return g
 
 
@@ -67,6 +88,8 @@ MISTAKES = {
         lambda c: gradients(c, flow=False),
     "slopes are added along a path; they are multiplied": lambda c: gradients(c, product=False),
     "the last node begins with 0; its gradient is 1": lambda c: gradients(c, seed=0.0),
+    "a node is visited before all of its children have been: breadth first from the last":
+        _breadth_first,
     "only nodes without parents keep their gradient": _kept_for_leaves,
     "a parent that is used twice by one node sends one slope only": _each_parent_once,
 }  # fmt: skip
@@ -79,12 +102,15 @@ EXERCISE = Exercise(
     section="Back through three nodes",
     outputs=("g",),
     properties=(
-        Property("a chain: one parent each", 2, cases(chain=True), equals("g", truth), "g"),
-        Property("a node with several children gets a sum", 5, cases(), equals("g", truth), "g"),
-        Property("a node that uses the same parent twice", 2, cases(twice=True),
+        Property("a chain: one parent each", 1, cases(kind="chain"), equals("g", truth), "g"),
+        Property("a node with several children gets a sum", 3, cases(), equals("g", truth), "g"),
+        Property("a node waits for all of its children", 2, cases(kind="shortcut"),
+                 equals("g", truth), "g"),
+        Property("a node that uses the same parent twice", 2, cases(kind="twice"),
                  equals("g", truth), "g"),
         Property("a node that the last one does not depend on has gradient 0", 1,
-                 cases(unused=True), equals("g", truth), "g"),
+                 cases(kind="unused"), equals("g", truth), "g"),
+        leaves_nothing_behind(truth, 1, cases(), np.float64),
     ),
     mistakes=tuple(Mistake("g", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

@@ -8,7 +8,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Mistake, Property
-from minivit.grading.properties import equals, keeps_dtype, numbers
+from minivit.grading.properties import (
+    FLOATS,
+    equals,
+    keeps_dtype,
+    leaves_nothing_behind,
+    numbers,
+)
 
 
 def unit(x, axis=1):
@@ -38,10 +44,12 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, ts=(0.0, 0.5, -0.5), dtypes=(np.float64,)):
-    """n pairs; widths d_i, d_t and d_e, all different; no vector of length 0."""
-    n, (d_i, d_t) = draw(st.integers(2, 4)), draw(st.sampled_from([(5, 6), (6, 5)]))
-    dtype, d_e = draw(st.sampled_from(dtypes)), 3 if n != 3 else 2
+def cases(draw, ts=(0.0, 0.5, -0.5), dtypes=(np.float64,), alike=False):
+    """n pairs; widths d_i, d_t and d_e; no vector of length 0. `alike`: the two
+    vectors of the first pair have one direction, so that the largest cosine is 1."""
+    n = draw(st.integers(2, 4))
+    d_i, d_t = draw(st.sampled_from([(3, 4), (4, 3)] if n == 2 else [(5, 6), (6, 5)]))
+    dtype, d_e = draw(st.sampled_from(dtypes)), 3 if n == 4 else 2
     I_f, T_f = (numbers(draw, (n, d), dtype) for d in (d_i, d_t))
     W_i, W_t = (numbers(draw, (d, d_e), dtype) for d in (d_i, d_t))
     for x, W in ((I_f, W_i), (T_f, W_t)):
@@ -51,6 +59,9 @@ def cases(draw, ts=(0.0, 0.5, -0.5), dtypes=(np.float64,)):
         if (((x @ W) ** 2).sum(axis=1) == 0).any():
             x[:], W[:] = 0, 0
             x[rows, rows], W[rows, rows % d_e] = 1, 1
+    if alike:
+        I_f[0], T_f[0] = np.arange(d_i) == 0, np.arange(d_t) == 0
+        W_i[0] = W_t[0] = np.arange(d_e) == 0
     t = np.asarray(draw(st.sampled_from(ts)), dtype)
     return Case({"I_f": I_f, "T_f": T_f, "W_i": W_i, "W_t": W_t, "t": t})
 
@@ -99,10 +110,11 @@ EXERCISE = Exercise(
     properties=(
         Property("t = 0: exp(t) is 1", 3, cases(ts=(0.0,)), equals("loss", truth), "loss"),
         Property("any t", 4, cases(ts=(0.5, -0.5, 1.5)), equals("loss", truth), "loss"),
-        Property("exp(t) = 100, the largest one allowed", 1,
-                 cases(ts=(float(np.log(100)),)), equals("loss", truth), "loss"),
-        Property("float32 stays float32, float64 stays float64", 2,
-                 cases(dtypes=(np.float32, np.float64)), keeps_dtype(truth, "I_f")),
+        Property("exp(t) = 100, the largest one allowed, in float32 too", 1,
+                 tuple(cases(ts=(float(np.log(100)),), dtypes=(kind,), alike=True)
+                       for kind in FLOATS), equals("loss", truth), "loss"),
+        keeps_dtype(truth, "I_f", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
+        leaves_nothing_behind(truth, 1, cases()),
     ),
     mistakes=tuple(Mistake("loss", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

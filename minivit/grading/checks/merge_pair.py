@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Mistake, Property
-from minivit.grading.properties import equals
+from minivit.grading.properties import equals, leaves_nothing_behind
 
 
-def merged(case, order=1, most=None, same=None, keep=()):
+def merged(case, order=1, most=None, same=None, keep=(), again=False):
     """The ids after the merge, or with another direction, count or condition."""
     ids, left, right, new = case.inputs.values()
     ids, out, i, done = list(ids[::order]), [], 0, 0
@@ -20,8 +20,12 @@ def merged(case, order=1, most=None, same=None, keep=()):
             same(ids[i], ids[i + 1]) if same else (ids[i], ids[i + 1]) == (first, second)
         )
         if pair and (most is None or done < most):
-            out += [new, *keep]
             i, done = i + 2, done + 1
+            if again:
+                i -= 1
+                ids[i] = new
+            else:
+                out += [new, *keep]
         else:
             out.append(ids[i])
             i += 1
@@ -32,17 +36,38 @@ def truth(case):
     return {"merged": merged(case)}
 
 
+IDS = (1, 2, 3, 0, 11, 12, 111, 256, 300, 70000)  # 1 and 11 and 111: as text they run together
+
+
 @st.composite
-def cases(draw, repeats=False, there=True):
-    """Ids below 4, left and right among them, new = 9."""
-    left, right = draw(st.sampled_from([(0, 0), (1, 1)] if repeats else [(0, 1), (2, 1), (1, 3)]))
-    ids = draw(st.lists(st.integers(0, 3), min_size=0 if not there else 1, max_size=8))
-    if there:
-        at = draw(st.integers(0, len(ids)))
-        ids[at:at] = [left, right] * draw(st.integers(1, 3)) + [left] * draw(st.integers(0, 1))
-    else:
+def cases(draw, kind="places"):
+    """ids, a pair in them and `new`, which may be among the ids. Kinds: "places", two ids that
+    differ; "equal", one id twice; "none", ids without the pair; and what has just been made would
+    be a pair with its neighbour: "new is left", "new is right", "all are one"."""
+    left, right, new, other = draw(st.permutations(IDS))[:4]
+    if kind in ("equal", "all are one"):
+        right = left
+    if kind in ("new is left", "all are one"):
+        new = left
+    if kind == "new is right":
+        new = right
+    ids = draw(st.lists(st.sampled_from([other, left, new, right]), max_size=6))
+    pairs = {
+        "places": [left, right] * draw(st.integers(1, 3)),
+        "equal": [left] * draw(st.integers(2, 6)),
+        "none": [],
+        "new is left": [left, right, right],
+        "new is right": [left, left, right],
+        "all are one": [left] * draw(st.integers(4, 6)),
+    }[kind]
+    at = draw(st.integers(0, len(ids)))
+    ids[at:at] = pairs
+    if kind == "none":
         ids = [i for i in ids if i != right]
-    return Case({"ids": np.array(ids, int), "left": left, "right": right, "new": 9})
+    return Case({"ids": np.array(ids, int), "left": left, "right": right, "new": new})
+
+
+NOTHING = st.just(Case({"ids": np.array([], int), "left": 1, "right": 2, "new": 3}))
 
 
 def _overlapping(case):
@@ -89,6 +114,7 @@ MISTAKES = {
     "it is merged from right to left": lambda c: merged(c, order=-1),
     "pairs overlap: an id that was merged is gone": _overlapping,
     "the second id of each pair is dropped, even where a pair begins with it": _second_dropped,
+    "what has just become new is merged again": lambda c: merged(c, again=True),
     "nothing is merged": lambda c: c.inputs["ids"],
 }
 
@@ -97,15 +123,19 @@ EXERCISE = Exercise(
     function="merge_pair",
     title="One merge of byte-pair encoding",
     lecture="Text, all the way in",
-    section="Byte-pair encoding",
+    section="Text that nobody foresaw",
     outputs=("merged",),
     properties=(
-        Property("every place where left is followed by right", 5, cases(), equals("merged", truth),
+        Property("every place where left is followed by right", 4, cases(), equals("merged", truth),
                  "merged"),
-        Property("a pair of equal ids: from left to right, without overlap", 4,
-                 cases(repeats=True), equals("merged", truth), "merged"),
-        Property("ids without the pair, or none at all, come back", 1, cases(there=False),
-                 equals("merged", truth)),
+        Property("a pair of equal ids: from left to right, without overlap", 3,
+                 cases(kind="equal"), equals("merged", truth), "merged"),
+        Property("what has just become new is not merged again", 1,
+                 tuple(cases(kind=k) for k in ("new is left", "new is right", "all are one")),
+                 equals("merged", truth), "merged"),
+        Property("of ids without the pair, or of none at all, a copy comes back", 1,
+                 (cases(kind="none"), NOTHING), equals("merged", truth)),
+        leaves_nothing_behind(truth, 1, (cases(), cases(kind="equal"), cases(kind="none"))),
     ),
     mistakes=tuple(Mistake("merged", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

@@ -7,7 +7,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Mistake, Property
-from minivit.grading.properties import equals, keeps_dtype, numbers
+from minivit.grading.properties import (
+    FLOATS,
+    equals,
+    keeps_dtype,
+    leaves_nothing_behind,
+    numbers,
+)
 
 
 def distances(image, centres):
@@ -35,28 +41,50 @@ def truth(case):
     return {"centres": step(case).astype(case.inputs["image"].dtype)}
 
 
+SHAPES = ((2, 3), (3, 2), (1, 4), (2, 4))
+
+
 @st.composite
-def cases(draw, dtypes=(np.float64,), empty=False, k=(2, 3)):
-    """An image (H, W, 3), H ≠ W, and k centres, none of them twice; all have a pixel, or one has
-    none."""
-    (H, W), n = draw(st.sampled_from([(2, 3), (3, 2), (1, 4), (2, 4)])), draw(st.sampled_from(k))
-    image = numbers(draw, (H, W, 3), draw(st.sampled_from(dtypes)))
-    image[..., 0] += np.arange(H * W).reshape(H, W) * 2
-    at = draw(st.permutations(range(H * W)))[:n]
-    centres = image.reshape(-1, 3)[list(at)] + np.array([0.25, 0, -0.25], image.dtype)
-    if empty:
-        centres[-1] = 1000
-    return Case({"image": image, "centres": centres})
+def cases(draw, k=(2, 3), dtypes=(np.float64,), kind="plain", apart=12):
+    """An image (H, W, C), H ≠ W, and k centres, each with a pixel of its own. No pixel is as near
+    to two of them, but with kind "tie" one is, and with "twice" two centres are the same; with
+    "empty" the last centre has no pixel."""
+    (H, W), C = draw(st.sampled_from(SHAPES)), draw(st.sampled_from((1, 3, 4)))
+    n, dtype = draw(st.sampled_from(k)), draw(st.sampled_from(dtypes))
+    image = numbers(draw, (H * W, C), dtype)
+    centres = numbers(draw, (n, C), dtype)
+    centres[:, draw(st.integers(0, C - 1))] += apart * np.arange(n)[draw(st.permutations(range(n)))]
+    if len(np.unique(centres, axis=0)) < n:
+        centres[:, 0] += 12 * np.arange(n)
+    own = draw(st.permutations(range(H * W)))
+    image[own[:n]] = centres
+    if kind == "tie":
+        image[own[n]] = (centres[0] + centres[1]) / 2
+    if kind == "twice":
+        centres[-1] = centres[0]
+        image[own[n - 1]] = centres[0] + (np.arange(C) == 0)
+    if kind == "empty":
+        image[own[n - 1]] = centres[0]
+        centres[-1] += 1000
+    d = np.sort(((image[:, None] - centres) ** 2).sum(axis=2), axis=1)
+    if kind in ("plain", "empty"):
+        image[(d[:, :1] == d[:, 1:2]).any(axis=1)] = centres[0]
+    return Case({"image": image.reshape(H, W, C), "centres": centres})
 
 
 def _by(measure):
-    return lambda i, c: measure(i.reshape(-1, 3)[:, None] - c).argmin(axis=1)
+    return lambda i, c: measure(i.reshape(-1, i.shape[2])[:, None] - c).argmin(axis=1)
+
+
+def _last(image, centres):
+    d = distances(image, centres)
+    return d.shape[1] - 1 - d[:, ::-1].argmin(axis=1)
 
 
 def _one_by_one(case):
     """Centres moved while pixels are still being assigned."""
     image, centres = case.inputs.values()
-    new, pixels = centres.copy(), image.reshape(-1, 3)
+    new, pixels = centres.copy(), image.reshape(-1, image.shape[2])
     for j in range(len(new)):
         chosen = pixels[distances(image, new).argmin(axis=1) == j]
         new[j] = chosen.mean(axis=0) if len(chosen) else new[j]
@@ -79,6 +107,9 @@ MISTAKES = {
     "the mean runs over the channels too": lambda c: step(c, centre=lambda p: p.mean()),
     "the centre becomes the first of its pixels": lambda c: step(c, centre=lambda p: p[0]),
     "a centre moves before all pixels have been assigned": _one_by_one,
+    "of two centres at the same distance the last is taken": lambda c: step(c, _last),
+    "a centre without pixels goes to 0; it stays where it is":
+        lambda c: step(c, lost=lambda p: 0.0),
 }  # fmt: skip
 
 EXERCISE = Exercise(
@@ -86,16 +117,19 @@ EXERCISE = Exercise(
     function="palette_step",
     title="A palette by k-means",
     lecture="Image GPT",
-    section="Inputs: an image is a sequence of colours",
+    section="Completing and drawing images",
     outputs=("centres",),
     properties=(
-        Property("each centre goes to the mean of its pixels", 6, cases(),
+        Property("each centre goes to the mean of its pixels", 5, (cases(), cases(apart=3)),
                  equals("centres", truth), "centres"),
-        Property("a centre without pixels stays where it is", 2, cases(empty=True),
-                 equals("centres", truth)),
+        Property("two centres at the same distance: the first", 1,
+                 (cases(k=(2,), kind="tie"), cases(k=(3,), kind="twice")),
+                 equals("centres", truth), "centres"),
+        Property("a centre without pixels stays where it is", 1, cases(kind="empty"),
+                 equals("centres", truth), "centres"),
         Property("one centre: the mean of the image", 1, cases(k=(1,)), equals("centres", truth)),
-        Property("float32 stays float32, float64 stays float64", 1,
-                 cases(dtypes=(np.float32, np.float64)), keeps_dtype(truth, "image")),
+        keeps_dtype(truth, "image", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
+        leaves_nothing_behind(truth, 1, (cases(), cases(kind="empty"))),
     ),
     mistakes=tuple(Mistake("centres", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

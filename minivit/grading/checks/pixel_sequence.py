@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Failure, Mistake, Property, compare
-from minivit.grading.properties import numbers
+from minivit.grading.properties import leaves_nothing_behind, numbers
 
 
 def nearest(image, palette):
@@ -32,23 +32,27 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, shapes=((2, 3), (3, 2), (3, 4)), ties=False):
-    """An image (H, W, 3), H ≠ W, and a palette of 3 to 5 colours, none of them twice; with `ties`
-    some pixels lie in the middle of two colours, without it none does."""
-    H, W = draw(st.sampled_from(shapes))
+def cases(draw, shapes=((2, 3), (3, 2), (3, 4)), kind="plain"):
+    """An image (H, W, C), H ≠ W, and a palette of 3 to 5 colours. No pixel is as near to two of
+    them, but with kind "tie" each lies in the middle of two, and with "twice" each colour is there
+    twice. `begin` is any number."""
+    (H, W), C = draw(st.sampled_from(shapes)), draw(st.sampled_from((1, 3, 4)))
     k = draw(st.integers(3, 5))
-    palette = numbers(draw, (k, 3))
-    palette[:, 0] += 9 * np.arange(k)[draw(st.permutations(range(k)))]
-    at = draw(st.lists(st.integers(0, k - 1), min_size=H * W, max_size=H * W))
-    image = palette[at].reshape(H, W, 3)
-    if ties:
-        other = draw(st.lists(st.integers(0, k - 1), min_size=H * W, max_size=H * W))
-        image = (image + palette[other].reshape(H, W, 3)) / 2
+    palette = numbers(draw, (k, C))
+    palette[:, draw(st.integers(0, C - 1))] += 9 * np.arange(k)[draw(st.permutations(range(k)))]
+    places = st.lists(st.integers(0, k - 1), min_size=H * W, max_size=H * W)
+    at, other = draw(places), draw(places)
+    image = palette[at].reshape(H, W, C)
+    if kind == "tie":
+        image = (image + palette[other].reshape(H, W, C)) / 2
+    elif kind == "twice":
+        palette = palette[np.repeat(np.arange(k), 2)]
     else:
-        exact, image = image, image + numbers(draw, (H, W, 3), values=st.integers(-3, 3))
+        exact, image = image, image + numbers(draw, (H, W, C), most=3)
         d = np.sort(((image[:, :, None] - palette) ** 2).sum(axis=-1), axis=-1)
         image = np.where(d[..., :1] == d[..., 1:2], exact, image)
-    return Case({"image": image, "palette": palette, "begin": k})
+    begin = draw(st.sampled_from((0, len(palette), 1, 511, -1)))
+    return Case({"image": image, "palette": palette, "begin": begin})
 
 
 def row(index):
@@ -115,6 +119,9 @@ MISTAKES = {
         lambda c: sequence(c, reads=lambda ids, begin: np.append(ids[1:], begin)),
     "the ids go round: the last one stands in front, where `begin` belongs":
         lambda c: sequence(c, reads=lambda ids, begin: np.roll(ids, 1)),
+    "the row begins with the number of colours, not with `begin`": lambda c: sequence(
+        c, reads=lambda ids, begin: shifted(ids, len(c.inputs["palette"]))
+    ),
     "the two rows have changed places": lambda c: sequence(c)[::-1],
 }  # fmt: skip
 
@@ -128,10 +135,12 @@ EXERCISE = Exercise(
     properties=(
         Property("one row of pixels: the nearest colours", 3, cases(shapes=((1, 3), (1, 5))),
                  row(1), "ids"),
-        Property("several rows, in raster order", 3, cases(), row(1), "ids"),
+        Property("several rows, in raster order", 2, cases(), row(1), "ids"),
         Property("what is read is what was predicted, one place later", 3, cases(),
                  reads_what_it_predicted_before, "ids"),
-        Property("two colours at the same distance: the first", 1, cases(ties=True), row(1), "ids"),
+        Property("two colours at the same distance: the first", 1,
+                 (cases(kind="tie"), cases(kind="twice")), row(1), "ids"),
+        leaves_nothing_behind(truth, 1, (cases(), cases(shapes=((1, 3), (1, 5))))),
     ),
     mistakes=tuple(Mistake("ids", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

@@ -7,7 +7,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Mistake, Property
-from minivit.grading.properties import equals, keeps_dtype, numbers
+from minivit.grading.properties import (
+    FLOATS,
+    equals,
+    keeps_dtype,
+    leaves_nothing_behind,
+    numbers,
+)
 
 
 def corners(n, m):
@@ -41,13 +47,21 @@ def truth(case):
     return {"positions": resized(case).astype(case.inputs["position"].dtype)}
 
 
+GRIDS = {
+    "larger": ([(2, 3), (3, 2), (2, 2)], [(3, 5), (5, 3), (4, 4), (4, 7)]),
+    "smaller": ([(4, 5), (5, 4), (3, 7)], [(2, 3), (3, 2), (2, 2)]),
+    "other": ([(2, 4), (2, 5)], [(3, 2), (4, 2), (5, 2), (5, 3)]),  # one side grows, one shrinks
+}
+
+
 @st.composite
-def cases(draw, same=False, dtypes=(np.float64,)):
-    """Positions (1 + h w, D) of a grid (h, w), and the new grid; no grid is square."""
-    grids = [(2, 3), (3, 2), (2, 4), (4, 3)]
-    old = draw(st.sampled_from(grids))
-    new = old if same else draw(st.sampled_from([(3, 5), (5, 3), (2, 5), (4, 7)]))
-    position = numbers(draw, (1 + old[0] * old[1], 2), draw(st.sampled_from(dtypes)))
+def cases(draw, kind="larger", dtypes=(np.float64,)):
+    """Positions (1 + h w, D) of a grid (h, w), and the new one: of a kind of GRIDS, or the same."""
+    olds, news = GRIDS.get(kind) or (GRIDS["larger"][0], None)
+    old = draw(st.sampled_from(olds))
+    new = draw(st.sampled_from(news)) if news else old
+    D = draw(st.integers(1, 3))
+    position = numbers(draw, (1 + old[0] * old[1], D), draw(st.sampled_from(dtypes)))
     position[1:, 0] += np.arange(old[0] * old[1]) ** 2 % 7  # not all alike
     return Case({"position": position, "old": list(old), "new": list(new)})
 
@@ -94,12 +108,13 @@ EXERCISE = Exercise(
     section="Other parts",
     outputs=("positions",),
     properties=(
-        Property("the positions of a larger grid", 7, cases(), equals("positions", truth),
+        Property("the positions of another grid, larger or smaller", 6,
+                 tuple(cases(kind=kind) for kind in GRIDS), equals("positions", truth),
                  "positions"),
-        Property("the same grid gives the same positions", 2, cases(same=True),
+        Property("the same grid gives the same positions, as a copy", 2, cases(kind="same"),
                  equals("positions", truth)),
-        Property("float32 stays float32, float64 stays float64", 1,
-                 cases(dtypes=(np.float32, np.float64)), keeps_dtype(truth, "position")),
+        keeps_dtype(truth, "position", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
+        leaves_nothing_behind(truth, 1, (cases(), cases(kind="same"))),
     ),
     mistakes=tuple(Mistake("positions", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

@@ -10,7 +10,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Mistake, Property
-from minivit.grading.properties import equals, keeps_dtype, numbers
+from minivit.grading.properties import (
+    FLOATS,
+    equals,
+    keeps_dtype,
+    leaves_nothing_behind,
+    numbers,
+)
 
 
 def scores(case, mean=None, std=None, constant=100.0, low=-1.0, ridge=None, statistics=None):
@@ -32,15 +38,18 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, dtypes=(np.float64,), strengths=(1.0, 10.0)):
-    """n training rows, m test rows, D features; every class occurs, no feature is constant."""
+def cases(draw, dtypes=(np.float64,), strengths=(1.0, 10.0), absent=False):
+    """n training rows, m test rows, D features, none of them constant. Every class occurs, or with
+    `absent` one does not: the first, the last or another one."""
     n, m, D = draw(st.sampled_from([(6, 2, 3), (7, 3, 2), (6, 4, 3)]))
-    classes = draw(st.integers(2, 3))
+    classes = draw(st.integers(3, 4) if absent else st.integers(2, 3))
     dtype = draw(st.sampled_from(dtypes))
     X, Z = numbers(draw, (n, D), dtype), numbers(draw, (m, D), dtype)
     X += np.arange(n)[:, None] * (1 + np.arange(D)) % 5
-    extra = draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n))
-    labels = np.where(np.arange(n) < classes, np.arange(n), extra)
+    missing = draw(st.integers(0, classes - 1)) if absent else None
+    there = [c for c in range(classes) if c != missing]
+    extra = draw(st.lists(st.sampled_from(there), min_size=n, max_size=n))
+    labels = np.array([*there, *extra][:n])[draw(st.permutations(range(n)))]
     return Case({
         "train": X, "labels": labels, "test": Z, "classes": classes,
         "strength": draw(st.sampled_from(strengths)),
@@ -71,15 +80,17 @@ EXERCISE = Exercise(
     number=9,
     function="ridge_probe",
     title="A linear probe in one step",
-    lecture="Scaling Vision Transformers",
-    section="A few examples",
+    lecture="Image GPT",
+    section="Linear probes: how good is each layer?",
     outputs=("scores",),
     properties=(
-        Property("the scores of the test rows", 8, cases(), equals("scores", truth, 1e-6),
+        Property("the scores of the test rows", 6, cases(), equals("scores", truth, 1e-6),
                  "scores"),
+        Property("a class without training rows has scores too", 1, cases(absent=True),
+                 equals("scores", truth, 1e-6)),
         Property("a strong penalty", 1, cases(strengths=(1024.0,)), equals("scores", truth, 1e-6)),
-        Property("float32 stays float32, float64 stays float64", 1,
-                 cases(dtypes=(np.float32, np.float64)), keeps_dtype(truth, "train")),
+        keeps_dtype(truth, "train", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
+        leaves_nothing_behind(truth, 1, cases()),
     ),
     mistakes=tuple(Mistake("scores", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

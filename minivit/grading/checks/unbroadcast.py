@@ -4,7 +4,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Mistake, Property
-from minivit.grading.properties import equals, keeps_dtype, numbers
+from minivit.grading.properties import (
+    FLOATS,
+    equals,
+    keeps_dtype,
+    leaves_nothing_behind,
+    numbers,
+)
 
 
 def truth(case):
@@ -21,17 +27,35 @@ def _axes(g, shape):
 
 
 @st.composite
-def cases(draw, added=(0, 1, 2), repeated=True, dtypes=(np.float64,)):
-    """g of a broadcast shape, and the shape before. Axes differ in length, none of g is 1."""
-    ndim = draw(st.integers(1, 3))
-    sizes = draw(st.permutations([2, 3, 4, 5]))
+def cases(draw, added=(0, 1, 2), repeated=True, equal=False, dtypes=(np.float64,)):
+    """g of a broadcast shape, and the shape before. Axes differ in length, or with `equal` all have
+    the same and some were repeated, others not."""
     front = draw(st.sampled_from(added))
-    kept = sizes[front : front + ndim] if front + ndim <= 4 else sizes[front:]
-    shape = [n if not repeated or draw(st.booleans()) else 1 for n in kept]
-    if repeated and 1 not in shape:
-        shape[draw(st.integers(0, len(shape) - 1))] = 1
-    g = numbers(draw, (*sizes[:front], *kept), draw(st.sampled_from(dtypes)))
-    return Case({"g": g, "shape": list(shape)})
+    least = 2 if equal else 1 if repeated or not front else 0
+    ndim = draw(st.integers(least, 3 - (front == 2)))
+    lengths = draw(st.permutations([2, 3, 4, 5]))[: front + ndim]
+    if equal:
+        lengths = [draw(st.integers(2, 3))] * (front + ndim)
+    ones = (
+        draw(st.lists(st.booleans(), min_size=ndim, max_size=ndim)) if repeated else [False] * ndim
+    )
+    if repeated and not any(ones):
+        ones[draw(st.integers(0, ndim - 1))] = True
+    if equal and all(ones):
+        ones[draw(st.integers(0, ndim - 1))] = False
+    shape = [1 if one else n for one, n in zip(ones, lengths[front:])]
+    g = numbers(draw, lengths, draw(st.sampled_from(dtypes)))
+    return Case({"g": g, "shape": shape})
+
+
+@st.composite
+def cases_with_ones(draw):
+    """As above, and one axis has length 1 in g too: nothing was repeated along it."""
+    case = draw(cases())
+    g, shape = case.inputs.values()
+    at = draw(st.integers(0, len(shape)))
+    g = np.expand_dims(g, g.ndim - len(shape) + at)
+    return Case({"g": g, "shape": [*shape[:at], 1, *shape[at:]]})
 
 
 def summed(title, wrong):
@@ -59,6 +83,11 @@ def _first(g, shape):
     return g[tuple(index)]
 
 
+def _last_axes(g, shape):
+    """The axes that were added are taken to be the last ones."""
+    return g.sum(tuple(range(len(shape), g.ndim)))
+
+
 def _squeezed(g, shape):
     return g.sum(sum(_axes(g, shape), ()))
 
@@ -75,15 +104,19 @@ EXERCISE = Exercise(
     section="LayerNorm, line by line",
     outputs=("summed",),
     properties=(
-        Property("axes of length 1 that were repeated are summed", 3, cases(added=(0,)),
+        Property("axes of length 1 that were repeated are summed", 2, cases(added=(0,)),
                  equals("summed", truth), "summed"),
-        Property("axes that were added in front are summed", 3,
+        Property("axes that were added in front are summed", 2,
                  cases(added=(1, 2), repeated=False), equals("summed", truth), "summed"),
-        Property("both at once", 2, cases(added=(1, 2)), equals("summed", truth), "summed"),
-        Property("where nothing was repeated, g comes back", 1,
+        Property("both at once", 2, (cases(added=(1, 2)), cases_with_ones()),
+                 equals("summed", truth), "summed"),
+        Property("axes of one length, of which some were repeated", 1,
+                 (cases(equal=True, added=(0,)), cases(equal=True)),
+                 equals("summed", truth), "summed"),
+        Property("where nothing was repeated, a copy of g comes back", 1,
                  cases(added=(0,), repeated=False), equals("summed", truth)),
-        Property("float32 stays float32, float64 stays float64", 1,
-                 cases(dtypes=(np.float32, np.float64)), keeps_dtype(truth, "g")),
+        keeps_dtype(truth, "g", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
+        leaves_nothing_behind(truth, 1, (cases(), cases(added=(0,), repeated=False))),
     ),
     mistakes=(
         summed("only the axes in front are summed: those of length 1 were repeated too", _only(0)),
@@ -91,6 +124,7 @@ EXERCISE = Exercise(
         summed("it is the mean over the copies: each of them has a gradient of its own", _mean),
         summed("the first copy is taken: the others have a gradient too", _first),
         summed("the summed axes are gone: those of length 1 belong into the shape", _squeezed),
+        summed("the axes that were added are taken for the last; they stand in front", _last_axes),
         summed("everything is summed", _all),
         summed("g is returned as it came", lambda g, shape: g),
     ),

@@ -7,13 +7,19 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minivit.grading.exercise import Case, Exercise, Mistake, Property
-from minivit.grading.properties import equals, keeps_dtype, numbers
+from minivit.grading.properties import (
+    FLOATS,
+    equals,
+    keeps_dtype,
+    leaves_nothing_behind,
+    numbers,
+)
 
 
 def tokens(case, patches=None, join=None):
     """The tokens, with another way to cut patches or to put things together."""
-    images, W, b, cls, position, P = case.inputs.values()
-    rows = (patches or cut)(images, P) @ W.T + b  # (B, N, D)
+    images, weight, bias, cls, position, P = case.inputs.values()
+    rows = (patches or cut)(images, P) @ weight.T + bias  # (B, N, D)
     if join:
         return join(rows, cls, position)
     front = np.broadcast_to(cls, (len(images), 1, len(cls)))
@@ -34,12 +40,13 @@ def truth(case):
 @st.composite
 def cases(draw, grids=((1, 2), (2, 1), (2, 3), (3, 2)), dtypes=(np.float64,), batch=(1, 2)):
     """B images of h·P x w·P pixels with C channels; D differs from the other lengths."""
-    B, (h, w), P = draw(st.sampled_from(batch)), draw(st.sampled_from(grids)), 2
-    C, D = draw(st.sampled_from([1, 3])), 4
+    P, B = draw(st.sampled_from((1, 2, 3))), draw(st.sampled_from(batch))
+    (h, w), C = draw(st.sampled_from(grids[: 2 if P == 3 else None])), draw(st.sampled_from((1, 3)))
+    D = draw(st.sampled_from([n for n in (2, 4, 5) if n not in (B, h * w, h * w + 1, P * P * C)]))
     dtype = draw(st.sampled_from(dtypes))
     shapes = ((B, h * P, w * P, C), (D, P * P * C), (D,), (D,), (h * w + 1, D))
     arrays = [numbers(draw, shape, dtype) for shape in shapes]
-    return Case(dict(zip(("images", "W", "b", "cls", "position"), arrays)) | {"patch": P})
+    return Case(dict(zip(("images", "weight", "bias", "cls", "position"), arrays)) | {"patch": P})
 
 
 def _end(rows, cls, position):
@@ -54,7 +61,7 @@ def _positions_of_patches_only(rows, cls, position):
 
 def _class_projected(case):
     found = tokens(case)
-    found[:, 0] += case.inputs["b"]
+    found[:, 0] += case.inputs["bias"]
     return found
 
 
@@ -77,7 +84,7 @@ MISTAKES = {
         lambda c: tokens(c, join=_positions_of_patches_only),
     "the positions are missing":
         lambda c: tokens(Case({**c.inputs, "position": 0 * c.inputs["position"]})),
-    "the bias is missing": lambda c: tokens(Case({**c.inputs, "b": 0 * c.inputs["b"]})),
+    "the bias is missing": lambda c: tokens(Case({**c.inputs, "bias": 0 * c.inputs["bias"]})),
     "the bias is added to the class token too: only the patches pass the linear layer":
         _class_projected,
 }  # fmt: skip
@@ -94,8 +101,8 @@ EXERCISE = Exercise(
                  equals("tokens", truth), "tokens"),
         Property("several images, patches in raster order", 5, cases(), equals("tokens", truth),
                  "tokens"),
-        Property("float32 stays float32, float64 stays float64", 2,
-                 cases(dtypes=(np.float32, np.float64)), keeps_dtype(truth, "images")),
+        keeps_dtype(truth, "images", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
+        leaves_nothing_behind(truth, 1, cases()),
     ),
     mistakes=tuple(Mistake("tokens", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

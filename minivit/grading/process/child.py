@@ -10,6 +10,8 @@ student's code never sees: before any of it runs, both are moved to other descri
 Arrays travel as dtype, shape and bytes, so there is nothing to unpickle on either side.
 """
 
+import __future__
+
 import ast
 import io
 import json
@@ -168,8 +170,13 @@ class Statement:
             table = inner.pop()
             inner += table.get_children()
             self.uses |= {s.get_name() for s in table.get_symbols() if s.is_global()}
+        self.future = 0  # flags of the compiler, for this statement and all later ones
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             self.binds.add("*")
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            self.binds.add("*")
+            names = [getattr(__future__, alias.name) for alias in node.names]
+            self.future = sum(feature.compiler_flag for feature in names)
 
 
 def choose(statements, name):
@@ -203,7 +210,7 @@ class Submission:
         self.name = name
         module = types.ModuleType("submission")
         sys.modules["submission"] = module
-        statements, broken = [], []
+        statements, broken, flags = [], [], 0
         for label, first, text in cells:
             self.lines.setdefault(label, {}).update(enumerate(text.split("\n"), first))
             try:
@@ -214,7 +221,9 @@ class Submission:
         failed = {}  # name -> why it could not be bound
         for s in choose(statements, name):
             try:
-                code = compile(ast.Module([s.node], []), s.label, "exec", dont_inherit=True)
+                flags |= s.future
+                module_of_one = ast.Module([s.node], [])
+                code = compile(module_of_one, s.label, "exec", flags, dont_inherit=True)
                 exec(code, vars(module))
                 failed = {k: why for k, why in failed.items() if k not in s.binds}
             except BaseException as error:
@@ -262,24 +271,54 @@ class Submission:
         inputs, g, count = request["inputs"], request["g"], request["gradients"]
         np.random.seed(0)  # noqa: NPY002 (whoever draws from it draws the same twice)
         try:
-            value = self.function(*inputs)
-            if count:
-                if not (isinstance(value, tuple) and len(value) == 2 and callable(value[1])):
-                    text = f"{self.name} must return (y, vjp), an array and a function of g"
-                    raise Contract(f"{text}; it returned {describe(value)}")
-                value, vjp = value
+            value, vjp = self.forward(inputs, count)
             reply({"value": value})
-            gradients = []
-            if g is not None:
-                gradients = vjp(g)
-                if not isinstance(gradients, (tuple, list)) or len(gradients) != count:
-                    text = f"vjp(g) must return a tuple of {count} gradients"
-                    raise Contract(f"{text}; it returned {describe(gradients)}")
-            reply({"gradients": list(gradients), "after": [*inputs, g]})
+            for other in request["others"]:
+                self.forward(other, count)
+            gradients = self.backward(vjp, g, count)
+            shared = [shares(result, [*inputs, g]) for result in (value, *gradients)]
+            reply({"gradients": gradients, "after": [*inputs, g], "shared": shared})
+            if request["others"]:
+                later = value.copy() if isinstance(value, np.ndarray) else value
+                again = self.backward(vjp, g, count)
+                reply({"again": [later, self.forward(inputs, count)[0], *again]})
         except Contract as error:
             reply({"error": {"kind": "exception", "text": str(error)}})
         except BaseException as error:
             reply({"error": self.explain(error)})
+
+    def forward(self, inputs, count):
+        """(value, vjp); there is no vjp where an exercise has no gradients."""
+        value = self.function(*inputs)
+        if not count:
+            return value, None
+        pair = isinstance(value, (tuple, list)) and len(value) == 2
+        if not (pair and callable(value[1])):
+            text = f"{self.name} must return (y, vjp), an array and a function of g"
+            raise Contract(f"{text}; it returned {describe(value)}")
+        return value
+
+    def backward(self, vjp, g, count):
+        if g is None:
+            return []
+        gradients = vjp(g)
+        if count == 1 and isinstance(gradients, np.ndarray):
+            return [gradients]
+        if not isinstance(gradients, (tuple, list)) or len(gradients) != count:
+            text = f"vjp(g) must return a tuple of {count} gradients"
+            raise Contract(f"{text}; it returned {describe(gradients)}")
+        return list(gradients)
+
+
+def shares(result, arguments):
+    """The place of the argument whose memory a result uses, or None."""
+    for i, argument in enumerate(arguments):
+        if isinstance(argument, np.ndarray) and isinstance(result, np.ndarray):
+            if np.may_share_memory(argument, result):
+                return i
+        elif isinstance(argument, list) and result is argument:
+            return i
+    return None
 
 
 class Contract(Exception):
@@ -320,6 +359,8 @@ def packages():
 
 def main():
     """Serve requests until the judge closes the pipe."""
+    sandbox = runpy.run_path(os.path.join(os.path.dirname(__file__), "sandbox.py"))
+    sandbox["die_with"](int(sys.argv[1]))
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -327,8 +368,7 @@ def main():
     printed = sys.stdout = sys.stderr = Printed()
     stand_in()
     first = receive(requests)
-    sandbox = runpy.run_path(os.path.join(os.path.dirname(__file__), "sandbox.py"))
-    sandbox["enter"](os.getcwd(), packages(), first["memory"], first["seconds"])
+    sandbox["enter"](os.getcwd(), packages(), **first["limits"])
     submission = Submission(first["cells"], first["name"])
     send(replies, {"error": submission.loaded(), "printed": printed.take()})
     while True:

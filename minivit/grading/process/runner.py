@@ -29,8 +29,8 @@ POLL = 0.1  # seconds between two looks at the clock and the scratch folder
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are the processor's, or four times as many of waiting,
-    so that a full machine changes no points."""
+    """What one submission may use. Seconds are the processor's, or four times as many asleep, so
+    that a full machine changes no points: to wait for a processor costs nothing."""
 
     call: float = 1.5  # seconds for one forward or one backward pass; a quarter after a hang
     load: float = 5.0  # seconds for running the file, once per process
@@ -52,6 +52,7 @@ class Trouble:
 
     kind: str
     text: str
+    by_input: bool = False  # time: this input took it, not all of them together
 
 
 @dataclass
@@ -61,8 +62,10 @@ class Answer:
     value: object = None  # y
     gradients: list | None = None  # what vjp(g) returned
     after: list | None = None  # the arguments, and g, as the function left them
+    shared: list | None = None  # of each result: the argument whose memory it uses, by place
+    again: list | None = None  # the first value, now; the value, then gradients of a second call
     trouble: Trouble | None = None
-    steps: int = 0  # 1 when there is a value, 2 when there are gradients
+    steps: int = 0  # 1 when there is a value, 2 when there are gradients, 3: `again`
 
 
 @dataclass
@@ -80,10 +83,14 @@ class Student:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._hung = False
         self._received = 0  # bytes
-        self._waited = 0.0  # seconds, and
+        self._asleep = 0.0  # seconds, and
         self._spent = 0.0  # seconds of processor time, of processes that have ended
         self.asked = 0  # calls that were not answered from memory
         self.printed = ""  # by the file itself, or in the first call that printed
+
+    def fresh(self):
+        """Another Student with the same code, who has been asked nothing yet."""
+        return Student(self.cells, self.name, self.limits)
 
     def __enter__(self):
         return self
@@ -92,33 +99,29 @@ class Student:
         self._stop()
         self._folder.cleanup()
 
-    def call(self, inputs, g=None, gradients=0):
+    def call(self, inputs, g=None, gradients=0, others=()):
         """`function(*inputs)`, then `vjp(g)` where there is a `g`: an Answer.
 
-        Where `gradients` is not 0, the function must return (value, vjp).
+        Where `gradients` is not 0, the function must return (value, vjp). With `others`, a list of
+        inputs, the function is called with each of them between the two, and both run once more.
         """
         key = repr([(a.dtype.str, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a
-                    for a in [*inputs, g]])  # fmt: skip
+                    for a in [*inputs, g, *(a for other in others for a in other)]])  # fmt: skip
         if key not in self._answers:
-            start = time.monotonic()
-            self._answers[key] = self._ask(list(inputs), g, gradients)
-            self._waited += time.monotonic() - start
+            self._answers[key] = self._ask(list(inputs), g, gradients, list(others))
         return self._answers[key]
 
     def slow(self, seconds, since=(0.0, 0.0)):
         """Whether all calls, or those `since` a `used()`, took longer than `seconds`."""
-        return self._waited - since[0] > seconds and (
-            self._waited - since[0] > 4 * seconds or self.used()[1] - since[1] > seconds
-        )
+        asleep, busy = self.used()
+        return asleep - since[0] > 4 * seconds or busy - since[1] > seconds
 
     def used(self):
-        """(seconds of waiting, seconds of processor time) so far; without /proc, twice the first"""
-        if self._process is None:
-            return self._waited, self._spent
-        busy = processor_seconds(self._process.pid)
-        return self._waited, self._waited if busy is None else self._spent + busy
+        """(seconds asleep, seconds of processor time) so far, of all its processes."""
+        busy = processor_seconds(self._process.pid) if self._process is not None else 0.0
+        return self._asleep, self._spent + (busy or 0.0)
 
-    def _ask(self, inputs, g, gradients):
+    def _ask(self, inputs, g, gradients, others):
         answer = Answer()
         self.asked += 1
         if self.slow(self.limits.total):
@@ -128,22 +131,22 @@ class Student:
         if self._unusable is not None:
             answer.trouble = self._unusable
             return answer
-        self._send({"inputs": inputs, "g": g, "gradients": gradients})
-        for key, who in (("value", self.name), ("gradients", "vjp")):
+        self._send({"inputs": inputs, "g": g, "gradients": gradients, "others": others})
+        steps = [("value", self.name), ("gradients", "vjp" if gradients else self.name)]
+        for key, who in [*steps, ("again", self.name)] if others else steps:
             reply = self._reply(self.limits.call / 4 if self._hung else self.limits.call, who)
             if isinstance(reply, dict):
                 self.printed = self.printed or str(reply.get("printed", ""))
                 if "error" in reply:
                     reply = _trouble(reply["error"])
-                elif not _fits(reply, key, inputs, gradients if g is not None else 0):
+                elif not _fits(reply, key, len(inputs), gradients if g is not None else 0):
                     reply = self._die("died", f"the process of {who} sent something else")
             if isinstance(reply, Trouble):
                 answer.trouble = reply
                 return answer
             answer.steps += 1
-            answer.value = reply.get("value", answer.value)
-            answer.gradients = reply.get("gradients")
-            answer.after = reply.get("after")
+            for part in ("value", "gradients", "after", "shared", "again"):
+                setattr(answer, part, reply.get(part, getattr(answer, part)))
         return answer
 
     def _start(self):
@@ -154,7 +157,7 @@ class Student:
             f"runpy.run_path({child.__file__!r}, run_name='__main__')"
         )
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", start],
+            [sys.executable, "-I", "-c", start, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -166,8 +169,9 @@ class Student:
         talk = (self._process, self._wanted, self._replies)
         self._talking = threading.Thread(target=_talk, args=talk, daemon=True)
         self._talking.start()
-        self._send({"cells": self.cells, "name": self.name,
-                    "memory": self.limits.memory, "seconds": self.limits.cpu})  # fmt: skip
+        limits = {"memory": self.limits.memory, "seconds": self.limits.cpu,
+                  "disk": self.limits.disk + (1 << 20), "files": self.limits.files + 1}  # fmt: skip
+        self._send({"cells": self.cells, "name": self.name, "limits": limits})
         reply = self._reply(self.limits.load, "your file, run from its first line,")
         if isinstance(reply, dict):
             self.printed = self.printed or str(reply.get("printed", ""))
@@ -184,13 +188,16 @@ class Student:
         while True:
             try:
                 reply, size = self._replies.get(timeout=POLL)
+                self._asleep += clock.asleep()
                 break
             except queue.Empty:
                 if self._scratch_is_full():
                     break
-                if clock.busy() >= seconds or clock.waited() >= 4 * seconds:
+                if clock.busy() >= seconds or clock.asleep() >= 4 * seconds:
                     self._hung = True
-                    return self._die("time", f"{who} did not end in time: an endless loop?")
+                    self._asleep += clock.asleep()
+                    text = f"{who} did not end in time: an endless loop?"
+                    return self._die("time", text, by_input=True)
         if self._scratch_is_full():
             return self._give_up("died", f"{who} wrote too much into files")
         if not isinstance(reply, dict):
@@ -201,11 +208,21 @@ class Student:
         return reply
 
     def _scratch_is_full(self):
-        """Whether too much lies in the folder; the sandbox allows files in it, but no folders."""
+        """Whether too much lies in the folder; the sandbox allows files in it, but no folders.
+
+        Where the process has a file system of its own there, that one is asked what it holds.
+        """
+        with contextlib.suppress(OSError):
+            inside = os.statvfs(f"/proc/{self._process.pid}/root{self._folder.name}")
+            if inside.f_fsid != os.statvfs(self._folder.name).f_fsid:
+                size = (inside.f_blocks - inside.f_bfree) * inside.f_frsize
+                files = inside.f_files - inside.f_ffree - 1  # without the folder itself
+                return size > self.limits.disk or files > self.limits.files
         size = 0
         for number, entry in enumerate(os.scandir(self._folder.name)):
             with contextlib.suppress(OSError):
-                size += entry.stat(follow_symlinks=False).st_size
+                found = entry.stat(follow_symlinks=False)
+                size += max(found.st_size, 512 * getattr(found, "st_blocks", 0))
             if size > self.limits.disk or number >= self.limits.files:
                 return True
         return False
@@ -215,9 +232,9 @@ class Student:
         self._unusable = self._die(kind, text)
         return self._unusable
 
-    def _die(self, kind, text):
+    def _die(self, kind, text, by_input=False):
         self._stop()
-        return Trouble(kind, text)
+        return Trouble(kind, text, by_input)
 
     def _stop(self):
         process, self._process = self._process, None
@@ -239,18 +256,30 @@ class Student:
 
 
 class Stopwatch:
-    """How long a process has been busy: on a full machine, less than we have waited for it."""
+    """How long a process has been busy, and how long asleep, since now.
+
+    On a full machine both are less than the time that we have waited: it also waits for a
+    processor, and so do we, before we see its answer.
+    """
 
     def __init__(self, pid):
-        self.pid, self.start, self.used = pid, time.monotonic(), processor_seconds(pid)
-
-    def waited(self):
-        return time.monotonic() - self.start
+        self.pid, self.start = pid, time.monotonic()
+        self.used, self.queued = processor_seconds(pid), queued_seconds(pid)
 
     def busy(self):
         """Seconds of processor time; without /proc, seconds."""
         used = processor_seconds(self.pid)
-        return self.waited() if used is None or self.used is None else used - self.used
+        if used is None or self.used is None:
+            return time.monotonic() - self.start
+        return used - self.used
+
+    def asleep(self):
+        """Seconds in which it neither ran nor waited for a processor."""
+        used = processor_seconds(self.pid)
+        if used is None or self.used is None:
+            return time.monotonic() - self.start
+        return max(0.0, time.monotonic() - self.start - (used - self.used)
+                   - max(0.0, queued_seconds(self.pid) - self.queued))  # fmt: skip
 
 
 def processor_seconds(pid):
@@ -261,6 +290,22 @@ def processor_seconds(pid):
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, IndexError, ValueError, AttributeError):
         return None
+
+
+def queued_seconds(pid):
+    """In which a process, or a thread of this one, was ready and waited for a processor."""
+    total = 0.0
+    for path in (f"/proc/{pid}/schedstat", *_own_threads()):
+        with contextlib.suppress(OSError, IndexError, ValueError), open(path) as file:
+            total += int(file.read().split()[1]) / 1e9
+    return total
+
+
+def _own_threads():
+    try:
+        return [f"/proc/self/task/{task}/schedstat" for task in os.listdir("/proc/self/task")]
+    except OSError:
+        return []
 
 
 READ, STOP = object(), object()
@@ -300,7 +345,10 @@ def _fits(reply, key, inputs, gradients):
     """Whether a reply has the parts of its step; a student's code may have written it."""
     if key == "value":
         return key in reply
-    parts = ((key, gradients), ("after", len(inputs) + 1))
+    lengths = {"gradients": gradients, "after": inputs + 1, "shared": 1 + gradients}
+    if key == "again":
+        lengths = {"again": 2 + gradients}
+    parts = lengths.items()
     return all(isinstance(reply.get(k), list) and len(reply[k]) == n for k, n in parts)
 
 

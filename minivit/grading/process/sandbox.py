@@ -1,7 +1,8 @@
 """Locks the process in which a student's code is about to run; nothing in it can unlock it again.
 
-Four layers, each where the platform has it:
+Five layers, each where the platform has it:
 
+a mount    (Linux, user namespaces) the scratch folder is a file system in memory with a size
 Landlock   (Linux 5.13)  files: read Python and NumPy, write into the scratch folder, else nothing
 seccomp    (Linux)       system calls: those of a computation; no process, thread, socket or signal
 rlimits    (not Windows) memory, processor time, size of a file, open files, no core dump
@@ -26,15 +27,18 @@ OPEN_FILES = 64
 HIDDEN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))  # minivit
 
 
-def enter(scratch, packages, memory, seconds):
+def enter(scratch, packages, memory, seconds, disk, files):
     """Lock this process up. `packages`: folders that stay readable, beside Python's own library;
-    `memory`: bytes that it may take beyond what it has; `seconds` of processor time."""
+    `memory`: bytes that it may take beyond what it has; `seconds` of processor time; `disk`: bytes
+    in `files` files in the scratch folder."""
     trees = [*packages, *SYSTEM, *(os.path.join(sys.base_prefix, name) for name in LIBRARIES)]
     trees = [os.path.realpath(tree) for tree in trees if os.path.exists(tree)]
     scratch = os.path.realpath(scratch)
+    alone = sys.platform == "linux" and _threads() == 1  # another one would stay outside
+    sized = alone and mount(scratch, disk, files)
     limit(memory, seconds)
-    if sys.platform == "linux" and _threads() == 1:  # another one would stay outside
-        for layer in (drop_privileges, lambda: landlock(trees, scratch), seccomp):
+    if alone:
+        for layer in (drop_privileges, lambda: landlock(trees, scratch, sized), seccomp):
             with contextlib.suppress(OSError, AttributeError, KeyError):  # not in this kernel
                 layer()
     watch(trees, scratch)
@@ -91,6 +95,44 @@ def _libc():
     return libc
 
 
+def die_with(parent):
+    """The kernel kills this process when `parent`, which started it, ends however it ends."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            _call(_libc().prctl, 1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
+        if os.getppid() != parent:  # it ended before
+            os._exit(1)
+
+
+# -- a file system of its own ----------------------------------------------------------------------
+NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000
+NO_SUID_NO_DEVICES_NO_PROGRAMS = 2 | 4 | 8
+
+
+def mount(scratch, disk, files):
+    """Make `scratch` a file system in memory that holds no more than `disk` bytes and `files`
+    files, whoever holds them (a file that was removed but is still open counts). False where this
+    process may not: some containers have no user namespaces.
+
+    Nobody else sees that mount, and it goes with the process. user_namespaces(7), tmpfs(5).
+    """
+    try:
+        libc, user, group = _libc(), os.geteuid(), os.getegid()
+        _call(libc.unshare, NEW_USER | NEW_MOUNTS)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"),
+                           ("gid_map", f"{group} {group} 1")):  # fmt: skip
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+        options = f"size={disk},nr_inodes={files + 1},mode=700".encode()
+        kind, flags = b"tmpfs", ctypes.c_ulong(NO_SUID_NO_DEVICES_NO_PROGRAMS)
+        _call(libc.mount, kind, os.fsencode(scratch), kind, flags, options)
+        os.chdir(scratch)
+        return True
+    except (OSError, AttributeError):
+        return False
+
+
+# -- privileges ------------------------------------------------------------------------------------
 def drop_privileges():
     """What root may do beyond its own files is gone, and no program can bring it back."""
     libc = _libc()
@@ -107,8 +149,12 @@ WRITE_FILE, READ_FILE, READ_DIR, REMOVE_FILE, MAKE_REG, TRUNCATE = (
 RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # version: how many rights it knows
 
 
-def landlock(trees, scratch):
-    """From here on: read `trees` without HIDDEN, use flat files in `scratch`, and nothing else."""
+def landlock(trees, scratch, sized):
+    """From here on: read `trees` without HIDDEN, use flat files in `scratch`, and nothing else.
+
+    Where that folder is not `sized`, a file there cannot be removed: one that is gone from the
+    folder and still open or mapped could not be counted.
+    """
     libc = _libc()
     version = _call(libc.syscall, CREATE_RULESET, None, ctypes.c_size_t(0), 1)
     handled = (1 << RIGHTS[min(version, 5)]) - 1
@@ -130,7 +176,7 @@ def landlock(trees, scratch):
         for path, whole in _without(tree, hidden):
             allow(path, READ_FILE | READ_DIR if whole else READ_DIR)
     read_write = READ_FILE | WRITE_FILE | TRUNCATE
-    allow(scratch, read_write | READ_DIR | REMOVE_FILE | MAKE_REG)
+    allow(scratch, read_write | READ_DIR | MAKE_REG | (REMOVE_FILE if sized else 0))
     allow(os.devnull, read_write)
     _call(libc.syscall, RESTRICT_SELF, rules, 0)
     os.close(rules)
@@ -187,6 +233,7 @@ getrandom 318 278, exit 60 93, exit_group 231 94
 OWN_PROCESS = "kill 62 129, tgkill 234 131, prlimit64 302 261, sched_getaffinity 204 123"
 IOCTL, FCNTL, OPENAT = "ioctl 16 29", "fcntl 72 25", "openat 257 56"
 TERMINAL = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)  # is it one, its width; bytes waiting, CLOEXEC
+UNNAMED = 0o20000000  # of O_TMPFILE the bit that no other flag has
 PLAIN_FCNTL = (0, 1, 2, 3, 4, 1030)  # duplicate, flags; not: whom to send a signal
 NEWER = 424  # from here on numbers are new, and the same everywhere: "no such call" makes the C
 # library fall back to an older one. io_uring, clone3, pidfds and the calls to mount are among them
@@ -236,7 +283,10 @@ def seccomp():
         only_with(number, 0, (0, os.getpid()))
     only_with(_numbers(IOCTL, column)[0], 1, TERMINAL)
     only_with(_numbers(FCNTL, column)[0], 1, PLAIN_FCNTL)
-    do(0x15, _numbers(OPENAT, column)[0], 0, 5)
+    do(0x15, _numbers(OPENAT, column)[0], 0, 9)
+    load(16 + 8 * 2)
+    do(0x54, UNNAMED)  # a file that stands in no folder, where its size could be seen
+    verdict_if_equal(UNNAMED, REFUSE)
     load(16 + 8 * 2)
     do(0x54, os.O_TRUNC | os.O_WRONLY | os.O_RDWR)  # Landlock 1 and 2 let a reader truncate
     verdict_if_equal(os.O_TRUNC, REFUSE)

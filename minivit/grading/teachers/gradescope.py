@@ -24,12 +24,16 @@ from importlib import metadata
 from pathlib import Path
 
 from minivit import files
+from minivit.files import write_whole
 from minivit.grading import judge, submission
 from minivit.grading.exercise import SubmissionError, find, registry
-from minivit.grading.judge import GRADING_SEED
 from minivit.grading.teachers import handed_in
+from minivit.grading.teachers.layouts import Person
 
 NEEDED = ("numpy", "hypothesis")  # that the judge imports
+READS_CELLS = (
+    "ipython",
+)  # notebooks with commands (%time, !ls); without it such a cell is refused
 SETUP = """#!/usr/bin/env bash
 # Gradescope runs this once, as root, when the autograder is built. AUTOGRADER names another folder
 # than /autograder (for a try on your own machine), PIP_INDEX_URL another package index.
@@ -58,15 +62,16 @@ exec source/venv/bin/python -m minivit.grading.teachers.gradescope \\
 
 
 # -- the zip ---------------------------------------------------------------------------------------
-def bundle(out, only=(), seed=None):
+def bundle(out, only, seed):
     """Write the autograder zip `out` for the exercises `only` (all, if empty); how many."""
-    seed = GRADING_SEED if seed is None else seed
     out = Path(out)
     if out.exists():
         raise SubmissionError(f"{out} is there already: name another file, or remove it")
     numbers = [find(name).number for name in only] or list(registry())
     package = Path(__file__).parents[2]
-    requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in NEEDED)
+    there = {d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"]}
+    names = [*NEEDED, *(name for name in READS_CELLS if name in there)]
+    requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in names)
     with (
         files.writing_whole(out) as part,
         zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -112,23 +117,39 @@ def content(exercises, verdicts, notes=(), seconds=None):
     return found
 
 
-def grade(folder, results, exercises, seed=GRADING_SEED):
-    """Judge what lies in `folder`; `results` is replaced before the first check and after each."""
+def text(found):
+    """The text of a results.json."""
+    return json.dumps(found, indent=1) + "\n"
+
+
+def grade(folder, results, exercises, seed):
+    """Judge what lies in `folder`; `results` is replaced before the first check and after each.
+    Of several files for one exercise, the one that earns most counts."""
     start, notes, verdicts = time.monotonic(), [], {}
 
     def save(verdict=None):
         if verdict is not None:
-            verdicts[verdict.exercise] = verdict
+            best = verdicts.get(verdict.exercise)
+            if best is None or verdict.points >= best.points:
+                verdicts[verdict.exercise] = verdict
         found = content(exercises, verdicts, notes, time.monotonic() - start)
-        files.write_whole(results, json.dumps(found, indent=1) + "\n", durable=False)
+        write_whole(results, text(found))
 
     save()
-    chosen = handed_in.choose(Path(folder), {e.stem for e in registry().values()}, notes)
-    here = [e for e in exercises if e.stem in chosen]
-    verdicts |= {e.number: judge.new_verdict(e, chosen[e.stem].name) for e in here}
-    save()
-    for e in here:
-        judge.judge(e, submission.read(chosen[e.stem]), seed=seed, results=save)
+    with tempfile.TemporaryDirectory() as scratch:
+        there = handed_in.one(Person("", given=[(Path(folder), "handed in")]), Path(scratch), {})
+        notes += [*there.notes, *there.remarks]
+        here = [e for e in exercises if e.stem in there.answers]
+        verdicts |= {e.number: judge.new_verdict(e, e.stem) for e in here}
+        save()
+        for e in here:
+            earned = []
+            for answer in there.answers[e.stem]:
+                verdict = judge.judge(e, submission.read(answer.path), seed=seed, results=save)
+                earned.append(f"{answer.name} gives {verdict.points:g} points")
+            if len(earned) > 1:
+                notes.append(f"{e.stem}: {len(earned)} files, the best counts: {', '.join(earned)}")
+        save()
     return verdicts
 
 

@@ -1,150 +1,188 @@
-"""Finds each student's files among the submissions: folders and zip files that may hold anything.
+"""Finds each student's answers in what was handed in, and says what became of each other file.
 
-Links are not followed and nothing is unpacked that is no exercise. What was left out is said in the
-student's report, so that a file with a wrong name is not an answer that got lost.
+Several files may answer one exercise: attempts, copies, a notebook beside a script. All are judged,
+and the one that earns most counts. What lies in a folder `source` never does: a fork of the course
+has the published solutions there.
 """
 
-import calendar
-import contextlib
+import hashlib
+import json
 import os
-import stat
-import zipfile
+import shutil
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from minivit.grading.exercise import SubmissionError
-from minivit.grading.submission import LARGEST_FILE
+from minivit.grading import submission
+from minivit.grading.exercise import registry
+from minivit.grading.process.child import printable
+from minivit.grading.teachers import layouts, names
+from minivit.grading.teachers.archives import LARGE, LARGEST_FILE, Listing
 
-SUFFIXES = (".py", ".ipynb")
-MOST_FILES = 10_000  # looked at in one submission
-LARGEST_TOTAL = 5 * LARGEST_FILE  # bytes that are unpacked from one zip file
 SHOWN = 5  # names that a note mentions
+MOST_TRIED = 6  # different answers to one exercise that are judged, the latest ones
+PAGES = ("readme.md", "grading.md", "license", "ruff.toml", "requirements.txt")  # handed out
+
+
+@dataclass
+class Answer:
+    """One file that answers an exercise."""
+
+    name: str  # as it was handed in
+    path: Path  # where it lies, under the exercise's own name
+    when: float
+    starter: bool = False
 
 
 @dataclass
 class HandedIn:
-    """One student's files, `{stem: path}`, and sentences about what was left out."""
+    """One student's answers, {stem: [Answer]}; what a person should look at; what is only said."""
 
-    files: dict = field(default_factory=dict)
+    person: layouts.Person
+    answers: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
+    remarks: list = field(default_factory=list)
+
+    @property
+    def files(self):
+        """{stem: path} of the answers that are judged first."""
+        return {stem: there[0].path for stem, there in self.answers.items()}
 
 
-def submissions(folder, scratch, stems):
-    """({student: HandedIn}, names left out) of a folder; zip files are unpacked into `scratch`."""
-    folder, found, others = Path(folder), {}, []
-    if not folder.is_dir():
-        raise SubmissionError(f"there is no folder {folder}")
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+def submissions(folder, scratch, starters=None):
+    """({student: HandedIn}, sentences about what belongs to nobody) of a folder or an archive of
+    submissions; archives are unpacked into `scratch`. `starters`: {stem: digests}, see there."""
+    exercises, scratch = list(registry().values()), Path(scratch)
+    persons, others = layouts.people(folder, scratch, exercises)
+    found = {
+        name: one(person, scratch / f"{number}", starters or {})
+        for number, (name, person) in enumerate(persons.items())
+    }
+    return found, [printable(other) for other in others]
+
+
+def one(person, scratch, starters):
+    """The HandedIn of one person."""
+    exercises = list(registry().values())
+    scratch.mkdir(parents=True, exist_ok=True)
+    listing = Listing(scratch, lambda name: names.read(name, exercises) is not None)
+    for path, name in person.given:
+        listing.add(path, name, "" if len(person.given) == 1 else f"{name}/")
+    there = HandedIn(person, notes=list(listing.notes))
+    fork = any(f.name.endswith("minivit/__init__.py") for f in listing.files)
+    chosen, others = {}, []
+    for file in listing.files:
+        name = names.read(file.name, exercises)
+        if file.why and (name or names.is_archive(file.name)):
+            there.notes.append(f"{file.name} {file.why}")
+        elif file.why:
+            others.append(f"{file.name} {file.why}")
+        elif name is None:
+            if not (fork and _of_the_course(file.name)):
+                others.append(file.name)
+        elif name.suffix not in ("", *names.READ):
+            page = name.suffix == ".md"  # the exercise's own, handed out
+            said = f"{file.name} is not read: hand in the .py file or the .ipynb notebook"
+            (there.remarks if page else there.notes).append(said)
+        elif names.is_solution(file.name):
+            there.notes.append(f"{file.name} does not count: it lies in a folder source")
+        else:
+            chosen.setdefault(name.exercise.stem, []).append((file, name))
+    if fork:
+        there.remarks.append("a fork of the course: its own files were left out")
+    for stem, pairs in chosen.items():
+        pairs = [p for p in pairs if not names.is_copy(p[0].name)] or pairs
+        there.answers[stem] = _answers(stem, pairs, scratch, starters.get(stem, ()), there)
+    _say_others(others, there)
+    for said in (there.notes, there.remarks):
+        said[:] = map(printable, dict.fromkeys(said))
+    return there
+
+
+def _of_the_course(name):
+    """Whether a file of a fork is the course's own: all that lies in a folder of the course."""
+    own = ("minivit", "tests", "lect", "benchmarks", "data", "exercises", "examples", "docs")
+    folders = name.split("/")[:-1]
+    return any(part.startswith(own) for part in folders) or not name.endswith(names.READ)
+
+
+def _say_others(names_, there):
+    """Of the files that answer nothing: loud what may be an answer, or if there is nothing else."""
+    rest = [n for n in names_ if n.replace("\\", "/").rsplit("/", 1)[-1].lower() not in PAGES]
+    loud = [n for n in rest if n.lower().endswith(names.READ) or not there.answers
+            or names.is_unread_archive(n)]  # fmt: skip
+    for wanted, to in ((loud, there.notes), ([n for n in rest if n not in loud], there.remarks)):
+        if wanted:
+            shown = [n.rsplit("/", 1)[-1] if n.count("/") > 3 else n for n in wanted[:SHOWN]]
+            more = f" and {len(wanted) - SHOWN} more" if len(wanted) > SHOWN else ""
+            to.append(f"not read, the name of no exercise: {', '.join(shown)}{more}")
+
+
+def _answers(stem, pairs, scratch, starters, there):
+    """The different answers among these files, starters last, the latest first."""
+    found = {}
+    for number, (file, name) in enumerate(pairs):
+        try:
+            suffix, code = _look(file.path, name.suffix)
+        except OSError as error:
+            there.notes.append(f"{file.name} cannot be read ({error.strerror})")
             continue
-        zipped = path.suffix.lower() == ".zip" and path.is_file()
-        if path.is_symlink() or not (zipped or path.is_dir()):
-            others.append(path.name)
+        if code is None and len(pairs) > 1:
+            there.notes.append(f"{file.name} {LARGE}")
+        path = file.path
+        if path.name != stem + suffix:  # so that the judge reads it by its own name
+            path = scratch / f"{stem}-{number}" / f"{stem}{suffix}"
+            path.parent.mkdir(parents=True)
+            try:
+                os.symlink(os.path.abspath(file.path), path)
+            except OSError:  # Windows
+                shutil.copyfile(file.path, path)
+        digest = code if code else f"{number}"
+        answer = Answer(file.name, path, file.when, digest in starters)
+        kept = found.setdefault(digest, answer)
+        if kept is not answer:
+            there.remarks.append(f"{file.name} holds the same code as {kept.name}")
+            found[digest] = max(kept, answer, key=lambda a: a.when)
+    ordered = sorted(found.values(), key=lambda a: (not a.starter, a.when), reverse=True)
+    for answer in ordered[MOST_TRIED:]:
+        there.notes.append(f"{answer.name} was not judged: {len(ordered)} files for one exercise")
+    return ordered[:MOST_TRIED]
+
+
+def _look(path, suffix):
+    """(".py" or ".ipynb", digest of its code or None if it is too large to be read)"""
+    if os.stat(path).st_size > LARGEST_FILE:
+        return suffix or ".py", None
+    with open(path, "rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if suffix != ".ipynb":
+        book = content.lstrip(b"\xef\xbb\xbf \n\r\t")[:1] == b"{" and b'"cells"' in content
+        suffix = ".ipynb" if book else ".py"
+    return suffix, digest(content, suffix)
+
+
+def digest(content, suffix):
+    """Of the code alone: a copy that differs in outputs, metadata or line ends is the same."""
+    code = None
+    if suffix == ".ipynb":
+        try:
+            cells = json.loads(content.decode("utf-8-sig"), parse_int=str)["cells"]
+            code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+            code = code.encode("utf-8", "surrogatepass")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            code = None
+    if code is None:
+        code = content
+    lines = [line.rstrip() for line in code.replace(b"\r\n", b"\n").split(b"\n")]
+    return hashlib.sha256(suffix.encode() + b"\n".join(filter(None, lines))).hexdigest()
+
+
+def starters(exercises):
+    """{stem: digests} of the files as they are handed out, in the folder `exercises`; of what is
+    not there, nothing: a starter earns no points in any case."""
+    found = {}
+    for exercise in registry().values():
+        paths = [Path(exercises, exercise.stem + suffix) for suffix in names.READ]
+        if any(submission.read(p).trouble for p in paths if p.exists()):
             continue
-        student = path.stem if zipped else path.name
-        if student in found:
-            raise SubmissionError(f"two submissions are called {student!r} in {folder}")
-        notes = []
-        if zipped:
-            place = scratch / str(len(found))
-            unpack(path, place, stems, notes)
-            path = place
-        found[student] = HandedIn(choose(path, stems, notes), notes)
-    if not found:
-        raise SubmissionError(f"{folder} holds no folders and no zip files, one a student")
-    return found, others
-
-
-def choose(folder, stems, notes):
-    """{stem: file}: of a .py and a notebook the one without a stub left, or else the later one."""
-    candidates, others, seen = {}, [], 0
-    for where, folders, names in os.walk(folder):  # does not follow links
-        folders.sort()
-        for name in sorted([*folders, *names]):
-            seen += 1
-            stem, suffix = os.path.splitext(name)
-            path = Path(where, name)
-            mode = path.lstat().st_mode
-            if suffix not in SUFFIXES or seen > MOST_FILES:
-                continue
-            if stem not in stems:
-                if stat.S_ISREG(mode):
-                    others.append(name)
-            elif stat.S_ISREG(mode):
-                candidates.setdefault(stem, []).append(path)
-            else:
-                kind = "folder" if stat.S_ISDIR(mode) else "link"
-                notes.append(f"{name} is a {kind}, not a file: hand in the file itself")
-        if seen > MOST_FILES:
-            notes.append(f"only the first {MOST_FILES} files were looked at")
-            break
-    notes += _no_exercise(others)
-    return {stem: max(paths, key=_worked_on) for stem, paths in candidates.items()}
-
-
-def _worked_on(path):
-    """(no stub is left, when it was changed)"""
-    try:
-        with open(path, "rb") as file:
-            return b"raise TodoError(" not in file.read(LARGEST_FILE), path.stat().st_mtime
-    except OSError:
-        return False, 0.0
-
-
-def _no_exercise(names):
-    if not names:
-        return []
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return [f"the name of no exercise: {', '.join(names[:SHOWN])}{more}"]
-
-
-def unpack(path, folder, stems, notes):
-    """The exercises in a zip file, each into a folder of its own: no name can lead elsewhere."""
-    folder.mkdir(parents=True)
-    others, total = [], 0
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            if len(entries) > MOST_FILES:
-                notes.append(f"only the first {MOST_FILES} files were looked at")
-            for number, entry in enumerate(entries[:MOST_FILES]):
-                name = PurePosixPath(entry.filename.replace("\\", "/")).name
-                stem, suffix = os.path.splitext(name)
-                if suffix not in SUFFIXES:
-                    continue
-                if stem not in stems:
-                    others.append(name)
-                    continue
-                trouble = _trouble_with(entry)
-                if not trouble and total + entry.file_size > LARGEST_TOTAL:
-                    trouble = "the zip file holds too much"
-                if trouble:
-                    notes.append(f"{name}: {trouble}")
-                    continue
-                try:
-                    with archive.open(entry) as file:
-                        content = file.read(LARGEST_FILE + 1)
-                except Exception as error:  # zlib, lzma, struct: it is damaged
-                    notes.append(f"{name} cannot be unpacked ({type(error).__name__})")
-                    continue
-                total += len(content)
-                (folder / str(number)).mkdir()
-                (folder / str(number) / name).write_bytes(content)
-                with contextlib.suppress(ValueError, OverflowError, OSError):
-                    when = calendar.timegm((*entry.date_time, 0, 0, 0))
-                    os.utime(folder / str(number) / name, (when, when))
-    except Exception as error:  # whatever a file that is no zip leads to
-        notes.append(f"{path.name} is no zip file that can be read ({type(error).__name__})")
-    notes += _no_exercise(others)
-
-
-def _trouble_with(entry):
-    if entry.is_dir():
-        return "a folder, not a file: hand in the file itself"
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        return "a link, not a file: hand in the file itself"
-    if entry.flag_bits & 1:
-        return "locked with a password"
-    if entry.file_size > LARGEST_FILE:
-        return f"larger than {LARGEST_FILE >> 20} MB: clear its outputs and save it"
-    return ""
+        found[exercise.stem] = {digest(p.read_bytes(), p.suffix) for p in paths if p.exists()}
+    return found

@@ -1,6 +1,6 @@
 """The exercises in nbgrader: a course folder, and the judge in the place of nbgrader's kernel.
 
-    minivit release --nbgrader COURSE       # pip install 'minivit[nbgrader]'
+    minivit release --nbgrader COURSE       # in the repository: pip install -e ".[nbgrader]"
     cd COURSE
     nbgrader generate_assignment 07_layer_norm
     nbgrader autograde 07_layer_norm
@@ -22,7 +22,7 @@ from pathlib import Path
 from minivit import files
 from minivit.grading import judge, report, starter, submission
 from minivit.grading.exercise import SubmissionError, find, registry
-from minivit.grading.judge import GRADING_SEED
+from minivit.grading.teachers import markup
 
 CONFIG = '''"""nbgrader in this folder: minivit's judge grades, no cell of a student is run."""
 
@@ -33,10 +33,10 @@ c.CourseDirectory.course_id = "minivit"
 configure(c, seed={seed})
 '''
 STUB = 'raise TodoError("This place is still to be written: its page says what.")'
-CHECK = re.compile(r'check\("(\w+)", globals\(\)\)')
+CHECK = re.compile(r'(?:from minivit\.grading import check\s+)?check\("(\w+)", globals\(\)\)')
 
 
-def course(exercises, out, seed=None):
+def course(exercises, out, seed):
     """Write the course folder `out` from the folder `exercises`: one assignment an exercise, with
     the solution in source/, which nbgrader keeps from the students; their names."""
     exercises, out = Path(exercises), Path(out)
@@ -54,12 +54,12 @@ def course(exercises, out, seed=None):
         text = starter.nbgrader_source(source)
         files.write_whole(folder / f"{stem}.ipynb", text)
         shutil.copyfile(exercises / f"{stem}.md", folder / f"{stem}.md")
-    config = CONFIG.format(seed=GRADING_SEED if seed is None else seed)
+    config = CONFIG.format(seed=seed)
     files.write_whole(out / "nbgrader_config.py", config)
     return stems
 
 
-def configure(config, seed=GRADING_SEED):
+def configure(config, seed):
     """What `nbgrader_config.py` sets: stubs that the judge knows, and the judge for the kernel."""
     from nbgrader.converters import Autograde
 
@@ -70,11 +70,11 @@ def configure(config, seed=GRADING_SEED):
     config.ClearSolutions.code_stub = {"python": STUB}
     config.ClearSolutions.text_stub = "*Your answer.*"
     config.Autograde.autograde_preprocessors = [
-        preprocessor(seed) if step.__name__ == "Execute" else step for step in steps
-    ]
+        judge_step(seed) if step.__name__ == "Execute" else step for step in steps
+    ] + [markup.step()]
 
 
-def preprocessor(seed):
+def judge_step(seed):
     """The class Judge, made here so that this file can be read without nbgrader."""
     from nbgrader.preprocessors import NbGraderPreprocessor
     from nbgrader.utils import is_grade
@@ -108,7 +108,7 @@ def outputs(notebook, source, seed):
     ]
 
 
-def verdict_on(text, exercise, seed=GRADING_SEED):
+def verdict_on(text, exercise, seed):
     """The Verdict of grading on the code of a notebook, given as its JSON."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder

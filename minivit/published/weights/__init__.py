@@ -18,6 +18,12 @@ WHOLE = ("model.safetensors", "open_clip_model.safetensors")  # names in publish
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"}
 SAVE = "s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')"
 LOAD = "w = torch.load('{}', map_location='cpu', weights_only=True); w = w.get('state_dict', w)"
+POINTER = b"version https://git-lfs.github.com/spec/"  # what such a file begins with
+NOT_FETCHED = (
+    "it is a pointer of Git LFS, not the file itself: `git lfs pull` in that repository fetches it"
+)
+LONGEST = 200  # characters of the name of a shard; file systems allow 255 bytes
+WRAPPERS = ("module.", "_orig_mod.")  # DataParallel's and torch.compile's, before every name
 LOAD_SCRIPT = "w = torch.jit.load('{}', map_location='cpu').state_dict()"
 
 
@@ -69,21 +75,33 @@ def read(path):
     cannot be read, or must not be: CheckpointError.
     """
     path = Path(path)
-    return _read_folder(path) if path.is_dir() else _read_file(path)
+    found = _read_folder(path) if path.is_dir() else _read_file(path)
+    return Arrays(_unwrapped(found.stored), found.format)
+
+
+def _unwrapped(stored):
+    """The same under the names that the model itself has, without those of PyTorch's wrappers."""
+    while at := next((w for w in WRAPPERS if stored and all(n.startswith(w) for n in stored)), ""):
+        stored = {name.removeprefix(at): entry for name, entry in stored.items()}
+    return stored
 
 
 def _read_file(path):
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path}: not a file")  # a pipe would keep us waiting
     try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path}: not a file")  # a pipe would keep us waiting
         with open(path, "rb") as file:
-            start = file.read(9)
+            start = file.read(len(POINTER))
+    except CheckpointError:
+        raise
     except OSError as reason:
         if path.suffix in PICKLES:
             raise CheckpointError(_refusal(path)) from reason
         raise CheckpointError(f"{path}: cannot be read ({reason.strerror})") from reason
     with _named(path):
-        if start[8:] == b"{":  # after the length of the header, its JSON
+        if start == POINTER:
+            raise ValueError(NOT_FETCHED)
+        if start[8:9] == b"{":  # after the length of the header, its JSON
             return Arrays(tensors.stored(path), "safetensors")
         if start[:2] == b"PK":
             names = npz.names(path)
@@ -149,6 +167,7 @@ def _index(folder):
         text = (folder / INDEX).read_bytes()
         table = json.loads(text, object_pairs_hook=tensors.once)["weight_map"]
         for shard in table.values():
-            if Path(shard).name != shard or "\\" in shard or not shard.isprintable():
-                raise ValueError(f"{shard!r} is not the name of a file in this folder")
+            plain = Path(shard).name == shard and "\\" not in shard and shard.isprintable()
+            if not plain or len(shard) > LONGEST:
+                raise ValueError(f"{shard[:LONGEST]!r} is not the name of a file in this folder")
         return table

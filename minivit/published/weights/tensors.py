@@ -32,8 +32,11 @@ def stored(path):
         file.seek(8)
         header = json.loads(file.read(length), object_pairs_hook=once)
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    header.pop("__metadata__", None)
-    return {name: _entry(path, pages, 8 + length, **entry) for name, entry in header.items()}
+    metadata = header.pop("__metadata__", {})
+    found = {name: _entry(path, pages, 8 + length, **entry) for name, entry in header.items()}
+    # safetensors' save_model keeps a tensor that has several names under one of them, and writes
+    # down the others: {alias: name}
+    return found | {a: found[n] for a, n in metadata.items() if n in found and a not in found}
 
 
 def _entry(path, pages, start, dtype, shape, data_offsets):

@@ -1,0 +1,42 @@
+"""minivit hint 1: the hints of an exercise's page, one more each time.
+
+`--again` shows those that were unfolded so far, and no more. How many there were is kept in
+`runs/hints.json` beside the student's files.
+"""
+
+import json
+import re
+
+from minivit.commands.shared import graded, home
+
+
+def add_to(commands):
+    parser = commands.add_parser("hint", help="unfold one more hint of an exercise")
+    parser.add_argument("exercise", help="its number or the name of its function")
+    parser.add_argument("--again", action="store_true", help="those so far, and no more")
+    parser.set_defaults(run=run)
+
+
+@graded
+def run(options):
+    from minivit.grading import exercise
+
+    chosen = exercise.find(options.exercise)
+    page = home() / f"{chosen.stem}.md"
+    if not page.exists():
+        raise exercise.SubmissionError(f"there is no {page}: go to the folder of the exercises")
+    hints = re.findall(
+        r"<details><summary>(.*?)</summary>\n(.*?)</details>", page.read_text("utf-8"), re.S
+    )
+    kept = home() / "runs" / "hints.json"
+    seen = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    known = seen.get(chosen.function, 0)
+    count = known if options.again else min(known + 1, len(hints))
+    for title, text in hints[:count] if options.again else hints[count - 1 : count]:
+        print(f"{title}\n\n{text.strip()}\n")
+    seen[chosen.function] = count
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
+    left = len(hints) - count
+    print(f"hint {count} of {len(hints)}" + ("" if left else ": there are no more"))
+    return 0

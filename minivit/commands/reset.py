@@ -1,0 +1,56 @@
+"""minivit reset 1: an exercise as it was handed out; what you wrote is kept under another name."""
+
+import os
+import re
+
+from minivit.commands.shared import graded, home
+
+
+def add_to(commands):
+    parser = commands.add_parser("reset", help="begin an exercise anew; your file is kept")
+    parser.add_argument("exercise", help="its number or the name of its function")
+    parser.set_defaults(run=run)
+
+
+@graded
+def run(options):
+    from minivit.grading import exercise
+
+    chosen = exercise.find(options.exercise)
+    found = [p for s in (".py", ".ipynb") if (p := home() / f"{chosen.stem}{s}").exists()]
+    originals = {path: _original(path, exercise) for path in found}
+    if not found:
+        raise exercise.SubmissionError(f"there is no {chosen.stem}.py or .ipynb in {home()}/")
+    for path, text in originals.items():
+        if path.read_text("utf-8") == text:
+            print(f"{path} is as it was handed out")
+            continue
+        kept = _free(path)
+        os.replace(path, kept)
+        path.write_text(text, encoding="utf-8")
+        print(f"{path} is as it was handed out; what you had is in {kept.name}")
+    return 0
+
+
+def _original(path, exercise):
+    """The starter: from the solution's source, or from the folder `.handed_out` of a bundle."""
+    from minivit.grading import starter
+
+    chosen = exercise.find(path.stem)
+    source, kept = path.parent / "source" / f"{path.stem}.py", path.parent / ".handed_out"
+    if source.exists():
+        make = starter.notebook if path.suffix == ".ipynb" else starter.script
+        return make(source.read_text("utf-8"), chosen)
+    if (kept / path.name).exists():
+        return (kept / path.name).read_text("utf-8")
+    raise exercise.SubmissionError(
+        f"neither source/{source.name} nor .handed_out/{path.name} is here: unpack {path.name} of "
+        "the exercises once more"
+    )
+
+
+def _free(path):
+    """A name beside it that no file has: 01_unbroadcast.mine-1.py"""
+    mine = re.compile(re.escape(path.stem) + r"\.mine-(\d+)" + re.escape(path.suffix))
+    numbers = [int(m[1]) for p in path.parent.iterdir() if (m := mine.fullmatch(p.name))]
+    return path.with_name(f"{path.stem}.mine-{max(numbers, default=0) + 1}{path.suffix}")

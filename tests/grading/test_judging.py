@@ -1,0 +1,400 @@
+"""The judge judges truly: kinds of wrong answers that had points, and of right ones that had none.
+
+Each kind is asked of every exercise, by changing its solution; whatever the seed.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from minivit.grading import judge, properties, submission
+from minivit.grading.exercise import find, registry
+from tests import answers
+from tests.grading import here, mutants
+
+FOLDER = Path(__file__).parents[2] / "exercises" / "source"
+EXERCISES = list(registry().values())
+BY_NAME = [e.function for e in EXERCISES]
+WITH_VJP = [e.function for e in EXERCISES if len(e.outputs) > 1]
+nightly = pytest.mark.skipif(
+    os.environ.get("HYPOTHESIS_PROFILE") != "nightly", reason="runs where it has the time"
+)
+
+
+def source(exercise):
+    return (FOLDER / f"{exercise.stem}.py").read_text("utf-8")
+
+
+def around(exercise, wrapper):
+    """The solution under another name, and a function of its own name around it."""
+    name = exercise.function
+    text = re.sub(rf"^def {name}\(", "def solution(", source(exercise), flags=re.M)
+    return text.partition("# %% [markdown]\n# ## Try it")[0] + "\n" + wrapper.replace("NAME", name)
+
+
+def lost(exercise, text, seed=0):
+    """The titles of the properties that an answer does not have."""
+    pairs = zip(exercise.properties, here.passed(exercise, text, seed))
+    return [p.title for p, good in pairs if not good]
+
+
+# -- the rules of the house, in every exercise -----------------------------------------------------
+WRITES = """
+def NAME(*args):
+    result = solution(*args)
+    for a in args:
+        if isinstance(a, np.ndarray) and a.size:
+            a += 1
+        elif isinstance(a, list) and a:
+            a.append(a[0])
+    return result
+"""
+BUFFER = """
+KEPT = {}
+def NAME(*args):
+    result = solution(*args)
+    value = result[0] if isinstance(result, tuple) else result
+    kept = KEPT.setdefault((value.shape, value.dtype.str), np.empty(value.shape, value.dtype))
+    kept[...] = value
+    return (kept, result[1]) if isinstance(result, tuple) else kept
+"""
+COUNTS = """
+CALLS = []
+def NAME(*args):
+    CALLS.append(1)
+    result = solution(*args)
+    return result if len(CALLS) < 2 else RESULT
+""".replace("RESULT", "(result[0] + 1, result[1]) if isinstance(result, tuple) else result + 1")
+SHARES = """
+def NAME(*args):
+    result = solution(*args)
+    for a in args:
+        if isinstance(a, np.ndarray) and a.shape == result.shape and np.array_equal(a, result):
+            return a
+    return result
+"""
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_an_answer_that_writes_into_its_arguments_loses_that_point_only(name):
+    found = lost(find(name), around(find(name), WRITES))
+    assert properties.ALONE in found and (len(found) == 1 or name in WITH_VJP)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_an_array_that_later_calls_use_again_is_seen(name):
+    assert properties.ALONE in lost(find(name), around(find(name), BUFFER))
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_result_that_depends_on_earlier_calls_is_seen(name):
+    assert lost(find(name), around(find(name), COUNTS))
+
+
+@pytest.mark.parametrize("name", ["unbroadcast", "merge_pair", "resize_positions"])
+def test_an_argument_that_comes_back_is_no_new_array(name):
+    assert lost(find(name), around(find(name), SHARES)) == [properties.ALONE]
+
+
+VJP = """
+STATE = {}
+def NAME(*args):
+    y, vjp = solution(*args)
+    STATE["vjp"] = vjp
+    def mine(g):
+        BODY
+    return y, mine
+"""
+
+
+@pytest.mark.parametrize("name", WITH_VJP)
+@pytest.mark.parametrize(
+    "body",
+    ["return STATE['vjp'](g)", "return STATE.pop(id(mine), vjp)(g) if STATE.setdefault(id(vjp), 0)"
+     " == 0 and not STATE.update({id(vjp): 1}) else vjp(2 * g)"],
+    ids=["a global", "half freed"],
+)  # fmt: skip
+def test_a_vjp_that_reads_a_global_or_works_once_is_seen(name, body):
+    text = around(find(name), VJP.replace("BODY", body))
+    assert properties.ALONE in lost(find(name), text)
+
+
+@pytest.mark.parametrize("name", [n for n in BY_NAME if n not in ("merge_pair", "pixel_sequence")])
+def test_float64_and_float32_are_kept(name):
+    exercise = find(name)
+    for kind in ("float32", "float64"):
+        cast = (
+            f"(np.asarray(result[0], np.{kind}), result[1]) if isinstance(result, tuple) else "
+            f"np.asarray(result, np.{kind})"
+        )
+        text = around(exercise, f"\ndef NAME(*a):\n    result = solution(*a)\n    return {cast}\n")
+        if kind == "float32" or name != "chain_rule":
+            assert lost(exercise, text), kind
+
+
+def test_the_dtype_is_judged_without_the_values():
+    exercise = find("clip_loss")
+    text = around(exercise, "\ndef NAME(*a):\n    return solution(*a) * a[0].dtype.type(2)\n")
+    assert properties.DTYPE not in lost(exercise, text)
+
+
+# -- what had points, by the exercise's old numbers ------------------------------------------------
+OLD_HOLES = {
+    "chain_rule: breadth first": ("chain_rule", """
+import numpy as np
+def chain_rule(parents, slopes):
+    g = np.zeros(len(parents)); g[-1] = 1; order = [len(parents) - 1]
+    for node in order:
+        for p, s in zip(parents[node], slopes[node]):
+            g[p] += g[node] * s
+            if p not in order: order.append(p)
+    return g
+""", "a node waits for all of its children"),
+    "merge_pair: text": ("merge_pair", """
+import numpy as np
+def merge_pair(ids, left, right, new):
+    text = "".join(chr(i) for i in ids).replace(chr(left) + chr(right), chr(new))
+    return np.array([ord(c) for c in text], np.uint8)
+""", "every place where left is followed by right"),
+    "merge_pair: until nothing is left to merge": ("merge_pair", """
+import numpy as np
+def merge_pair(ids, left, right, new):
+    ids = [int(i) for i in ids]
+    i = 0
+    while i < len(ids) - 1:
+        if ids[i] == left and ids[i + 1] == right:
+            ids[i : i + 2] = [new]
+            if new != left or new != right: i -= new == left
+        i += 1
+    return np.array(ids, int)
+""", "what has just become new is not merged again"),
+    "ridge_probe: classes of the labels": ("ridge_probe", lambda t: t.replace(
+        "np.arange(classes)", "np.unique(labels)"),
+        "a class without training rows has scores too"),
+    "pixel_sequence: begin": ("pixel_sequence", lambda t: t.replace(
+        "[[begin],", "[[len(palette)],"), "what is read is what was predicted, one place later"),
+    "unbroadcast: axes by their length": ("unbroadcast", """
+import numpy as np
+def unbroadcast(g, shape):
+    gone = tuple(i for i, n in enumerate(g.shape) if n not in shape)
+    return g.sum(axis=gone, keepdims=True).reshape(shape)
+""", "axes of one length, of which some were repeated"),
+    "palette_step: the last of two": ("palette_step", lambda t: t.replace(
+        ".argmin(axis=1)", "[:, ::-1].argmin(axis=1)").replace(
+        "nearest == j", "nearest == len(centres) - 1 - j"),
+        "two centres at the same distance: the first"),
+    "palette_step: three channels": ("palette_step", lambda t: t.replace(
+        "(-1, image.shape[-1])", "(-1, 3)"), "each centre goes to the mean of its pixels"),
+    "vit_input: patches of two": ("vit_input", lambda t: t.replace(
+        "    B, H,", "    patch = 2\n    B, H,"), "several images, patches in raster order"),
+    "clip_loss: no largest subtracted": ("clip_loss", lambda t: re.sub(
+        r"z = logits - .*", "z = logits", t),
+        "exp(t) = 100, the largest one allowed, in float32 too"),
+    "attention: masked by a large number": ("attention", lambda t: t.replace(
+        "-np.inf", "-100.0"), "scores in the thousands give finite numbers"),
+    "zero_shot: no largest subtracted": ("zero_shot", lambda t: re.sub(
+        r"np.exp\(z - z.max\(axis=1, keepdims=True\)\)", "np.exp(z)", t),
+        "a scale of 100 and more gives finite numbers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OLD_HOLES)
+def test_what_had_all_points_loses_some_with_every_seed(case):
+    name, change, title = OLD_HOLES[case]
+    text = change if isinstance(change, str) else change(source(find(name)))
+    assert text != source(find(name)), "the solution has changed: plant it anew"
+    assert all(title in lost(find(name), text, seed) for seed in (0, 4))
+
+
+# -- a right answer loses nothing ------------------------------------------------------------------
+ROUND = {
+    "float(loss)": ("clip_loss", "return float(solution(*a))"),
+    "loss.item()": ("cross_entropy", "y, vjp = solution(*a); return float(y), vjp"),
+    "[y, vjp]": ("layer_norm", "return list(solution(*a))"),
+    "a list of gradients": ("layer_norm", "y, v = solution(*a); return y, lambda g: list(v(g))"),
+    "one gradient without a tuple": ("cross_entropy",
+                                     "y, vjp = solution(*a); return y, lambda g: vjp(g)[0]"),
+    "integers of another size": ("merge_pair", "return solution(*a).astype(np.int32)"),
+    "columns first": ("attention", "return np.asfortranarray(solution(*a))"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", ROUND)
+def test_a_right_answer_in_another_style_has_all_points(style):
+    name, body = ROUND[style]
+    assert lost(find(name), around(find(name), f"\ndef NAME(*a):\n    {body}\n")) == []
+
+
+def test_annotations_from_the_future_are_read_as_in_a_kernel():
+    text = "from __future__ import annotations\n" + source(find("unbroadcast")).replace(
+        "def unbroadcast(g, shape):", "def unbroadcast(g: Array, shape: Shape) -> Array:"
+    )
+    assert lost(find("unbroadcast"), text) == []
+
+
+# -- what the report shows -------------------------------------------------------------------------
+def judged(name, text, **options):
+    cells = submission.Submission("answer.py", [("answer.py", 1, text)])
+    return judge.judge(find(name), cells, **options)
+
+
+def test_a_result_that_depends_on_earlier_calls_is_named_as_such():
+    text = around(find("attention"), COUNTS.replace("< 2", "< 30"))
+    said = " ".join(o.sentence for o in judged("attention", text).outcomes)
+    assert "As the first call of a fresh process this input comes out right" in said
+
+
+def test_an_endless_loop_shows_an_input_that_hangs():
+    text = around(find("unbroadcast"), (
+        "\ndef NAME(g, shape):\n    while g.ndim > len(shape): pass\n    return solution(g, shape)"
+    ))  # fmt: skip
+    failed = [o for o in judged("unbroadcast", text).outcomes if o.status == "fail"]
+    assert "endless loop" in failed[0].sentence and failed[0].inputs["g"].startswith("np.array")
+
+
+@pytest.mark.parametrize("name", ["attention", "vit_input", "clip_loss", "zero_shot"])
+def test_the_smallest_input_has_a_small_shape(name, monkeypatch):
+    """Of planted mistakes; medians were 38 to 56 numbers when values shrank and shapes did not."""
+    exercise, sizes = find(name), []
+    monkeypatch.setattr(judge, "SHRINKING", 30)
+    for answer in [a for a in answers.of(exercise) if a.mistake][::4]:
+        judging = judge.Judge(exercise, here.Here(answer.text, name), 0)
+        found = next(filter(None, map(judging.smallest_failure, exercise.properties)))
+        sizes.append(found[0].size)
+    assert sorted(sizes)[len(sizes) // 2] <= 32, sizes
+
+
+def test_a_mistake_is_named_only_where_it_can_be_told_from_others():
+    """An answer that sums nothing is not "only the axes in front are summed"."""
+    verdict = judged("unbroadcast", "def unbroadcast(g, shape):\n    return g + 0\n")
+    named = {o.mistake for o in verdict.outcomes if o.mistake}
+    assert named == {"g is returned as it came"}
+
+
+# -- luck ------------------------------------------------------------------------------------------
+def same_points(answer_list, seeds):
+    """The answers whose points depend on the seed."""
+    wrong = {}
+    for answer in answer_list:
+        found = {here.points(answer.exercise, answer.text, seed) for seed in seeds}
+        if found != {answer.points}:
+            wrong[f"{answer.exercise.function} {answer.name}"] = found
+    return wrong
+
+
+def test_points_do_not_depend_on_the_seed_for_a_few():
+    few = [a for e in EXERCISES for a in answers.of(e) if a.mistake][::23]
+    assert same_points(few, range(1, 3)) == {}
+
+
+@nightly
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", BY_NAME)
+def test_points_do_not_depend_on_the_seed(name):
+    seeds = range(50) if name in ("palette_step", "pixel_sequence", "chain_rule") else range(20)
+    assert same_points(answers.of(find(name)), seeds) == {}
+
+
+# -- mutants ---------------------------------------------------------------------------------------
+# Mutants that are the solution in other words, by the beginning of their names, with the reason
+LAST = "the last axis is axis 1 of two"
+ANY = "NumPy takes any negative length for the one to find"
+MEAN = "a mean is a sum divided by C: the order is the same"
+EQUAL = {
+    "unbroadcast": {"(*range(added), *ones) -> ": "the order of the axes of a sum is free"},
+    "attention": {
+        "np.where(np.tri(N, dtype=bool), S, -np.inf).astype(q.dtype) -> np.where":
+            "np.where keeps float32 beside a number of Python's",
+        "np.tri(N, dtype=bool) -> np.tri(N)": "np.where takes 1.0 for True",
+    },
+    "palette_step": {
+        "1 -> 2 in pixels = image.reshape(-1": ANY,
+        "1 -> -1 in nearest = ((pixels[:, None]": LAST,
+        "((pixels[:, None] - centres) ** 2).sum -> ((pixels[:, None] - centres) ** 2).mean": MEAN,
+    },
+    "pixel_sequence": {
+        "((image[:, :, None] - palette) ** 2).sum -> ((image[:, :, None] - palette) ** 2).mean":
+            MEAN,
+        "1 -> 2 in predicted = distances": ANY,
+    },
+    "vit_input": {
+        "3 -> -3 in x = images.reshape": "axis -3 of six is axis 3",
+        "1 -> 2 in x = x.reshape(B, -1": ANY,
+    },
+    "ridge_probe": {
+        "1 -> -1 in np.concatenate([(x - mean)": LAST,
+        "100.0 -> -100.0": "the weight of the constant changes its sign with it",
+        "1 -> -1 in W = np.linalg.solve": LAST,
+    },
+    "resize_positions": {
+        "1 -> -1 in grid = position[1:]": "names differ by their place only",
+        "1 -> 2 in grid = position[1:]": ANY,
+        "1 -> 2 in places = grid.reshape": ANY,
+        "1 -> -1 in places = grid.reshape": ANY,
+    },
+    "cross_entropy": {
+        "(gz * (g / len(z))).astype(z.dtype) -> ": "g has the dtype of z, so gz has it already",
+        "1 -> -1 in sums = e.sum(axis=1": LAST,
+        "1 -> -1 in shifted = z - z.max(axis=1": LAST,
+    },
+    "clip_loss": {
+        "(I_f @ W_i, T_f @ W_t) -> ": "the loss is symmetric in images and texts",
+        "(0, 1) -> (1, 0)": "a sum of two in the other order",
+        "1 -> -1 in for axis in (0, 1)": LAST,
+        "1 -> -1 in loss = (losses[0]": LAST,
+        "1 -> -1 in I_e = I_e /": LAST,
+        "1 -> -1 in T_e = T_e /": LAST,
+        "np.exp(z).sum(axis=axis, keepdims=True) -> np.exp(z).sum(axis=axis) in":
+            "only the diagonal is read: row and column of a pair are one number there",
+        "True -> False in log_p =":
+            "only the diagonal is read: row and column of a pair are one number there",
+    },
+    "zero_shot": {
+        "unit(texts).mean -> unit(texts).sum": "scaled to length 1 again afterwards",
+        "1 -> -1 in p = e / e.sum(axis=1": LAST,
+        "1 -> -1 in e = np.exp(z - z.max(axis=1": LAST,
+    },
+}  # fmt: skip
+
+
+def alive(exercise, seeds, step=1):
+    """Mutants with all points for a seed, without those that are equal to the solution."""
+    equal = EQUAL.get(exercise.function, {})
+    found = mutants.mutants(source(exercise), exercise.function)
+    assert len(found) >= 20
+    survivors = {}
+    for name, text in found[::step]:
+        if any(name.startswith(begin) for begin in equal):
+            continue
+        for seed in seeds:
+            judging = judge.Judge(exercise, here.Here(text, exercise.function), seed)
+            if all(here.holds(judging, p) for p in exercise.properties):
+                survivors.setdefault(name, []).append(seed)
+    return survivors
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_mutants_lose_points_a_few(name):
+    assert alive(find(name), [3], step=13) == {}
+
+
+@nightly
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", BY_NAME)
+def test_mutants_lose_points_with_every_seed(name):
+    assert alive(find(name), range(20)) == {}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_a_mutant_that_is_called_equal_has_all_points(name):
+    """So that the list excuses nothing. (Of several that begin alike one at least has them.)"""
+    exercise = find(name)
+    found = mutants.mutants(source(exercise), name)
+    for begin in EQUAL[name]:
+        meant = [text for title, text in found if title.startswith(begin)]
+        assert meant, f"{begin} names no mutant"
+        assert any(here.points(exercise, text, 7) == 10 for text in meant), begin

@@ -1,0 +1,123 @@
+"""What a student types: hints one at a time, an exercise begun anew, a check at each save."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from minivit import commands
+from minivit.grading import judge, report, submission
+from minivit.grading.exercise import find
+from minivit.grading.teachers import classroom
+from tests import answers
+from tests.grading.test_judging import FOLDER
+
+UNBROADCAST = find("unbroadcast")
+RIGHT = answers.of(UNBROADCAST)[0].text
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+    out = tmp_path / "bundle"
+    classroom.release(FOLDER.parent, out)
+    monkeypatch.chdir(out)
+    return out
+
+
+def test_hints_unfold_one_at_a_time_and_are_remembered(bundle, capsys):
+    seen = []
+    for _ in range(4):
+        assert commands.main(["hint", "1"]) == 0
+        seen.append(capsys.readouterr().out)
+    assert seen[0].startswith("1. Two kinds of axes") and "hint 1 of 3" in seen[0]
+    assert seen[1].startswith("2. One sum") and "Two kinds" not in seen[1]
+    assert "there are no more" in seen[2] and seen[3] == seen[2]
+    assert commands.main(["hint", "unbroadcast", "--again"]) == 0
+    again = capsys.readouterr().out
+    assert "1. Two kinds of axes" in again and "3. Nothing to sum" in again
+
+
+def test_reset_brings_back_what_was_handed_out_and_keeps_what_was_written(bundle, capsys):
+    script = bundle / "01_unbroadcast.py"
+    original = script.read_text("utf-8")
+    for mine in ("# first", "# second"):
+        script.write_text(mine, encoding="utf-8")
+        assert commands.main(["reset", "1"]) == 0
+        assert script.read_text("utf-8") == original
+    assert "is as it was handed out; what you had is in 01_unbroadcast.mine-2.py" in (
+        capsys.readouterr().out
+    )
+    assert (bundle / "01_unbroadcast.mine-1.py").read_text("utf-8") == "# first"
+    assert commands.main(["reset", "1"]) == 0
+    assert "01_unbroadcast.py is as it was handed out\n" in capsys.readouterr().out
+
+
+def test_watch_checks_a_file_when_it_is_saved(bundle):
+    command = [sys.executable, "-m", "minivit.commands", "watch", "--once"]
+    watching = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
+    assert "Watching" in watching.stdout.readline()
+    time.sleep(0.6)
+    (bundle / "01_unbroadcast.py").write_text(RIGHT, encoding="utf-8")
+    said = watching.communicate(timeout=100)[0]
+    assert watching.returncode == 0 and "points: 10/10" in said
+
+
+def test_after_all_points_the_report_says_what_comes_next():
+    cells = submission.Submission("a.py", [("a.py", 1, RIGHT)])
+    verdict = judge.judge(UNBROADCAST, cells)
+    shown = " ".join(report.report(verdict).split())
+    assert "The question under Explain is still yours" in shown
+    assert "Next: exercise 2, Attention: scale, heads, mask (02_attention.md)." in shown
+    assert "Next" not in report.report(verdict, public=False)
+
+
+def put(folder, *functions, wrong=""):
+    for name in functions:
+        text = (FOLDER / f"{find(name).stem}.py").read_text("utf-8")
+        if name == wrong:
+            assert "centred * centred" in text
+            text = text.replace("(centred * centred).mean(-1", "(centred * centred).sum(-1")
+        (folder / f"{find(name).stem}.py").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.timeout(900)
+def test_build_trains_with_the_students_functions_in_the_place_of_the_library(
+    tmp_path, monkeypatch, capsys
+):
+    from minivit import functions
+    from minivit.commands import build
+    from minivit.engine import graph
+    from minivit.engine.record import OPS
+
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, *build.PARTS)
+    before = functions.layer_norm, graph.unbroadcast, dict(OPS)
+    found, wrong = build.collected()
+    assert set(found) == set(build.PARTS) and wrong == {}
+    used = {name: 0 for name in found}
+
+    def counting(name, function):
+        def counted(*args):
+            used[name] += 1
+            return function(*args)
+
+        return counted
+
+    mine = {name: counting(name, entry[0]) for name, entry in found.items()}
+    yours, own = build.trained(8, mine), build.trained(8, {})
+    assert abs(yours - own) <= 0.02 and min(used.values()) > 0, (yours, own, used)
+    assert before == (functions.layer_norm, graph.unbroadcast, dict(OPS))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.timeout(900)
+def test_build_says_which_exercise_to_look_at(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "unbroadcast", "layer_norm", wrong="layer_norm")
+    assert commands.main(["build", "--steps", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "unbroadcast    yours, " in said and "of 01_unbroadcast.py from line" in said
+    assert "Look at exercise 7: minivit check 7" in said
+    assert "attention      the library's own (not written yet)" in said
+    assert "With your 1 of 5 functions:" in said
