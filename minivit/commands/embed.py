@@ -39,6 +39,7 @@ def run(options):
     if options.photos:
         inputs = [path for name in inputs for path in photos_in(name)]
     families = ("clip", "vit", "resnet") if options.photos else ("bert", "clip")
+    families += ("clip_halves",)
     found = shared.load(options.model, *families)
     rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
@@ -64,8 +65,9 @@ def texts(found, lines):
     for line in lines:
         refuse_too_long(found.tokenizer, "embed", line, line)
     starts = range(0, len(lines), TEXTS)
+    encode = found.model.encode_text if found.family == "clip" else found.model
     with no_grad():
-        some = [found.model.encode_text(found.tokenizer(lines[i : i + TEXTS])) for i in starts]
+        some = [encode(found.tokenizer(lines[i : i + TEXTS])) for i in starts]
     return np.concatenate([vectors.numpy() for vectors in some])
 
 
@@ -76,7 +78,8 @@ def photos(found, paths):
 
     if found.preprocess is None:
         raise DataError("embed: the model is not shown pictures of three colours")
-    encode = found.model.encode_image if found.family == "clip" else found.model.features
+    way = {"clip": "encode_image", "clip_halves": "forward"}.get(found.family, "features")
+    encode = getattr(found.model, way)
     rows, starts = [], range(0, len(paths), BATCH)
     with no_grad(), tqdm(None, "photos", len(paths), disable=len(paths) < 2, leave=False) as bar:
         for i in starts:
