@@ -5,8 +5,6 @@ import numpy as np
 from minivit.engine import backend
 from minivit.engine.errors import DtypeError, OptionError, ShapeError
 
-IGNORED = -100  # a label that the loss leaves out: the default of cross_entropy_loss
-
 
 def pad(batch, length=None, pad_id=0):
     """Ids of several texts -> ((B, N) int64, (B, N) boolean mask, True at a real token).
