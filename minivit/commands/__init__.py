@@ -5,6 +5,7 @@ minivit check 1 FILE        the answer in this .py file or notebook
 minivit watch               checks each exercise when its file is saved
 minivit hint 1              one more hint; --again: those so far
 minivit reset 1             the exercise as it was handed out; your file is kept
+minivit build               a ViT trained with your functions in the library
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
         --nbgrader DIR      or a course folder for nbgrader
@@ -29,6 +30,7 @@ import os
 import sys
 
 from minivit.commands import (
+    build,
     check,
     classify,
     complete,
@@ -46,7 +48,7 @@ from minivit.commands import (
 from minivit.engine.errors import MinivitError
 
 COMMANDS = (
-    check, watch, hint, reset, progress, release, grade, classify, complete, embed,
+    check, watch, hint, reset, build, progress, release, grade, classify, complete, embed,
     fill, info, export,
 )  # fmt: skip
 USAGE = __doc__.partition("\nEach command is")[0]

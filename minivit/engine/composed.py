@@ -204,6 +204,7 @@ def square(x):
     return ops.multiply(x, x)
 
 
+@function
 def positive(x):
     """+x: the same numbers."""
     return ops.astype(x, x.dtype)

@@ -28,8 +28,9 @@ def _exponentials(xp, x):
     rows, largest = xp.arange(n), x.argmax(axis=1)
     m = x[rows, largest]
     m = xp.where(xp.isfinite(m), m, xp.zeros_like(m))
-    z = x - m[:, None]
-    e = xp.exp(z)
+    with np.errstate(over="ignore"):  # beside a score of inf, whose share is NaN anyway
+        z = x - m[:, None]
+        e = xp.exp(z)
     one = e[rows, largest]  # not where a whole row is -inf, or a score is inf or NaN
     e[rows, largest] = 0
     others = e.sum(axis=1)

@@ -12,7 +12,7 @@ from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, linear
@@ -116,6 +116,7 @@ class GPT(nn.Module):
         return np.concatenate([ids, *drawn], axis=1)
 
 
+@function
 def gpt2(name="gpt2"):
     """A released size: "gpt2" (124M), "gpt2-medium", "gpt2-large", "gpt2-xl"."""
     if name not in SIZES:

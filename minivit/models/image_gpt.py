@@ -14,7 +14,7 @@ from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import IGNORED
 from minivit.sampling import generation
@@ -167,6 +167,7 @@ class ImageGPT(nn.Module):
         return np.concatenate([ids, *(tokens[:, None] for tokens, _ in bar)], axis=1)
 
 
+@function
 def image_gpt(name, pixels=None):
     """A published size: "S" (76M parameters), "M" (455M), "L" (1.4B) or "XL" (6.8B). pixels: the
     length of the sequence, if it is not the published one."""
@@ -176,6 +177,7 @@ def image_gpt(name, pixels=None):
     return ImageGPT(512, published if pixels is None else pixels, width, layers, heads)
 
 
+@function
 def count_parameters(name, pixels=None):
     """The parameters of a published size, without allocating them."""
     with nn.empty():

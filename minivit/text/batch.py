@@ -4,8 +4,10 @@ import numpy as np
 
 from minivit.engine import backend
 from minivit.engine.errors import DtypeError, OptionError, ShapeError
+from minivit.engine.record import function
 
 
+@function
 def pad(batch, length=None, pad_id=0):
     """Ids of several texts -> ((B, N) int64, (B, N) boolean mask, True at a real token).
 

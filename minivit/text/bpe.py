@@ -18,6 +18,7 @@ from pathlib import Path
 
 from minivit import files
 from minivit.engine.errors import CheckpointError, TextError
+from minivit.engine.record import function
 from minivit.text.base import Tokenizer, read_lines, read_text
 from minivit.text.words import BYTE, LETTER, checked_text, count_words, gpt2_pattern, spell_bytes
 
@@ -35,6 +36,7 @@ def merge(symbols, pair, joined):
     return out
 
 
+@function
 def learn_merges_plainly(words, alphabet, join=operator.add):
     """Yield ((left, right), count): the algorithm as the paper prints it. Count all pairs of all
     words, join the most frequent everywhere, and again.
@@ -59,6 +61,7 @@ def learn_merges_plainly(words, alphabet, join=operator.add):
         words = merged
 
 
+@function
 def learn_merges(words, alphabet, join=operator.add):
     """Yield ((left, right), count) as `learn_merges_plainly` does, without counting all again.
 

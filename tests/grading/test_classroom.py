@@ -125,7 +125,7 @@ def test_the_bundle_holds_no_solution(tmp_path):
     )
     names = {p.name for p in (tmp_path / "b").iterdir()}
     assert {f"{e.stem}{s}" for e in registry().values() for s in (".md", ".py", ".ipynb")} < names
-    text = "".join(p.read_text("utf-8") for p in (tmp_path / "b").iterdir())
+    text = "".join(p.read_text("utf-8") for p in (tmp_path / "b").rglob("*") if p.is_file())
     assert "BEGIN SOLUTION" not in text and "g[parent] += g[node] * slope" not in text
 
 

@@ -34,7 +34,7 @@ CLASS = {  # student: (files, points of 20 in exercises 3 and 6)
     "ben": (files(CHAIN_RULE), 2),
     "cleo": ({f"{CHAIN_RULE.stem}.py": "def chain_rule(:"} | files(MERGE, "A"), 10),
     "dan": ({}, 0),
-    "eve": ({f"{CHAIN_RULE.stem}.py": LOOP} | files(MERGE), 1),
+    "eve": ({f"{CHAIN_RULE.stem}.py": LOOP} | files(MERGE), 2),
 }
 # The documented format: https://gradescope-autograders.readthedocs.io/en/latest/specs/
 VISIBILITY = {"hidden", "after_due_date", "after_published", "visible"}
@@ -110,7 +110,7 @@ def test_results_are_valid_from_the_start_and_after_each_check(student, tmp_path
     gradescope.grade(tmp_path / "submission", to, [MERGE, CHAIN_RULE], 77)
     scores = [points(found) for found in seen]
     assert scores[0] == 0 and scores == sorted(scores) and scores[-1] == expected
-    assert all(len(found["tests"]) == 7 for found in seen)
+    assert all(len(found["tests"]) == 11 for found in seen)
     outputs = {t["output"] for t in seen[-1]["tests"]}
     assert ("not handed in" in outputs) == (student == "dan")
     assert "not judged yet" not in outputs and (student != "ada" or outputs == {""})

@@ -70,3 +70,54 @@ def test_after_all_points_the_report_says_what_comes_next():
     assert "The question under Explain is still yours" in shown
     assert "Next: exercise 2, Attention: scale, heads, mask (02_attention.md)." in shown
     assert "Next" not in report.report(verdict, public=False)
+
+
+def put(folder, *functions, wrong=""):
+    for name in functions:
+        text = (FOLDER / f"{find(name).stem}.py").read_text("utf-8")
+        if name == wrong:
+            assert "centred * centred" in text
+            text = text.replace("(centred * centred).mean(-1", "(centred * centred).sum(-1")
+        (folder / f"{find(name).stem}.py").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.timeout(900)
+def test_build_trains_with_the_students_functions_in_the_place_of_the_library(
+    tmp_path, monkeypatch, capsys
+):
+    from minivit import functions
+    from minivit.commands import build
+    from minivit.engine import graph
+    from minivit.engine.record import OPS
+
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, *build.PARTS)
+    before = functions.layer_norm, graph.unbroadcast, dict(OPS)
+    found, wrong = build.collected()
+    assert set(found) == set(build.PARTS) and wrong == {}
+    used = {name: 0 for name in found}
+
+    def counting(name, function):
+        def counted(*args):
+            used[name] += 1
+            return function(*args)
+
+        return counted
+
+    mine = {name: counting(name, entry[0]) for name, entry in found.items()}
+    yours, own = build.trained(8, mine), build.trained(8, {})
+    assert abs(yours - own) <= 0.02 and min(used.values()) > 0, (yours, own, used)
+    assert before == (functions.layer_norm, graph.unbroadcast, dict(OPS))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.timeout(900)
+def test_build_says_which_exercise_to_look_at(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "unbroadcast", "layer_norm", wrong="layer_norm")
+    assert commands.main(["build", "--steps", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "unbroadcast    yours, " in said and "of 01_unbroadcast.py from line" in said
+    assert "Look at exercise 7: minivit check 7" in said
+    assert "attention      the library's own (not written yet)" in said
+    assert "With your 1 of 5 functions:" in said
