@@ -14,6 +14,7 @@ import numpy as np
 from minivit import flat, groups
 from minivit.engine import backend
 from minivit.engine.errors import NonFiniteError, OptionError, ShapeError, StateError
+from minivit.engine.record import function
 from minivit.engine.tensor import Tensor
 
 
@@ -312,6 +313,7 @@ def _array(a):
     return a if a.ndim else a.reshape(1)
 
 
+@function
 def decay_groups(model, weight_decay):
     """Two groups: matrices are decayed; gains, biases and other vectors are not."""
     params = list(model.parameters())
@@ -321,6 +323,7 @@ def decay_groups(model, weight_decay):
     ]
 
 
+@function
 def clip_grad_norm(parameters, max_norm):
     """Scale all gradients together so that their joint L2 norm is at most max_norm; returns the
     norm before. NaN or infinity: NonFiniteError, and the gradients are as they were."""
@@ -354,6 +357,7 @@ def _in_units(g, unit):
 
 
 # -- schedules: the factor on lr at a step ---------------------------------------------------------
+@function
 def warmup_cosine(step, total, warmup=0, final=0.0):
     """The factor on lr: 0 -> 1 in `warmup` steps, then half a cosine down to `final` at `total`."""
     _check_schedule("warmup_cosine", total=total, warmup=warmup)
@@ -363,6 +367,7 @@ def warmup_cosine(step, total, warmup=0, final=0.0):
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+@function
 def rsqrt_schedule(step, total, warmup=0, timescale=1, cooldown=0):
     """Linear warm-up, then 1 / sqrt(1 + (t - warmup) / timescale), then a linear cool-down to 0 in
     the last steps (Zhai et al. 2022): a run can be branched off into a cool-down at any step."""

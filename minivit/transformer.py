@@ -12,6 +12,7 @@ import numpy as np
 from minivit import functions, nn
 from minivit.attention import MultiHeadAttention
 from minivit.engine.errors import ShapeError
+from minivit.engine.record import function
 
 ACTIVATIONS = {  # name: an op and its options
     "relu": (functions.relu, {}),
@@ -111,6 +112,7 @@ class TransformerLayer(nn.Module):
         return self.attn.weights(self.ln_1(x) if self.norm == "pre" else x, None, mask, causal)
 
 
+@function
 def sinusoids(N, D, variant="interleaved"):
     """Positions as sines and cosines of geometric frequencies: (N, D), float32.
 

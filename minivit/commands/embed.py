@@ -29,7 +29,7 @@ def run(options):
         inputs = [line for line in sys.stdin.read().splitlines() if line.strip()]
     if not inputs:
         raise TextError("embed: nothing came from standard input; expected one sentence a line")
-    families = ("clip", "vit") if options.photos else ("bert", "clip")
+    families = ("clip", "vit", "clip_halves") if options.photos else ("bert", "clip", "clip_halves")
     found = shared.load(options.model, *families)
     rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
@@ -53,7 +53,8 @@ def texts(found, lines):
     if found.sentences is not None:
         return sentences.embed(found, lines, progress=True)
     with no_grad():
-        return found.model.encode_text(found.tokenizer(lines)).numpy()
+        encode = found.model.encode_text if found.family == "clip" else found.model
+        return encode(found.tokenizer(lines)).numpy()
 
 
 def photos(found, paths):
@@ -67,8 +68,8 @@ def photos(found, paths):
     for path in tqdm(paths, "photos", disable=len(paths) < 2, leave=False):
         with no_grad():
             image = found.preprocess(path)
-            encode = found.model.encode_image if found.family == "clip" else found.model.features
-            rows.append(encode(image).numpy()[0])
+            encode = {"clip": "encode_image", "vit": "features"}.get(found.family, "forward")
+            rows.append(getattr(found.model, encode)(image).numpy()[0])
     rows = np.stack(rows)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

@@ -107,7 +107,7 @@ def _mixed(arrays, where):
 
 def module(device=None):
     """The array module of `device` (default: the one chosen by `use`), made ready if need be."""
-    device = device or default_device()
+    device = default_device() if device is None else device
     if not isinstance(device, str):
         raise DeviceError(f"device: got {device!r}, expected 'cpu' or 'cuda'")
     if device == "cuda" and device not in MODULES:
@@ -193,7 +193,7 @@ def _load_cupy():
 def to_device(array, device):
     """A copy of `array` on `device`; the array itself where it is there already."""
     here = device_of(array)
-    if here == device:
+    if isinstance(device, str) and here == device:
         return array
     xp = module(device)
     return np.asarray(array) if xp is np and here == "cpu" else xp.asarray(to_numpy(array))

@@ -48,8 +48,22 @@ def gradcheck(
     gives another result when it is called again. Elements where f has a kink (one-sided slopes
     differ, however small the step) are skipped and counted; all skipped is an error.
     """
-    if method not in ("central", "complex"):
+    if not isinstance(method, str) or method not in ("central", "complex"):
         raise OptionError(f"gradcheck: method is {method!r}, expected 'central' or 'complex'")
+    if not callable(f):
+        raise DtypeError(f"gradcheck: got {type(f).__name__}, expected a function or a Module")
+    for option, value in {"step": step, "rtol": rtol, "atol": atol}.items():
+        if type(value) not in (float, int) or not 0 < value < np.inf:
+            raise OptionError(f"gradcheck: {option} is {value!r}, expected a positive number")
+    if type(seed) is not int or seed < 0:
+        raise OptionError(f"gradcheck: seed is {seed!r}, expected an integer, 0 or more")
+    if cotangent is not None:
+        cotangent = backend.to_array(cotangent, "gradcheck: cotangent")
+        if cotangent.dtype.kind not in "biuf":
+            raise DtypeError(
+                f"gradcheck: the cotangent is {cotangent.dtype}, expected real numbers"
+            )
+        cotangent = backend.to_numpy(cotangent)
     module = f if hasattr(f, "named_parameters") else getattr(f, "__self__", None)
     with _in_float64(module) as parameters:
         places = [*map(_Input, range(len(inputs)), inputs)]
@@ -157,7 +171,9 @@ class _Input(_Place):
 
     def __init__(self, k, x):
         self.name, self.original = f"argument {k}", x
-        self.array = np.array(x.numpy() if isinstance(x, Tensor) else x)
+        self.array = np.array(
+            x.numpy() if isinstance(x, Tensor) else backend.to_array(x, self.name)
+        )
         self.wanted = self.array.dtype.kind == "f"
         if self.wanted:
             self.array = self.array.astype(np.float64)

@@ -184,8 +184,11 @@ def _option(x, name):
 
 
 def function(f):
-    """A function that is made of ops and says in words, as they do, what it does not take."""
-    name = f.__name__
+    """A function that is made of ops, or a method, which says in words what it does not take, as
+    ops do. It is for arguments that nobody foresaw: what is likely to go wrong has a sentence of
+    its own, where it is checked."""
+    name = f.__qualname__.rpartition("<locals>.")[2]
+    is_method, name = "." in name, name.removesuffix(".__init__")
 
     @wraps(f)
     def worded(*args, **options):
@@ -194,24 +197,37 @@ def function(f):
         except MinivitError:
             raise
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-            raise _in_words(error, name, f, False, args, (), options) from error
+            raise _in_words(error, name, f, False, args, (), options, is_method) from error
 
     return worded
 
 
-def _in_words(error, name, f, takes_xp, arrays, extra, options):
+def _in_words(error, name, f, takes_xp, arrays, extra, options, is_method=False):
     """What NumPy or Python refused, as an error of this library that names the op."""
+    if isinstance(error, FloatingPointError):  # np.errstate(...="raise")
+        return NonFiniteError(f"{name}: {error}")
     if isinstance(error, TypeError):
         try:
             signature(f).bind(*[None] * takes_xp, *arrays, *extra, **options)
         except TypeError as wrong_call:
-            return ArgumentError(f"{name}: {wrong_call}; it takes {_takes(f, takes_xp)}")
+            return ArgumentError(
+                f"{name}: {wrong_call}; it takes {_takes(f, takes_xp or is_method)}"
+            )
+    given = [_kind(a) for a in arrays[is_method:]]
+    given = " and ".join(given + [f"{key}={_kind(a)}" for key, a in options.items()])
     if isinstance(error, (TypeError, AttributeError)):
-        kinds = [getattr(a, "dtype", type(a).__name__) for a in arrays]
-        return DtypeError(f"{name}: got {' and '.join(map(str, kinds))}: {error}")
+        return DtypeError(f"{name}: got {given or 'nothing'}: {error}")
     kind = RangeError if isinstance(error, (LookupError, ArithmeticError)) else ShapeError
     shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
-    return kind(f"{name}: got shapes {shapes}: {error}")
+    return kind(f"{name}: got {f'shapes {shapes}' if shapes else given or 'nothing'}: {error}")
+
+
+def _kind(x):
+    """What an argument is, in a few letters."""
+    if hasattr(x, "dtype"):
+        return str(x.dtype)
+    text = repr(x) if isinstance(x, (int, float, complex, str, bytes, tuple, type(None))) else ""
+    return text if 0 < len(text) < 30 else type(x).__name__
 
 
 def _takes(f, takes_xp):

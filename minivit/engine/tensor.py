@@ -36,12 +36,12 @@ class Tensor:
             data = backend.to_array(data, "Tensor")
             if dtype is None and data.dtype == np.float64 and not keeps_dtype:
                 dtype = np.float32
-            device = device or backend.default_device()
+            device = backend.default_device() if device is None else device
         if data.dtype.kind not in "biufc":
             raise DtypeError(f"Tensor: got data of dtype {data.dtype}, expected numbers")
         if dtype is not None:
             data = data.astype(backend.to_dtype(dtype, "Tensor"), copy=False)
-        data = backend.to_device(data, device or backend.device_of(data))
+        data = data if device is None else backend.to_device(data, device)
         self._array, self._requires_grad, self.grad = data, False, None
         self.requires_grad = requires_grad
         self.node, self.made, self.written = None, next(_clock), 0
@@ -156,7 +156,13 @@ class Tensor:
         return self.item()
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec else str(self)
+        if isinstance(spec, str) and not spec:
+            return str(self)
+        number = self.item()
+        try:
+            return format(number, spec)
+        except (ValueError, TypeError) as error:
+            raise DtypeError(f"format: a Tensor of {self.dtype}: {error}") from error
 
     def __len__(self):
         if not self.ndim:

@@ -8,8 +8,10 @@ import numpy as np
 
 from minivit.engine import backend, numerics
 from minivit.engine.errors import DtypeError, OptionError, ShapeError
+from minivit.engine.record import function
 
 
+@function
 def nearest(x, centres):
     """For each row of x (n, C) the index of the nearest centre (k, C), and its squared distance.
 
@@ -29,6 +31,7 @@ def nearest(x, centres):
     return xp.concatenate(ids), xp.concatenate(distances)
 
 
+@function
 def kmeans(x, k, seed=0, iterations=100, tolerance=1e-4):
     """k centres (k, C) of the points x (n, C), and the inertia: the sum of squared distances.
 

@@ -6,8 +6,10 @@ together; patches come in raster order, left to right, top to bottom.
 
 from minivit import nn
 from minivit.engine.errors import ShapeError
+from minivit.engine.record import function
 
 
+@function
 def patchify(images, P):
     """Steps 1 and 2 of the slide: (B, H, W, C) -> (B, N, P P C) with N = H W / P^2."""
     if images.ndim != 4:
@@ -26,6 +28,7 @@ def patchify(images, P):
     return x.reshape(B, h * w, P * P * C)
 
 
+@function
 def unpatchify(patches, P, H, W):
     """The image again: (B, N, P P C) -> (B, H, W, C); H, W in pixels."""
     B, N, features = patches.shape

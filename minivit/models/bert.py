@@ -9,7 +9,9 @@ import numpy as np
 from minivit import functions, nn
 from minivit.engine import ops
 from minivit.engine.errors import OptionError, ShapeError, StateError
-from minivit.text.batch import IGNORED, checked_ids, checked_mask, padding_mask, token_ids
+from minivit.engine.record import function
+from minivit.functions import IGNORED
+from minivit.text.batch import checked_ids, checked_mask, padding_mask, token_ids
 from minivit.transformer import ACTIVATIONS, TransformerLayer, activate
 
 
@@ -108,6 +110,7 @@ def _beside(what, ids, shape):
     return ids
 
 
+@function
 def mask_tokens(ids, rng, mask_id, vocabulary, special=(), share=0.15, mask=None):
     """Choose `share` of each row's tokens (at least one) and hide them: (inputs, labels).
 

@@ -11,7 +11,7 @@ import numpy as np
 from minivit import nn
 from minivit.engine import ops
 from minivit.engine.errors import DtypeError, GraphError, OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
 from minivit.images.patches import PatchEmbedding
@@ -21,6 +21,7 @@ from minivit.text.words import one_or_many
 from minivit.transformer import TransformerLayer
 
 
+@function
 def clip_loss(image_encoder, text_encoder, I, T, W_i, W_t, t):
     n = len(I)
     # image_encoder - ResNet or Vision Transformer
@@ -259,6 +260,7 @@ class CLIP(nn.Module):
 
 
 # -- use -------------------------------------------------------------------------------------------
+@function
 def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
     """A classifier made of text: (d_e, labels). Each label's prompts are encoded, averaged, and
     scaled to unit length again (prompt ensembling).
@@ -281,6 +283,7 @@ def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
     return ops.stack(columns, axis=1)
 
 
+@function
 def recall_at_k(similarity, ks=(1, 5, 10)):
     """How often the right one is among the best k: {"image to text": {k: share}, "text to image":
     ...}, given similarities (n, n) of which [i, i] belong together.
@@ -316,6 +319,7 @@ SIZES = {
 }
 
 
+@function
 def clip(name):
     """A published configuration, such as clip("ViT-B/32"), with random weights."""
     side, d_e, vision, width = _size(name)

@@ -8,10 +8,10 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.engine import ops
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
+from minivit.functions import IGNORED
 from minivit.models.clip import eos_places
-from minivit.text.batch import IGNORED
 from minivit.transformer import TransformerLayer
 
 
@@ -42,6 +42,7 @@ class WordPredictor(nn.Module):
         return (log_p - np.log(prior)) @ words.T
 
 
+@function
 def word_shares(T, like):
     """Each caption's words as a distribution over the vocabulary: (B, L) -> (B, V).
 
@@ -110,6 +111,7 @@ class Captioner(nn.Module):
         return (log_p(I) - prior) / eos_places(T)
 
 
+@function
 def targets(T):
     """What positions 0 ... L - 2 should predict; -100, which the loss ignores, after [EOS]."""
     after = np.arange(1, T.shape[1]) > eos_places(T)[:, None]

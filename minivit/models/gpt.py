@@ -12,10 +12,11 @@ from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
+from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, linear
-from minivit.text.batch import IGNORED, check_length, checked_ids, checked_mask, token_ids
+from minivit.text.batch import check_length, checked_ids, checked_mask, token_ids
 from minivit.transformer import TransformerLayer
 
 # name: (layers, width, heads), as released
@@ -115,6 +116,7 @@ class GPT(nn.Module):
         return np.concatenate([ids, *drawn], axis=1)
 
 
+@function
 def gpt2(name="gpt2"):
     """A released size: "gpt2" (124M), "gpt2-medium", "gpt2-large", "gpt2-xl"."""
     if name not in SIZES:

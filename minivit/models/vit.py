@@ -11,7 +11,7 @@ from minivit import functions, nn
 from minivit.attention import SeparateProjections
 from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 from minivit.images.patches import patchify
 from minivit.transformer import MLP, TransformerLayer
 
@@ -200,6 +200,7 @@ class ViT(nn.Module):
         return [kept[f"{i + 1}.attention"].numpy() for i in range(len(self.layers))]
 
 
+@function
 def sincos_2d(grid, width, class_token=False):
     """Fixed positions (1, N, D): sines and cosines of the row in one half, of the column in the
     other, wavelengths from 2 pi to 10,000 · 2 pi; zeros for a class token in front."""
@@ -213,6 +214,7 @@ def sincos_2d(grid, width, class_token=False):
     return np.pad(position, ((int(class_token), 0), (0, 0)))[None]
 
 
+@function
 def resize_positions(position, old, new):
     """Positions (1, N, D) of a grid `old` = (h, w), interpolated for a grid `new`; what is in front
     of the N places (the class token's) stays.
@@ -236,6 +238,7 @@ def _between(n, m):
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n)))
 
 
+@function
 def vit(name, image=224, channels=3, classes=1000):
     """A published configuration, such as vit("B/16"): size B, and 16 is the *patch* side (the
     slide calls it the input size)."""

@@ -4,11 +4,13 @@ Names are PyTorch's, so that a `state_dict` means the same on both sides.
 """
 
 import contextlib
+import inspect
 
 import numpy as np
 
 from minivit.engine import backend
-from minivit.engine.errors import DtypeError, StateError
+from minivit.engine.errors import ArgumentError, DtypeError, StateError
+from minivit.engine.record import function
 from minivit.nn import config
 from minivit.nn.parameter import Buffer, Parameter
 
@@ -25,6 +27,10 @@ class Module:
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         config.CLASSES[config.class_name(cls)] = cls
+        if cls.__module__.startswith("minivit."):  # yours raise what they raise
+            for name, f in list(vars(cls).items()):
+                if inspect.isfunction(f) and (name == "__init__" or name[0] != "_"):
+                    setattr(cls, name, function(f))
 
     def __new__(cls, *inputs, **options):
         self = super().__new__(cls)
@@ -43,6 +49,10 @@ class Module:
 
     def __call__(self, *inputs, **options):
         return self.forward(*inputs, **options)
+
+    def forward(self, *inputs, **options):
+        """What the module computes; a subclass says it."""
+        raise ArgumentError(f"{type(self).__name__} has no forward; a Module needs one")
 
     def _children(self):
         """(name, Parameter, Buffer or Module) in the order of assignment."""

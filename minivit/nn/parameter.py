@@ -10,6 +10,7 @@ import numpy as np
 
 from minivit.engine import backend
 from minivit.engine.errors import OptionError, ShapeError
+from minivit.engine.record import function
 from minivit.engine.tensor import Tensor
 
 
@@ -65,6 +66,7 @@ def _placeholder(shape):
     return np.lib.stride_tricks.as_strided(np.zeros((), np.float32), shape, (0,) * len(shape))
 
 
+@function
 def normal(shape, std):
     """float32 numbers from N(0, std^2)."""
     if _empty:
@@ -72,6 +74,7 @@ def normal(shape, std):
     return (backend.host_generator().standard_normal(shape) * std).astype(np.float32)
 
 
+@function
 def truncated_normal(shape, std):
     """float32 numbers from N(0, std^2), drawn again until within 2 std (BERT, ViT ports)."""
     if _empty:
@@ -82,6 +85,7 @@ def truncated_normal(shape, std):
     return (x * std).astype(np.float32)
 
 
+@function
 def uniform(shape, bound):
     """float32 numbers from [-bound, bound)."""
     if _empty:
@@ -89,6 +93,7 @@ def uniform(shape, bound):
     return backend.host_generator().uniform(-bound, bound, shape).astype(np.float32)
 
 
+@function
 def xavier_uniform(out_features, in_features):
     """Glorot & Bengio 2010: U(-a, a) with a = sqrt(6 / (in + out))."""
     return uniform((out_features, in_features), math.sqrt(6 / (in_features + out_features)))

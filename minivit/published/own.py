@@ -41,6 +41,7 @@ CLASSES = {  # where they are: which of them a file may name
     "models.clip": "VisionTransformer TextTransformer BagOfWords CLIP",
     "models.clip_objectives": "WordPredictor Captioner",
     "published.sentences": "Pooling Dense Normalize SentenceHead",
+    "published.clip_halves": "Tower",
 }
 # the families of published models that these belong to: what a command asks for
 FAMILIES = {"ViT": "vit", "CLIP": "clip", "GPT": "gpt2", "ImageGPT": "image_gpt", "BERT": "bert",

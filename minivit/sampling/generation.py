@@ -11,6 +11,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from minivit.engine.errors import DtypeError, NonFiniteError, OptionError, ShapeError
+from minivit.engine.record import function
 from minivit.text.batch import host
 
 
@@ -81,6 +82,7 @@ def checked_logits(logits):
     return logits
 
 
+@function
 def draw(p, rng):
     """One token for each row of probabilities (B, V), by inversion: (B,)."""
     below = np.cumsum(p, axis=1)
@@ -89,6 +91,7 @@ def draw(p, rng):
     return np.minimum((below <= u).sum(axis=1), last)
 
 
+@function
 def generate(next_logits, B, steps, temperature=1.0, top_k=None, top_p=None, stop=(), seed=0):
     """Yield (tokens (B,), probabilities (B, V)), up to `steps` times.
 

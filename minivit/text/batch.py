@@ -4,10 +4,10 @@ import numpy as np
 
 from minivit.engine import backend
 from minivit.engine.errors import DtypeError, OptionError, ShapeError
+from minivit.engine.record import function
 
-IGNORED = -100  # a label that the loss leaves out: the default of cross_entropy_loss
 
-
+@function
 def pad(batch, length=None, pad_id=0):
     """Ids of several texts -> ((B, N) int64, (B, N) boolean mask, True at a real token).
 

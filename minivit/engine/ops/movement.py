@@ -10,6 +10,7 @@ from minivit.engine import backend, numerics
 from minivit.engine.errors import ArgumentError, DtypeError, ShapeError
 from minivit.engine.numerics import EVERY_DTYPE, shape_of
 from minivit.engine.record import function, op
+from minivit.engine.tensor import Tensor
 
 
 @op(accepts=EVERY_DTYPE)
@@ -148,6 +149,8 @@ def moved_(x, /, device):
     return backend.to_device(x, device), lambda g: backend.to_device(g, here)
 
 
+@function
 def to(x, device):
     """x on "cpu" or "cuda"; itself if it is there. The gradient travels back."""
-    return x if device == x.device else moved_(x, device)
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    return x if isinstance(device, str) and device == x.device else moved_(x, device)
