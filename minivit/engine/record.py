@@ -14,12 +14,7 @@ import threading
 from contextlib import ExitStack
 from functools import wraps
 from inspect import Parameter as Argument
-from inspect import (
-    isasyncgenfunction,
-    iscoroutinefunction,
-    isgeneratorfunction,
-    signature,
-)
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from types import coroutine
 
 import numpy as np
@@ -193,9 +188,6 @@ def function(f):
     name = f.__qualname__.rpartition("<locals>.")[2]
     is_method, name = "." in name, name.removesuffix(".__init__")
 
-    def refused(error, args, options):
-        return _in_words(error, name, f, False, args, (), options, is_method)
-
     @wraps(f)
     def worded(*args, **options):
         try:
@@ -203,7 +195,7 @@ def function(f):
         except MinivitError:
             raise
         except _RAW as error:
-            raise refused(error, args, options) from error
+            raise _in_words(error, name, f, False, args, (), options, is_method) from error
 
     @wraps(f)
     def worded_steps(*args, **options):
@@ -212,7 +204,7 @@ def function(f):
         except MinivitError:
             raise
         except _RAW as error:
-            raise refused(error, args, options) from error
+            raise _in_words(error, name, f, False, args, (), options, is_method) from error
 
     return worded_steps if isgeneratorfunction(f) else worded
 
