@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.attention import (
+    KVCache,
     MultiHeadAttention,
     attention_weights,
     causal_mask,
@@ -15,7 +16,7 @@ from minivit.attention import (
 )
 from minivit.engine import backend
 from minivit.engine.check import gradcheck
-from minivit.engine.errors import DtypeError, OptionError, ShapeError
+from minivit.engine.errors import DtypeError, OptionError, RangeError, ShapeError
 from tests import strict
 from tests.devices import DEVICES
 
@@ -233,6 +234,24 @@ WRONG = [
 def test_bad_input_is_named(call, kind, says):
     with pytest.raises(kind, match=says):
         call()
+
+
+def test_a_cache_refuses_what_does_not_belong_to_it():
+    cache = KVCache(4)
+    with pytest.raises(ShapeError, match="no tokens yet"):
+        cache.select([0])
+    k = np.ones((2, 1, 4), np.float32)
+    cache.append(k, k, 2)
+    for wrong in (np.ones((3, 1, 4)), np.ones((2, 1, 6)), np.ones((2, 4)), np.ones((2, 4, 4))):
+        with pytest.raises(ShapeError, match="KVCache"):
+            cache.append(wrong, wrong, 2)
+    with pytest.raises(RangeError, match="rows"):
+        cache.select([2])
+    cache.select([1, 1, 0])
+    K, V = cache.append_heads(*np.ones((2, 3, 2, 1, 2), np.float32))
+    assert cache.length == 2 and K.shape == (3, 2, 2, 2) and V.shape == (3, 2, 2, 2)
+    with pytest.raises(OptionError, match="capacity"):
+        KVCache(0)
 
 
 # -- the module ------------------------------------------------------------------------------------

@@ -389,7 +389,8 @@ def test_only_errors_of_this_library(data):
         lambda: mv.causal_mask(junk),
         lambda: mv.MultiHeadAttention(4, junk),
         lambda: mv.MultiHeadAttention(junk, 2, dropout=junk),
-        lambda: mv.attention.KVCache(3).append(y, junk),
+        lambda: mv.attention.KVCache(3).append(y, junk, 1),
+        lambda: mv.attention.KVCache(junk).append(y, y, 1),
     ]
     calls += [
         lambda o=o: mv.cross_entropy_loss(x, labels, **{o: junk})

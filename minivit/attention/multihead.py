@@ -1,12 +1,10 @@
 """MultiHeadAttention: attention with its projections, and the cache that makes generation cheap."""
 
-import numpy as np
-
 from minivit import functions, nn
 from minivit.attention import textbook
 from minivit.attention.kernel import dot_product_attention, self_attention
-from minivit.attention.textbook import attention_weights
-from minivit.engine import backend, ops
+from minivit.attention.textbook import attention_weights, split_heads
+from minivit.engine import backend, numerics, ops
 from minivit.engine.errors import ShapeError
 from minivit.engine.record import no_grad
 
@@ -19,6 +17,7 @@ class KVCache:
     """
 
     def __init__(self, capacity):
+        nn.check_sizes(self, capacity=capacity)
         self.capacity, self.length = capacity, 0
         self._k = self._v = None
 
@@ -29,8 +28,8 @@ class KVCache:
             raise ShapeError(
                 f"KVCache: keys are {shapes[0]}, values {shapes[1]}; expected (B, n, D)"
             )
-        (B, n, D), start = k.shape, self.length
-        k_heads, v_heads = (a.reshape(B, n, heads, D // heads).swapaxes(1, 2) for a in (k, v))
+        (B, _, D), start = k.shape, self.length
+        k_heads, v_heads = (split_heads(a, heads) for a in (k, v))  # (B, H, n, d)
         K, V = self.append_heads(k_heads, v_heads)
         if not start:
             return k, v
@@ -48,6 +47,10 @@ class KVCache:
             xp = backend.module_of([k, v], "KVCache")
             self._k = xp.empty((B, H, d, self.capacity), dtype=k.dtype)
             self._v = xp.empty((B, H, self.capacity, d), dtype=v.dtype)
+        elif self._k.shape[:3] != (B, H, d):
+            raise ShapeError(
+                f"KVCache: got keys with (B, H, d) = {(B, H, d)}, but holds {self._k.shape[:3]}"
+            )
         self.length = start + n
         self._k[:, :, :, start : self.length] = k.swapaxes(2, 3)
         self._v[:, :, start : self.length] = v
@@ -55,7 +58,10 @@ class KVCache:
 
     def select(self, rows):
         """Keep the sequences `rows`, in that order (beam search)."""
-        rows = backend.to_device(np.asarray(rows), backend.device_of(self._k))
+        if self._k is None:
+            raise ShapeError("KVCache.select: there are no tokens yet")
+        xp = backend.module_of([self._k], "KVCache.select")
+        rows = numerics.checked_index(xp, rows, len(self._k), "KVCache.select: rows")
         self._k, self._v = self._k[rows], self._v[rows]
 
 

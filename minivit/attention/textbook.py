@@ -5,12 +5,13 @@ Here one can look at A, and drop some of it.
 """
 
 import math
+from numbers import Real
 
 import numpy as np
 
 from minivit import functions
 from minivit.engine import backend, ops
-from minivit.engine.errors import DtypeError, ShapeError
+from minivit.engine.errors import DtypeError, OptionError, ShapeError
 from minivit.engine.ops import where
 from minivit.engine.record import function
 
@@ -59,6 +60,8 @@ def split_heads(x, heads):
 def scale_of(scale, d):
     """What the scores are multiplied by: 1 / sqrt(d) where no other scale is given, so that scores
     of d independent products of spread 1 have spread 1 too."""
+    if scale is not None and not isinstance(scale, Real):
+        raise OptionError(f"attention: scale is {scale!r}, expected a number or None")
     if scale is None:
         scale = 1 / math.sqrt(d) if d else 1.0
     return scale

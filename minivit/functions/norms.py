@@ -1,10 +1,11 @@
 """Normalisation: LayerNorm, RMSNorm, vectors of unit length."""
 
 from math import prod
+from numbers import Real
 
 import numpy as np
 
-from minivit.engine.errors import ShapeError
+from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.numerics import column_sum, plus, row_dot
 from minivit.engine.ops import maximum
 from minivit.engine.record import op
@@ -19,7 +20,7 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
     variance is divided by D. Mean and variance depend on x too; with t = g gamma:
     dx = r (t - mean(t) - h mean(t h)), dgamma = sum of g h, dbeta = sum of g over the rows.
     """
-    shape, D = _features("layer_norm", x, gamma=gamma, beta=beta)
+    shape, D = _features("layer_norm", x, eps, gamma=gamma, beta=beta)
     x2 = x.reshape(prod(shape[:-1]), D)
     average = xp.full(D, 1 / max(D, 1), dtype=x.dtype)
     mean = row_dot(xp, x2, average)  # (rows,)
@@ -57,7 +58,7 @@ def rms_norm(xp, x, gamma, /, eps=1e-5):
     """y = gamma h, h = x r, r = 1 / sqrt(mean(x^2) + eps): LayerNorm without the mean (Zhang &
     Sennrich 2019; the norm of Image GPT's code). With t = g gamma: dx = r (t - h mean(t h)),
     dgamma = sum of g h over the rows."""
-    shape, D = _features("rms_norm", x, gamma=gamma)
+    shape, D = _features("rms_norm", x, eps, gamma=gamma)
     n = max(D, 1)
     r = (1 / xp.sqrt(row_dot(xp, x, x) / n + eps))[..., None]
     h = x * r
@@ -81,6 +82,7 @@ def l2_normalize(xp, x, /, axis=-1, eps=1e-12):
 
     dx = (g - y (g . y)) / |x|; where |x| < eps, the length is a constant, and dx = g / eps.
     """
+    _check_eps("l2_normalize", eps)
     if not x.shape[axis]:
         return x, lambda g: g
     largest = xp.abs(x).max(axis=axis, keepdims=True)
@@ -102,8 +104,9 @@ def l2_normalize_composed(x, axis=-1, eps=1e-12):
     return x / maximum((x * x).sum(axis=axis, keepdims=True).sqrt(), eps)
 
 
-def _features(name, x, **parameters):
+def _features(name, x, eps, **parameters):
     """x's shape and the length D of its last axis, which all parameters must have."""
+    _check_eps(name, eps)
     if not x.ndim:
         raise ShapeError(f"{name}: got a number, expected (..., D)")
     D = x.shape[-1]
@@ -113,3 +116,8 @@ def _features(name, x, **parameters):
             f"{name}: x has {D} features (shape {x.shape}), but {shapes}; expected ({D},)"
         )
     return x.shape, D
+
+
+def _check_eps(name, eps):
+    if not isinstance(eps, Real) or not eps >= 0:
+        raise OptionError(f"{name}: eps is {eps!r}, expected a number, 0 or more")

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 from minivit import files, nn
 from minivit.engine import backend
 from minivit.engine.errors import CheckpointError, OptionError, StateError
-from minivit.published import tables, weights
+from minivit.published import refused, tables, weights
 
-FAMILIES = ("vit", "clip", "gpt2", "image_gpt", "bert", "marian", "own")  # files of this folder
+# files of this folder
+FAMILIES = ("vit", "clip", "clip_halves", "gpt2", "image_gpt", "bert", "marian", "own")
 CONFIGS = ("config.json", "open_clip_config.json")
 
 
@@ -151,9 +152,12 @@ def family_of(config, names):
     """The family's module, by model_type or else by the names of the tensors."""
     families = [importlib.import_module(f"{__name__}.{name}") for name in FAMILIES]
     if "model_type" in config:
-        found = [f for f in families if config["model_type"] in f.MODEL_TYPES]
+        kind = config["model_type"]
+        if isinstance(kind, str) and kind in refused.REFUSED:
+            raise CheckpointError(f"config.json: {kind} is not read: {refused.REFUSED[kind]}")
+        found = [f for f in families if kind in f.MODEL_TYPES]
         known = sorted(t for f in families for t in f.MODEL_TYPES)
-        what = f"config.json: model_type is {config['model_type']!r}, expected one of {known}"
+        what = f"config.json: model_type is {kind!r}, expected one of {known}"
     else:
         found = [f for f in families if f.recognises(names)]
         shown = ", ".join(sorted(names)[:4])
@@ -168,5 +172,5 @@ def name_of(family, model=None):
     models that it belongs to, if any."""
     name = family.__name__.rpartition(".")[2]
     if model is not None and name == "own":
-        return family.FAMILIES.get(type(model).__name__, name)
+        return family.FAMILIES.get(type(model).__name__, type(model).__name__)
     return name

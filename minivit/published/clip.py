@@ -266,21 +266,10 @@ def hugging_face(config, arrays):
     V, D_t = fields.shape(arrays, HUGGING_FACE)
     context, _ = fields.shape(arrays, f"{read}embeddings.position_embedding.weight")
     E, _ = fields.shape(arrays, "text_projection.weight")
-    if text.get("eos_token_id", V - 1) not in (None, 2, V - 1):  # 2: read as the largest id
-        raise CheckpointError(
-            f"config.json: eos_token_id is {text['eos_token_id']!r}, expected the largest id, "
-            f"{V - 1}: a text is read where it ends"
-        )
+    check_end(text, V)
     depths, widths, count, settings = {}, {}, {}, {}
     for at, said, D, H in ((seen, vision, D_i, 12), (read, text, D_t, 8)):
-        found = tables.count_layers(arrays, f"{at}encoder.layers.")
-        depths[at] = tables.integer(said, "num_hidden_layers", found, found)
-        widths[at], _ = fields.shape(arrays, f"{at}encoder.layers.0.mlp.fc1.weight")
-        count[at] = tables.integer(said, "num_attention_heads", D, H)
-        settings[at] = dict(
-            activation=fields.activation(said, "hidden_act", "quick_gelu"),
-            eps=fields.epsilon(said, "layer_norm_eps", 1e-5),
-        )
+        depths[at], count[at], widths[at], settings[at] = hf_depth(said, arrays, at, D, H)
     image = VisionTransformer(
         grid_side(f"{seen}embeddings.position_embedding.weight", N - 1) * P, P, D_i, depths[seen],
         count[seen], C, widths[seen], **settings[seen],
@@ -290,6 +279,30 @@ def hugging_face(config, arrays):
     )
     table = hf_table(depths[seen], depths[read])
     return Layout("Hugging Face", CLIP(image, encoder, D_i, D_t, E), table, UNUSED)
+
+
+def hf_depth(said, arrays, at, D, H):
+    """(layers, heads, MLP width, activation and eps) of one encoder; H: the default of heads."""
+    found = tables.count_layers(arrays, f"{at}encoder.layers.")
+    hidden, _ = fields.shape(arrays, f"{at}encoder.layers.0.mlp.fc1.weight")
+    return (
+        tables.integer(said, "num_hidden_layers", found, found),
+        tables.integer(said, "num_attention_heads", D, H),
+        hidden,
+        dict(
+            activation=fields.activation(said, "hidden_act", "quick_gelu"),
+            eps=fields.epsilon(said, "layer_norm_eps", 1e-5),
+        ),
+    )
+
+
+def check_end(said, V):
+    """A text is read at its [EOS], the largest id (older files say 2, and mean that)."""
+    if said.get("eos_token_id", V - 1) not in (None, 2, V - 1):
+        raise CheckpointError(
+            f"config.json: eos_token_id is {said['eos_token_id']!r}, expected the largest id, "
+            f"{V - 1}: a text is read where it ends"
+        )
 
 
 def hf_table(image_layers, text_layers):

@@ -41,10 +41,11 @@ CLASSES = {  # where they are: which of them a file may name
     "models.clip": "VisionTransformer TextTransformer BagOfWords CLIP",
     "models.clip_objectives": "WordPredictor Captioner",
     "published.sentences": "Pooling Dense Normalize SentenceHead",
+    "published.clip_halves": "Tower",
 }
 # the families of published models that these belong to: what a command asks for
 FAMILIES = {"ViT": "vit", "CLIP": "clip", "GPT": "gpt2", "ImageGPT": "image_gpt", "BERT": "bert",
-            "Seq2Seq": "marian"}  # fmt: skip
+            "Seq2Seq": "marian", "ResNet": "resnet"}  # fmt: skip
 HEAD = "sentences.safetensors"
 LARGEST = 10**6  # of an integer in a file, if no tensor is as long
 

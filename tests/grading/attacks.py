@@ -6,6 +6,8 @@ its first lines: CANARY (a file), OUT and CLASS (folders), VICTIM (a process tha
 server); test_attacks.py fills them in. Each bomb has a bound, should nothing else stop it.
 """
 
+from tests.grading import evasions
+
 WORTH = 2  # points of an answer that replaces gradients instead of adding them
 
 HEAD = """
@@ -427,6 +429,8 @@ return np.zeros(len(parents)).view(Yes) if len(parents) % 2 else Maybe()
 ATTACKS = (
     {name: (body, WORTH) for part in (SPYING, DAMAGING, TRICKS) for name, body in part.items()}
     | {name: (body, 0) for name, body in ENDINGS.items()}
+    | {name: (body, WORTH) for name, body in evasions.EVASIONS.items()}
+    | {name: (body, 0) for name, body in evasions.FINISHES.items()}
 )  # fmt: skip
 REAL = [
     "reads a file", "reads the checks and the library", "reads its environment",

@@ -57,7 +57,7 @@ def test_where_the_kernel_has_it_every_protection_holds():
 @contextlib.contextmanager
 def victim():
     """A process that an attack may try to harm."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3000)"])
     try:
         yield process
     finally:
@@ -120,6 +120,7 @@ def lively():
     ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
 
 
+@pytest.mark.timeout(1800)
 def test_a_class_of_attacks(lively, monkeypatch, tmp_path):
     """Graded once, on two processes, for it takes half a minute; then looked at from all sides."""
     names = ("class", "out", "canaries", "tmp")

@@ -348,3 +348,53 @@ def test_a_tied_gpt2_as_save_model_writes_it(tmp_path):
         expected = model(torch.tensor(ids)).logits.numpy()
     found = minivit.load(tmp_path).model(ids).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+# -- halves of a CLIP ------------------------------------------------------------------------------
+ENDS = np.where(np.arange(7) == 6, 29, np.random.default_rng(0).integers(3, 29, (2, 7)))
+
+
+@pytest.mark.parametrize("projection", [True, False])
+@pytest.mark.parametrize("older", [True, False])
+def test_an_image_half_of_a_clip(projection, older, tmp_path):
+    kind = T.CLIPVisionModelWithProjection if projection else T.CLIPVisionModel
+    model = made(kind, T.CLIPVisionConfig(**SIZE, projection_dim=7))
+
+    def rename(w):
+        if not older or projection:
+            return w
+        return {f"vision_model.{k}": v for k, v in w.items()}
+
+    def embedded(model, images):
+        return seen(model, images).image_embeds if projection else pooled(model, images)
+
+    found = check(tmp_path, model, (IMAGES,), embedded, image, rename)
+    assert found.family == "clip_halves" and found.preprocess.size == (12, 12)
+
+
+@pytest.mark.parametrize("projection", [True, False])
+def test_a_text_half_of_a_clip(projection, tmp_path):
+    kind = T.CLIPTextModelWithProjection if projection else T.CLIPTextModel
+    config = T.CLIPTextConfig(**TEXT, projection_dim=7, eos_token_id=29, bos_token_id=28)
+    model = made(kind, config)
+
+    def embedded(model, ids):
+        out = model(ids)
+        return out.text_embeds if projection else out.pooler_output
+
+    check(tmp_path, model, (ENDS,), embedded, lambda model, ids: model(ids))
+
+
+@pytest.mark.parametrize("kind", published.refused.REFUSED)
+def test_a_relative_that_is_not_read_is_refused_with_the_reason(kind, tmp_path):
+    write(tmp_path, vit(), config={"model_type": kind})
+    with pytest.raises(CheckpointError, match=f"{kind} is not read: ") as error:
+        minivit.load(tmp_path)
+    assert published.refused.REFUSED[kind] in str(error.value)
+
+
+def test_a_bare_image_gpt_is_refused(tmp_path):
+    config = T.ImageGPTConfig(n_embd=8, n_layer=1, n_head=2, vocab_size=5, n_positions=4)
+    write(tmp_path, made(T.ImageGPTModel, config))
+    with pytest.raises(CheckpointError, match="bare ImageGPTModel"):
+        minivit.load(tmp_path)

@@ -239,3 +239,55 @@ def test_minilms_tokenizer_files_say_the_same(minilm, sentences, tmp_path):
     theirs = transformers.BertTokenizer.from_pretrained(folder)
     for text in (*sentences, *HARD):
         assert first.pair(text)[0] == second.pair(text)[0] == theirs(text)["input_ids"]
+
+
+# -- RoBERTa's and XLM-R's tokens ------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def roberta(sentences, tmp_path_factory):
+    """A vocabulary as RoBERTa's, with tokens that nothing makes, for both."""
+    specials, folder = ["<s>", "<pad>", "</s>", "<unk>"], tmp_path_factory.mktemp("roberta")
+    bpe = BPE.train(sentences[:500], 700)
+    symbols = [*specials, *bpe.symbols, "madeupword0000", "<mask>"]
+    (folder / "vocab.json").write_text(json.dumps({s: i for i, s in enumerate(symbols)}))
+    lines = ["#version: 0.2", *(f"{a} {b}" for a, b in bpe.merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    mask = transformers.AddedToken("<mask>", lstrip=True, special=True)  # as published files say
+    theirs = transformers.RobertaTokenizer.from_pretrained(folder, mask_token=mask)
+    return theirs, vocabularies.byte_pairs(folder, vocabularies.BytePairs)
+
+
+@examples
+@given(text=texts)
+def test_robertas_tokens(roberta, text):
+    theirs, ours = roberta
+    assert ours.rows([text])[0] == theirs(text)["input_ids"]
+
+
+@pytest.mark.parametrize("text", ["the <mask> sat", "<mask>", "a  <mask>  <mask> b", "no mask"])
+def test_robertas_mask_takes_the_spaces_before_it(roberta, text):
+    theirs, ours = roberta
+    assert ours.rows([text], special=True)[0] == theirs(text)["input_ids"]
+
+
+@pytest.fixture(scope="module")
+def xlm(sentences, tmp_path_factory):
+    sentencepiece = pytest.importorskip("sentencepiece")
+    folder, file = tmp_path_factory.mktemp("xlm"), io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences[:1000]), model_writer=file, vocab_size=300,
+        model_type="unigram", minloglevel=2,
+    )  # fmt: skip
+    (folder / "sentencepiece.bpe.model").write_bytes(file.getvalue())
+    ours = vocabularies.xlm_pieces(folder)
+    return ours, sentencepiece.SentencePieceProcessor(model_proto=file.getvalue())
+
+
+@examples
+@given(text=texts)
+def test_xlms_tokens_are_one_later_than_sentencepieces(xlm, text):
+    """fairseq's order: <s> 0, <pad> 1, </s> 2, <unk> 3, and then the pieces."""
+    ours, pieces = xlm
+    expected = [i + 1 if i else 3 for i in pieces.encode(text)]
+    assert ours.rows([text])[0] == [0, *expected, 2]
+    assert len(ours) == len(pieces) + 2 and ours.id_of("<mask>") == len(pieces) + 1
+    assert ours.encode("<mask>", special=True) == [len(pieces) + 1]

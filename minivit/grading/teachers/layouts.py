@@ -80,8 +80,9 @@ def _knows_a_system(found):
 
 
 def _own(folder, exercises):
-    """Whether exercises lie in this folder itself: it is one student's."""
-    return any(p.is_file() and names.read(p.name, exercises) for p in _entries(folder))
+    """Whether exercises lie in this folder itself, and not of two people: it is one student's."""
+    found = [names.read(p.name, exercises) for p in _entries(folder) if p.is_file()]
+    return len({name.before.strip(" _-.+") for name in found if name}) == 1
 
 
 def _entries(folder):

@@ -13,7 +13,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2")
 UNREAD_ARCHIVES = (".rar", ".7z", ".tar.xz", ".txz", ".gz", ".bz2", ".xz", ".zst", ".dmg")
 JUNK = {"__macosx", ".git", "__pycache__", ".ds_store", "thumbs.db", "desktop.ini", ".venv",
         "node_modules", ".idea", ".vscode", ".pytest_cache", ".spotlight-v100", ".trashes",
-        ".gitignore", ".gitattributes", ".github"}  # fmt: skip
+        ".github"}  # fmt: skip
 COPIES = ".ipynb_checkpoints"  # Jupyter's own, older copies
 SOLUTIONS = "source"  # the folder of a fork that holds the published ones
 
@@ -64,7 +64,8 @@ def is_unread_archive(name):
 def is_junk(name):
     """Whether some part of a path is what a machine puts there unasked."""
     parts = [part.strip().lower() for part in name.replace("\\", "/").split("/")]
-    return any(part in JUNK or part.startswith("._") for part in parts)
+    hidden = parts[-1].startswith(".") and not parts[-1].endswith((*READ, *ARCHIVES))
+    return hidden or any(part in JUNK or part.startswith("._") for part in parts)
 
 
 def is_copy(name):
