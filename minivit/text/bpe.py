@@ -116,6 +116,7 @@ class BPE(Tokenizer):
 
     end_of_word = ""  # what the last symbol of a word ends in: CLIP says "</w>"
 
+    @function
     def __init__(self, vocab, merges, special_tokens=()):
         super().__init__(vocab, special_tokens)
         self.merges = [tuple(pair) for pair in merges]
