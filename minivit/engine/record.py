@@ -87,12 +87,17 @@ def op(f=None, *, accepts=numerics.FLOATS):
         parents = tuple([x if isinstance(x, Tensor) else None for x in operands])
         arrays = [x._array if isinstance(x, Tensor) else _constant(x, name) for x in operands]
         xp = backend.module_of(arrays, name)
-        half, kinds = False, {a.dtype.char for a in arrays if hasattr(a, "dtype")}
+        half = fits = False
+        for a in arrays:  # a loop, for speed: this stands before every op
+            if hasattr(a, "dtype"):
+                fits = a.dtype.char in accepts
+                if not fits:
+                    break
         if extra or options:
             extra = [_option(x, name) for x in extra]
             options = {key: _option(x, name) for key, x in options.items()}
         try:
-            if not kinds or not kinds <= accepts:
+            if not fits:
                 arrays, half = numerics.converted(arrays, accepts, name)
                 xp = backend.module_of(arrays, name)
             pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
