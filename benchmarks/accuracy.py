@@ -256,14 +256,15 @@ def cases():
             "sum", f"{shape}, axis {axis}", given(draw(*shape)), lambda x, a=axis: x.sum(axis=a),
             t(mv.sum, axis=axis), t(torch.sum, dim=axis), rows=True, gradients=False,
         )  # fmt: skip
-    lower = np.tri(5, dtype=bool)
+    # where every softmax is saturated, a gradient is a difference of equal numbers: not judged
+    lower = np.tri(4, dtype=bool)
     for what, size in (
         ("scores about 1", 1.0),
         ("scores about 30", 6.0),
         ("scores about 300", 20.0),
     ):
         for mask, kind in ((None, ""), (lower, ", causal")):
-            q, k, v = (draw(2, 5, 4, seed=i) for i in (5, 6, 7))
+            q, k, v = (draw(4, 4, 4, seed=i) for i in (5, 6, 7))
             causal = mask is not None
             yield Case(
                 "attention", what + kind, given(q * size, k * size, v), attention(mask),

@@ -72,12 +72,6 @@ def avg_pool2d(x, size, stride=None):
     return _windows("avg_pool2d", x, size, stride).mean(axis=3)
 
 
-@function
-def max_pool2d(x, size, stride=None):
-    """The maximum of each window: (B, H, W, C) -> (B, H', W', C). stride: size if not given."""
-    return _windows("max_pool2d", x, size, stride).max(axis=3)
-
-
 def _windows(name, x, size, stride):
     """(B, H, W, C) -> (B, H', W', size * size, C)."""
     stride = size if stride is None else stride

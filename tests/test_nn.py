@@ -287,3 +287,11 @@ def test_what_is_no_state_is_refused(wrong):
         nn.Linear(2, 3).load_state_dict(wrong)
     with pytest.raises(DtypeError, match="expected a module"):
         nn.Sequential(nn.Linear(2, 3), wrong)
+
+
+def test_a_state_that_holds_no_numbers_changes_nothing():
+    layer = nn.Linear(2, 3)
+    before = layer.state_dict()
+    with pytest.raises(DtypeError, match="load_state_dict: bias: "):
+        layer.load_state_dict(before | {"weight": np.ones((3, 2)), "bias": np.array(["a"] * 3)})
+    assert all((v == before[k]).all() for k, v in layer.state_dict().items())

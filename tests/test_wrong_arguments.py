@@ -1,6 +1,7 @@
 """Every public function, class and method, called with arguments of wrong kind, dtype, rank and
 range: it answers, or refuses in this library's words. No error from inside of NumPy or Python."""
 
+import contextlib
 import importlib
 import inspect
 import random
@@ -98,7 +99,7 @@ def short(x):
 @pytest.mark.parametrize("name", sorted(OPS))
 def test_ops(name):
     @given(CASES[name], st.data())
-    @settings(max_examples=30)
+    @settings(max_examples=20)
     def check(case, data):
         arguments = [*case.operands, *case.args]
         keys = [*range(len(arguments)), *case.options, "unknown"]
@@ -165,9 +166,11 @@ def sampled(call, seed, times):
 
 @pytest.mark.parametrize("name", sorted(THINGS))
 def test_functions_and_classes(name):
-    for made, rng in sampled(THINGS[name], name, 40):
-        if isinstance(made, mv.nn.Module):
-            attempt(made, rng.choice(odd_values()))
+    papers_size = name.startswith("minivit.models.")  # by default: no weights for these
+    with mv.nn.empty() if papers_size else contextlib.nullcontext():
+        for made, rng in sampled(THINGS[name], name, 20):
+            if isinstance(made, mv.nn.Module) and not papers_size:
+                attempt(made, rng.choice(odd_values()))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -177,6 +180,6 @@ def test_methods_of_a_tensor(name):
         (x.reshape(2, 3), np.array(0.5), x[:0], x.astype(int), x.reshape(1, 2, 3) > 0)
     ):
         t = mv.Tensor(t, requires_grad=t.dtype == float)
-        for _ in sampled(getattr(t, name), f"{name} {i}", 12):
+        for _ in sampled(getattr(t, name), f"{name} {i}", 8):
             pass
     assert record._thread.modes.no_grad == 0

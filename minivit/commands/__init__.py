@@ -26,8 +26,11 @@ Each command is one file of this folder, and a name in COMMANDS:
 """
 
 import argparse
+import contextlib
+import functools
 import os
 import sys
+import textwrap
 
 from minivit.commands import (
     build,
@@ -54,26 +57,52 @@ COMMANDS = (
 USAGE = __doc__.partition("\nEach command is")[0]
 
 
+class _Help(argparse.HelpFormatter):
+    """Names such as google/vit-base-patch16-224 are not cut at a hyphen."""
+
+    def _split_lines(self, text, width):
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 def main(arguments=None):
     """Run one command. Exit status: 0 all went well, 1 a check failed, 2 none could be run (130:
     interrupted)."""
     parser = argparse.ArgumentParser(
         prog="minivit", description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", parser_class=functools.partial(
+            argparse.ArgumentParser, formatter_class=_Help, allow_abbrev=False
+        ),
+    )  # fmt: skip
     for command in COMMANDS:
         command.add_to(commands)
-    options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack the letters of a label
+        stream.reconfigure(errors="backslashreplace")
     try:
-        status = options.run(options)
-        sys.stdout.flush()
-        return status
+        try:
+            options = parser.parse_args(arguments)
+            return options.run(options)
+        finally:
+            sys.stdout.flush()
     except (MinivitError, ImportError) as error:
         print(error, file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # who reads, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # what reads, such as `head`, has seen enough
+        _drop_output()
         return 0
+    except MemoryError as error:
+        print(f"not enough memory: {error}", file=sys.stderr)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{where}{error.strerror or error}", file=sys.stderr)
+    return 2
+
+
+def _drop_output():
+    """What was printed and cannot be written is not tried again at the end of the program."""
+    with contextlib.suppress(OSError, ValueError):  # not a file: in a test or a notebook
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

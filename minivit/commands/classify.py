@@ -1,20 +1,23 @@
 """minivit classify PHOTO: by labels of your own and a CLIP, or by the classes of a ViT."""
 
+from pathlib import Path
+
 import numpy as np
 
 from minivit.commands import shared
-from minivit.engine.errors import CheckpointError, DataError, RangeError, ShapeError
+from minivit.engine.errors import CheckpointError, DataError, OptionError, ShapeError
 
 CLIP = "openai/clip-vit-base-patch32"
 EMOJI = "emoji"  # the small CLIP of lecture 7, which is here and needs no network
 TEMPLATE = "a photo of {}."
 NO_LABELS = 'classify: a CLIP needs labels: --labels "a dog" "a cat"'
+BATCH = 256  # texts that are encoded at once
 BAR = 30  # characters of a bar of 100%; "#", which every terminal can write
 
 
 def add_to(parsers):
     parser = parsers.add_parser("classify", help="what is in a photo, by labels of your own")
-    parser.add_argument("photo", help="a picture")
+    parser.add_argument("photo", nargs="?", help="a picture, or - for one from standard input")
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help='for a CLIP: "a dog" "a cat"')
     parser.add_argument(
         "--template", action="append", metavar="TEXT",
@@ -37,11 +40,12 @@ def add_to(parsers):
 def run(options):
     from minivit.images import pictures
 
-    if options.out:
+    if options.out is not None:
         shared.check_out(options.out, ".png", ".jpg", ".pdf", ".svg")
         import matplotlib  # noqa: F401, before the long work
     check(options)
-    picture = pictures.picture(options.photo)
+    source = shared.given() if options.photo == "-" else options.photo
+    picture = pictures.picture(source)
     found = load(options.model)
     way = zero_shot if found.family == "clip" else by_classes
     labels, probabilities = way(found, picture, options)
@@ -60,17 +64,21 @@ def run(options):
 def check(options):
     """What is wrong with the labels, before a model is downloaded or read."""
     labels = options.labels or []
+    if options.photo is None:  # it stands behind --labels, which took it for one
+        if not labels or not (labels[-1] == "-" or Path(labels[-1]).suffix):
+            raise DataError("classify: no picture is named: minivit classify PHOTO --labels ...")
+        options.photo = labels.pop()
     if options.model in (CLIP, EMOJI) and not labels:
-        raise RangeError(NO_LABELS)
+        raise OptionError(NO_LABELS)
     if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
-        raise RangeError("classify: --labels: each once, and none empty")
+        raise OptionError("classify: --labels: each once, and none empty")
     if bad := [template for template in options.template or [] if "{}" not in template]:
-        raise RangeError(f"classify: --template {bad[0]!r}: expected {{}} where the label goes")
+        raise OptionError(f"classify: --template {bad[0]!r}: expected {{}} where the label goes")
 
 
 def load(name):
     try:
-        return shared.load(name, "clip", "vit")
+        return shared.load(name, "clip", "vit", "resnet")
     except DataError as reason:  # it could not be downloaded
         raise DataError(f"{reason}\n(--model {EMOJI} needs no network)") from reason
 
@@ -84,27 +92,36 @@ def zero_shot(found, picture, options):
 
     labels, templates = options.labels, options.template or [TEMPLATE]
     if not labels:
-        raise RangeError(NO_LABELS)
+        raise OptionError(NO_LABELS)
     if found.tokenizer is None:
         raise CheckpointError(
             f"{options.model}: the model has no vocabulary beside it: vocab.json and merges.txt, "
             "or OpenAI's bpe_simple_vocab_16e6.txt.gz"
         )
-    columns = []
+    for label in labels:
+        for template in templates:
+            refuse_too_long(found.tokenizer, "--labels", label, template.replace("{}", label))
+    per_batch, columns = max(1, BATCH // len(templates)), []
     with no_grad():
         I_e = found.model.encode_image(Tensor(seen(found, picture)))  # (1, d_e)
-        for label in tqdm(labels, "labels", disable=len(labels) < 10, leave=False):
-            try:
-                w = zero_shot_weights(found.model, found.tokenizer, [label], templates)  # (d_e, 1)
-            except ShapeError as reason:  # more tokens than the text encoder has places for
-                longest = found.tokenizer.context_length
-                raise RangeError(
-                    f"classify: the label {label!r} is too long: with the template and two for its "
-                    f"ends, at most {longest} tokens"
-                ) from reason
-            columns.append(w.numpy())
-    logits = I_e.numpy() @ np.concatenate(columns, axis=1) * np.exp(found.model.t.numpy())
+        starts = range(0, len(labels), per_batch)
+        for i in tqdm(starts, "labels", disable=len(starts) < 2, leave=False):
+            some = labels[i : i + per_batch]
+            columns.append(zero_shot_weights(found.model, found.tokenizer, some, templates).numpy())
+    W = np.concatenate(columns, axis=1)  # (d_e, labels)
+    logits = I_e.numpy() @ W * np.exp(found.model.t.numpy())
     return labels, softmax(logits[0])
+
+
+def refuse_too_long(tokenizer, where, text, prompt):
+    """More tokens than the text encoder has places for: say which, before all are encoded."""
+    try:
+        tokenizer([prompt])
+    except ShapeError as reason:
+        raise OptionError(
+            f"{where}: {text if len(text) < 60 else text[:59] + '…'!r} is too long: at most "
+            f"{tokenizer.context_length} tokens, with two for the ends and those of a template"
+        ) from reason
 
 
 def by_classes(found, picture, options):
@@ -112,8 +129,9 @@ def by_classes(found, picture, options):
     from minivit import Tensor, no_grad
 
     if options.labels or options.template:
-        raise RangeError(
-            "classify: --labels and --template are for a CLIP; a ViT has classes of its own"
+        raise OptionError(
+            "classify: --labels and --template are for a CLIP; a "
+            f"{type(found.model).__name__} has classes of its own"
         )
     if found.model.head is None:
         raise CheckpointError(f"{options.model}: the file has no head, so there are no classes")

@@ -14,7 +14,9 @@ SHOWN, GAP = 256, 8  # pixels: of one square in the picture that is written, and
 
 def add_to(parsers):
     parser = parsers.add_parser("complete", help="the rest of a picture, drawn by an Image GPT")
-    parser.add_argument("photo", help="a picture; of one that is not square, the middle")
+    parser.add_argument(
+        "photo", help="a picture; of one that is not square, the middle. -: from standard input"
+    )
     shared.add_model(
         parser, SMALL, f"openai/imagegpt-small, say. Default: {SMALL}, the small one of lecture 4, "
         "which knows flags and faces of 16 x 16 pixels"
@@ -34,9 +36,11 @@ def add_to(parsers):
 
 
 def run(options):
-    out = options.out or f"{Path(options.photo).stem}-completed.png"
+    here = "completed.png" if options.photo == "-" else f"{Path(options.photo).stem}-completed.png"
+    out = here if options.out is None else options.out
     shared.check_out(out, ".png", ".jpg", ".webp")
-    square = pictures.middle_square(pictures.read(options.photo))
+    source = shared.given() if options.photo == "-" else options.photo
+    square = pictures.middle_square(pictures.read(source))
     model, pixels = load(options.model)
     ids = pixels(np.rint((square + 1) * 127.5).astype(np.uint8))  # (1, N)
     rows = min(round(options.keep * pixels.side), pixels.side - 1)

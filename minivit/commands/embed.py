@@ -1,13 +1,17 @@
 """minivit embed: sentences or photos as vectors, the more alike the nearer."""
 
-import sys
+import os
+from pathlib import Path
 
 import numpy as np
 
 from minivit.commands import shared
+from minivit.commands.classify import refuse_too_long
 from minivit.engine.errors import DataError, TextError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+BATCH, TEXTS = 16, 256  # photos, and texts of a CLIP, that are encoded at once
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 TABLE = 12  # as many at most are shown as a table of similarities
 
 
@@ -15,21 +19,27 @@ def add_to(parsers):
     parser = parsers.add_parser("embed", help="sentences or photos as vectors")
     parser.add_argument("inputs", nargs="+", help="sentences, or - for the lines of standard input")
     shared.add_model(parser, MINILM, f"a BERT, CLIP or ViT; default {MINILM}")
-    parser.add_argument("--photos", action="store_true", help="the inputs are files of photos")
+    parser.add_argument(
+        "--photos", action="store_true", help="the inputs are files of photos, or folders of them"
+    )
     parser.add_argument("--out", metavar="NPY", help="write the vectors here, one a row")
     shared.add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(options):
-    if options.out:
+    if options.out is not None:
         shared.check_out(options.out, ".npy")
     inputs = options.inputs
     if inputs == ["-"]:
-        inputs = [line for line in sys.stdin.read().splitlines() if line.strip()]
-    if not inputs:
-        raise TextError("embed: nothing came from standard input; expected one sentence a line")
-    families = ("clip", "vit", "clip_halves") if options.photos else ("bert", "clip", "clip_halves")
+        inputs = shared.lines()
+        if not inputs:
+            what = "file of a photo" if options.photos else "sentence"
+            raise TextError(f"embed: nothing came from standard input; expected one {what} a line")
+    if options.photos:
+        inputs = [path for name in inputs for path in photos_in(name)]
+    families = ("clip", "vit", "resnet") if options.photos else ("bert", "clip")
+    families += ("clip_halves",)
     found = shared.load(options.model, *families)
     rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
     facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
@@ -52,9 +62,13 @@ def texts(found, lines):
         )
     if found.sentences is not None:
         return sentences.embed(found, lines, progress=True)
+    for line in lines:
+        refuse_too_long(found.tokenizer, "embed", line, line)
+    starts = range(0, len(lines), TEXTS)
+    encode = found.model.encode_text if found.family == "clip" else found.model
     with no_grad():
-        encode = found.model.encode_text if found.family == "clip" else found.model
-        return encode(found.tokenizer(lines)).numpy()
+        some = [encode(found.tokenizer(lines[i : i + TEXTS])) for i in starts]
+    return np.concatenate([vectors.numpy() for vectors in some])
 
 
 def photos(found, paths):
@@ -64,14 +78,26 @@ def photos(found, paths):
 
     if found.preprocess is None:
         raise DataError("embed: the model is not shown pictures of three colours")
-    rows = []
-    for path in tqdm(paths, "photos", disable=len(paths) < 2, leave=False):
-        with no_grad():
-            image = found.preprocess(path)
-            encode = {"clip": "encode_image", "vit": "features"}.get(found.family, "forward")
-            rows.append(getattr(found.model, encode)(image).numpy()[0])
-    rows = np.stack(rows)
+    way = {"clip": "encode_image", "clip_halves": "forward"}.get(found.family, "features")
+    encode = getattr(found.model, way)
+    rows, starts = [], range(0, len(paths), BATCH)
+    with no_grad(), tqdm(None, "photos", len(paths), disable=len(paths) < 2, leave=False) as bar:
+        for i in starts:
+            images = np.concatenate([found.preprocess(path) for path in paths[i : i + BATCH]])
+            rows.append(encode(images).numpy())  # (B, H, W, C) -> (B, D)
+            bar.update(len(images))
+    rows = np.concatenate(rows)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def photos_in(name):
+    """The photos of a folder, by name; what is none is one itself."""
+    if not os.path.isdir(name):
+        return [name]
+    found = sorted(str(p) for p in Path(name).iterdir() if p.suffix.lower() in ENDINGS)
+    if not found:
+        raise DataError(f"{name}: there is no photo in this folder: {', '.join(sorted(ENDINGS))}")
+    return found
 
 
 def text(inputs, rows, out):

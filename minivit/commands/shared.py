@@ -5,11 +5,11 @@ import functools
 import io
 import json
 import math
-import os
 import sys
 from pathlib import Path
 
-from minivit.engine.errors import CheckpointError, DataError
+from minivit import files
+from minivit.engine.errors import CheckpointError, DataError, TextError
 
 
 def add_json(parser):
@@ -34,7 +34,8 @@ def load(name, *families):
     found = published.load(name)
     if found.family not in families:
         raise CheckpointError(
-            f"{name}: a model of the family {found.family}; this needs {' or '.join(families)}"
+            f"--model {name}: a model of the family {found.family}; this needs "
+            f"{' or '.join(families)}"
         )
     return found
 
@@ -56,27 +57,48 @@ def number(least, below=math.inf, kind=float):
     return parse
 
 
+def given():
+    """The bytes of standard input, which "-" stands for."""
+    return sys.stdin.buffer.read()
+
+
+def lines():
+    """The lines of standard input that are not empty."""
+    try:
+        return [line for line in given().decode("utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as reason:
+        raise TextError(f"standard input is not UTF-8 text ({reason})") from reason
+
+
 def check_out(path, *endings):
     """Refuse a name for --out before the long work."""
-    if Path(path).suffix.lower() not in endings or not Path(path).parent.is_dir():
-        raise DataError(
-            f"--out {path}: expected a name that ends in {' or '.join(endings)}, in a folder that "
-            "is there"
-        )
+    path = Path(path)
+    try:
+        if path.suffix.lower() not in endings or not path.parent.is_dir():
+            raise DataError(
+                f"--out {path}: expected a name that ends in {' or '.join(endings)}, in a folder "
+                "that is there"
+            )
+        if path.is_dir():
+            raise DataError(f"--out {path}: that is a folder; expected the name of a file")
+        path.stat()
+    except FileNotFoundError:
+        pass  # it will be made
+    except (OSError, ValueError) as reason:  # ValueError: a null character
+        if isinstance(reason, DataError):
+            raise
+        why = getattr(reason, "strerror", None) or reason
+        raise DataError(f"--out {path}: cannot be written ({why})") from reason
 
 
 def write(path, content):
     """A file, whole or not at all: content(file, ending) writes it."""
     path, file = Path(path), io.BytesIO()
     content(file, path.suffix.lower()[1:])
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_bytes(file.getvalue())
-        os.replace(part, path)
+        files.write_whole(path, file.getvalue())
     except OSError as reason:
         raise DataError(f"--out {path}: cannot be written ({reason.strerror})") from reason
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def graded(run):

@@ -97,7 +97,8 @@ def _numpys(theirs, ours, **renamed):
             operands = [ops.astype(x, given.pop("dtype")) for x in operands]
         for key, value in list(given.items()):
             usual = numpys.parameters.get(key)
-            if usual is not None and (value is None or _same(value, usual.default)):
+            left_out = value is None and key not in taken
+            if usual is not None and (left_out or _same(value, usual.default)):
                 del given[key]
             elif key not in taken:
                 raise ArgumentError(

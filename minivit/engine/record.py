@@ -14,12 +14,7 @@ import threading
 from contextlib import ExitStack
 from functools import wraps
 from inspect import Parameter as Argument
-from inspect import (
-    isasyncgenfunction,
-    iscoroutinefunction,
-    isgeneratorfunction,
-    signature,
-)
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from types import coroutine
 
 import numpy as np
@@ -103,7 +98,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
             pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
         except MinivitError:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        except _RAW as error:
             raise _in_words(error, name, f, takes_xp, arrays, extra, options) from error
         if type(pair) is not tuple or len(pair) != 2:
             raise GraphError(_no_pair(pair, name))
@@ -183,6 +178,9 @@ def _option(x, name):
     return backend.to_array(x, name) if isinstance(x, np.ndarray) else x
 
 
+_RAW = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+
+
 def function(f):
     """A function that is made of ops, or a method, which says in words what it does not take, as
     ops do. It is for arguments that nobody foresaw: what is likely to go wrong has a sentence of
@@ -196,10 +194,19 @@ def function(f):
             return f(*args, **options)
         except MinivitError:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        except _RAW as error:
             raise _in_words(error, name, f, False, args, (), options, is_method) from error
 
-    return worded
+    @wraps(f)
+    def worded_steps(*args, **options):
+        try:
+            return (yield from f(*args, **options))
+        except MinivitError:
+            raise
+        except _RAW as error:
+            raise _in_words(error, name, f, False, args, (), options, is_method) from error
+
+    return worded_steps if isgeneratorfunction(f) else worded
 
 
 def _in_words(error, name, f, takes_xp, arrays, extra, options, is_method=False):

@@ -8,5 +8,5 @@ What a formula loses at the edges of a dtype's range, the op keeps (benchmarks/A
 
 from minivit.functions.activations import gelu, relu, sigmoid, silu
 from minivit.functions.layers import dropout, embedding, linear
-from minivit.functions.losses import cross_entropy_loss, log_softmax, logsumexp, softmax
+from minivit.functions.losses import IGNORED, cross_entropy_loss, log_softmax, logsumexp, softmax
 from minivit.functions.norms import l2_normalize, layer_norm, rms_norm

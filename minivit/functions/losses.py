@@ -11,6 +11,8 @@ from minivit.engine.numerics import row_dot
 from minivit.engine.ops import exp, log
 from minivit.engine.record import op
 
+IGNORED = -100  # a label that cross_entropy_loss leaves out
+
 
 def _exponentials(xp, x):
     """Of scores x (n, C), with m the largest of each row: z = x - m, e = e^z, their sums l (n,),
@@ -125,7 +127,7 @@ def logsumexp_composed(x, axis=-1, keepdims=False):
 
 @op
 def cross_entropy_loss(
-    xp, logits, /, labels, axis=-1, ignore_index=-100, label_smoothing=0.0, reduction="mean"
+    xp, logits, /, labels, axis=-1, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
 ):
     """-log softmax(logits)[label], averaged over the labels that are not `ignore_index`.
 
@@ -173,7 +175,7 @@ def cross_entropy_loss(
 
 @cross_entropy_loss.twin
 def cross_entropy_loss_composed(
-    logits, labels, axis=-1, ignore_index=-100, label_smoothing=0.0, reduction="mean"
+    logits, labels, axis=-1, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
 ):
     labels = np.asarray(labels)
     C = logits.shape[axis]

@@ -10,7 +10,8 @@ from minivit import functions, nn
 from minivit.engine import ops
 from minivit.engine.errors import OptionError, ShapeError, StateError
 from minivit.engine.record import function
-from minivit.text.batch import IGNORED, checked_ids, checked_mask, padding_mask, token_ids
+from minivit.functions import IGNORED
+from minivit.text.batch import checked_ids, checked_mask, padding_mask, token_ids
 from minivit.transformer import ACTIVATIONS, TransformerLayer, activate
 
 

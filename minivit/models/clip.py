@@ -276,11 +276,10 @@ def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
         raise OptionError(
             f"zero_shot_weights: templates: got {templates!r}, expected strings with {{}} in them"
         )
-    columns = []
-    for label in labels:
-        vectors = model.encode_text(tokenize([s.format(label) for s in templates]))
-        columns.append(l2_normalize(vectors.mean(axis=0), axis=0))
-    return ops.stack(columns, axis=1)
+    prompts = [s.replace("{}", label) for label in labels for s in templates]
+    vectors = model.encode_text(tokenize(prompts))  # (labels * templates, d_e)
+    vectors = vectors.reshape(len(labels), len(templates), -1)
+    return l2_normalize(vectors.mean(axis=1), axis=1).T
 
 
 @function

@@ -10,8 +10,8 @@ from minivit import functions, nn
 from minivit.engine import ops
 from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
+from minivit.functions import IGNORED
 from minivit.models.clip import eos_places
-from minivit.text.batch import IGNORED
 from minivit.transformer import TransformerLayer
 
 

@@ -13,9 +13,10 @@ from minivit.attention import KVCache
 from minivit.engine import backend
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import function, no_grad
+from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, linear
-from minivit.text.batch import IGNORED, check_length, checked_ids, checked_mask, token_ids
+from minivit.text.batch import check_length, checked_ids, checked_mask, token_ids
 from minivit.transformer import TransformerLayer
 
 # name: (layers, width, heads), as released

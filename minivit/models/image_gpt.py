@@ -16,9 +16,10 @@ from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import function, no_grad
 from minivit.engine.tensor import Tensor
+from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, linear
-from minivit.text.batch import IGNORED, check_length, checked_ids, host, token_ids
+from minivit.text.batch import check_length, checked_ids, host, token_ids
 from minivit.transformer import TransformerLayer
 
 # name: (layers, width, heads, pixels); XL's heads were not published: 64 numbers a head, as S
@@ -167,20 +168,17 @@ class ImageGPT(nn.Module):
 
 
 @function
-def image_gpt(name):
-    """A published size: "S" (76M parameters), "M" (455M), "L" (1.4B) or "XL" (6.8B)."""
-    return ImageGPT(512, *_published(name))
-
-
-def _published(name):
+def image_gpt(name, pixels=None):
+    """A published size: "S" (76M parameters), "M" (455M), "L" (1.4B) or "XL" (6.8B). pixels: the
+    length of the sequence, if it is not the published one."""
     if name not in SIZES:
         raise OptionError(f"image_gpt: got {name!r}, expected one of {list(SIZES)}")
-    layers, width, heads, pixels = SIZES[name]
-    return pixels, width, layers, heads
+    layers, width, heads, published = SIZES[name]
+    return ImageGPT(512, published if pixels is None else pixels, width, layers, heads)
 
 
 @function
 def count_parameters(name, pixels=None):
-    """The parameters of a published size from its shapes alone, without allocating."""
-    context, D, L, _ = _published(name)
-    return L * (12 * D * D + 2 * D) + D + (pixels or context) * D + 2 * 512 * D + D
+    """The parameters of a published size, without allocating them."""
+    with nn.empty():
+        return image_gpt(name, pixels).count_parameters()

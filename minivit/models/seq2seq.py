@@ -15,9 +15,10 @@ from minivit.attention import KVCache
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.record import no_grad
 from minivit.engine.tensor import Tensor
+from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.generation import checked_logits, checked_steps
-from minivit.text.batch import IGNORED, checked_ids, checked_mask, host, padding_mask
+from minivit.text.batch import checked_ids, checked_mask, host, padding_mask
 from minivit.transformer import TransformerLayer, sinusoids
 
 

@@ -194,11 +194,16 @@ class Module:
                 + listed("unexpected", unexpected if strict else [])
                 + listed("another shape", misshaped)
             )
-        for name, p in own.items():
-            if name in state:
-                host = np.asarray(state[name], dtype=p.dtype)
-                p.data[...] = backend.to_device(host, p.device)
-                p.touch()
+        hosts = {}
+        for name in own.keys() & state.keys():
+            try:
+                hosts[name] = np.asarray(state[name], dtype=own[name].dtype)
+            except (TypeError, ValueError) as reason:
+                raise DtypeError(f"load_state_dict: {name}: {reason}") from None
+        for name, host in hosts.items():  # all could be read: now they are changed
+            p = own[name]
+            p.data[...] = backend.to_device(host, p.device)
+            p.touch()
 
 
 def listed(title, names):

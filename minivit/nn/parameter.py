@@ -19,6 +19,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
+    @function
     def __init__(self, data, order="K"):
         if _empty:
             data = _placeholder(np.shape(data))

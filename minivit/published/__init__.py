@@ -172,5 +172,5 @@ def name_of(family, model=None):
     models that it belongs to, if any."""
     name = family.__name__.rpartition(".")[2]
     if model is not None and name == "own":
-        return family.FAMILIES.get(type(model).__name__, name)
+        return family.FAMILIES.get(type(model).__name__, type(model).__name__)
     return name

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from minivit import files
 from minivit.engine.errors import CheckpointError, DataError
-from minivit.published import sentences, weights
+from minivit.published import sentences, shipped, weights
 from minivit.published.download import NotThere, download
 
 HUB, STORAGE = "https://huggingface.co", "https://storage.googleapis.com"
@@ -68,8 +68,9 @@ def fetch(name):
         )
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         raise DataError(
-            f"load: {name!r} is neither a file or folder here, nor a name such as "
-            f"{next(iter(KNOWN))!r} or 'gs://vit_models/....npz'"
+            f"load: {name!r} is no file or folder here, none of the models that ship "
+            f"({', '.join(shipped())}), and not a name such as {next(iter(KNOWN))!r} or "
+            "'gs://vit_models/....npz'"
         )
     revision, known = KNOWN.get(name, ("main", {}))
     return _Source(cache() / name, f"{HUB}/{name}/resolve/{revision}", known).whole()

@@ -33,6 +33,11 @@ def build(config, arrays):
         config, scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False,
         add_cross_attention=False, tie_word_embeddings=False,
     )  # fmt: skip
+    if "wte.weight" in arrays and "lm_head.weight" not in arrays:
+        raise CheckpointError(
+            "the file is a bare ImageGPTModel: without lm_head it predicts no colours. Save an "
+            "ImageGPTForCausalImageModeling"
+        )
     p = "transformer."
     (V, D), (pixels, _) = (fields.shape(arrays, f"{p}{n}.weight") for n in ("wte", "wpe"))
     if V < 2:

@@ -45,7 +45,7 @@ CLASSES = {  # where they are: which of them a file may name
 }
 # the families of published models that these belong to: what a command asks for
 FAMILIES = {"ViT": "vit", "CLIP": "clip", "GPT": "gpt2", "ImageGPT": "image_gpt", "BERT": "bert",
-            "Seq2Seq": "marian"}  # fmt: skip
+            "Seq2Seq": "marian", "ResNet": "resnet"}  # fmt: skip
 HEAD = "sentences.safetensors"
 LARGEST = 10**6  # of an integer in a file, if no tensor is as long
 

@@ -7,6 +7,7 @@ import numpy as np
 from minivit.engine.backend import to_numpy
 from minivit.engine.errors import CheckpointError, RangeError, ShapeError, TextError
 from minivit.engine.numerics import checked_index
+from minivit.engine.record import function
 from minivit.text.words import checked_text, split_at
 
 CACHED_WORDS = 1 << 18  # words whose ids a tokenizer remembers before it starts anew
@@ -18,6 +19,7 @@ class Tokenizer:
     A tokenizer says what the `words` of a text are and, in `_ids_of`, what the tokens of a word.
     """
 
+    @function
     def __init__(self, ids, special_tokens=()):
         self.ids, self.special_tokens = dict(ids), tuple(special_tokens)
         if sorted(self.ids.values()) != list(range(len(self.ids))):

@@ -6,8 +6,6 @@ from minivit.engine import backend
 from minivit.engine.errors import DtypeError, OptionError, ShapeError
 from minivit.engine.record import function
 
-IGNORED = -100  # a label that the loss leaves out: the default of cross_entropy_loss
-
 
 @function
 def pad(batch, length=None, pad_id=0):

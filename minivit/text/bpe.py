@@ -12,7 +12,7 @@ It starts from the 256 bytes, so there is no text without tokens. Sennrich et al
 import heapq
 import json
 import operator
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,13 +37,37 @@ def merge(symbols, pair, joined):
 
 
 @function
-def learn_merges(words, alphabet, join=operator.add):
-    """Yield ((left, right), count), the most frequent pair of neighbours first, while any is left.
+def learn_merges_plainly(words, alphabet, join=operator.add):
+    """Yield ((left, right), count): the algorithm as the paper prints it. Count all pairs of all
+    words, join the most frequent everywhere, and again.
 
     words: {tuple of symbols: how often that word occurs}; alphabet: their symbols. Equal counts:
-    the pair of the oldest symbols, in the order of `alphabet`, then of making. Only words that
-    hold the pair are counted again, and only pairs with the new symbol can have become more
-    frequent, so these alone go onto the heap; an entry whose pair became rarer is put back.
+    the pair of the oldest symbols. `learn_merges` yields the same, sooner.
+    """
+    age = {symbol: i for i, symbol in enumerate(alphabet)}
+    while True:
+        counts = Counter()
+        for symbols, n in words.items():
+            for pair in pairwise(symbols):
+                counts[pair] += n
+        if not counts:
+            return
+        pair = min(counts, key=lambda pair: (-counts[pair], age[pair[0]], age[pair[1]]))
+        yield pair, counts[pair]
+        age.setdefault(join(*pair), len(age))
+        merged = Counter()
+        for symbols, times in words.items():
+            merged[tuple(merge(list(symbols), pair, join(*pair)))] += times
+        words = merged
+
+
+@function
+def learn_merges(words, alphabet, join=operator.add):
+    """Yield ((left, right), count) as `learn_merges_plainly` does, without counting all again.
+
+    Only words that hold the pair are counted again, and only pairs with the new symbol can have
+    become more frequent, so these alone go onto the heap; an entry whose pair became rarer is put
+    back.
     """
     symbols = list(alphabet)
     age = {symbol: i for i, symbol in enumerate(symbols)}  # symbols are ints inside
@@ -92,6 +116,7 @@ class BPE(Tokenizer):
 
     end_of_word = ""  # what the last symbol of a word ends in: CLIP says "</w>"
 
+    @function
     def __init__(self, vocab, merges, special_tokens=()):
         super().__init__(vocab, special_tokens)
         self.merges = [tuple(pair) for pair in merges]
@@ -100,6 +125,20 @@ class BPE(Tokenizer):
         self._rank = {(self.ids[a], self.ids[b]): i for i, (a, b) in enumerate(self.merges)}
         self._joined = [self.ids[a + b] for a, b in self.merges]
         self._bytes = [self._bytes_of(symbol) for symbol in self.symbols]
+
+    # -- the plain algorithm -----------------------------------------------------------------------
+    def merge_steps(self, word):
+        """Yield the symbols of `word`: one a byte, then after each merge, the earliest first.
+
+        `encode` gives the last of these steps, sooner.
+        """
+        symbols = list(self.spell(checked_text(word, "word"))) if word else []
+        place = {pair: i for i, pair in enumerate(self.merges)}
+        yield symbols
+        while pairs := [pair for pair in pairwise(symbols) if pair in place]:
+            first = min(pairs, key=place.get)
+            symbols = merge(symbols, first, "".join(first))
+            yield symbols
 
     # -- training ----------------------------------------------------------------------------------
     @classmethod
@@ -153,19 +192,6 @@ class BPE(Tokenizer):
         """The symbols of `word` before any merge, as a tuple: one a byte."""
         *first, last = spell_bytes(word)
         return *first, last + cls.end_of_word
-
-    def merge_steps(self, word):
-        """Yield the symbols of `word`: one a byte, then after each merge, the earliest first.
-
-        The plain algorithm. `encode` gives the last of these steps, sooner.
-        """
-        symbols = list(self.spell(checked_text(word, "word"))) if word else []
-        place = {pair: i for i, pair in enumerate(self.merges)}
-        yield symbols
-        while pairs := [pair for pair in pairwise(symbols) if pair in place]:
-            first = min(pairs, key=place.get)
-            symbols = merge(symbols, first, "".join(first))
-            yield symbols
 
     def _ids_of(self, word):
         """The ids of one word: a linked list of symbols, and a heap of the merges that it offers.

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from minivit.engine.errors import CheckpointError, OptionError, ShapeError
+from minivit.engine.record import function
 from minivit.text.bpe import BPE
 from minivit.text.words import TextError, clip_pattern, one_or_many
 
@@ -45,6 +46,7 @@ class CLIPTokenizer(BPE):
     end_of_word = "</w>"
     context_length = 77  # ids a text, of OpenAI's models
 
+    @function
     def __init__(self, vocab, merges, special_tokens=(SOS, EOS)):
         super().__init__(vocab, merges, special_tokens)
         if SOS not in self.special_tokens or self.symbols[-1] != EOS:

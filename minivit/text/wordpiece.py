@@ -12,6 +12,7 @@ from pathlib import Path
 
 from minivit import files
 from minivit.engine.errors import CheckpointError, TextError
+from minivit.engine.record import function
 from minivit.text.base import Tokenizer, read_lines
 from minivit.text.bpe import learn_merges
 from minivit.text.words import count_words
@@ -23,6 +24,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 class _Table(dict):
     """For str.translate: what `rule` makes of each character, worked out when first met."""
 
+    @function
     def __init__(self, rule):
         self.rule = rule
 
@@ -62,6 +64,7 @@ class WordPiece(Tokenizer):
     lower: lower-case and take accents off (BERT "uncased"). A word over `max_chars` is [UNK].
     """
 
+    @function
     def __init__(self, vocab, lower=True, max_chars=200):
         vocab = list(vocab)
         ids = {symbol: i for i, symbol in enumerate(vocab)}

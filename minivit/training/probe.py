@@ -163,7 +163,7 @@ class FineTuned(nn.Module):
         loss = functions.cross_entropy_loss(self.classify(h.mean(axis=1)), labels)
         if not generative:
             return loss
-        targets = ids if self.causal else np.where(hidden, ids, -100)
+        targets = ids if self.causal else np.where(hidden, ids, functions.IGNORED)
         return loss + generative * functions.cross_entropy_loss(self.model.head(h), targets)
 
     @no_grad()

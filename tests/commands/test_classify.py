@@ -150,7 +150,7 @@ WRONG = [
     (["coffee.png", "--model", "headless"], "the file has no head"),
     (["coffee.png", "--model", "mute", "--labels", "a", "b"], "no vocabulary beside it"),
     (["coffee.png", "--model", "empty"], "empty"),
-    (["coffee.png", "--model", "nowhere"], "neither a file or folder here"),
+    (["coffee.png", "--model", "nowhere"], "no file or folder here"),
     (["coffee.png", "--model", "nowhere"], "--model emoji needs no network"),
     (["coffee.png", "--model", "vit", "--out", "x.txt"], "ends in .png"),
     (["coffee.png", "--model", "vit", "--out", "nowhere/x.png"], "in a folder that is there"),
@@ -177,3 +177,91 @@ def test_another_family_is_refused(here, tmp_path):
     text_case("gpt2").write(tmp_path / "gpt2")
     status, _, errors = run(here / "coffee.png", "--model", "gpt2", folder=tmp_path)
     assert status == 2 and "a model of the family gpt2; this needs clip or vit" in errors
+
+
+# -- from a terminal -------------------------------------------------------------------------------
+def test_labels_may_stand_before_the_picture_and_it_may_come_from_a_pipe(here):
+    expected = run("coffee.png", "--model", "clip", "--json", "--labels", *LABELS, folder=here)[1]
+    first = run("--model", "clip", "--json", "--labels", *LABELS, "coffee.png", folder=here)[1]
+    assert first == expected
+    command = [sys.executable, "-m", "minivit.commands", "classify", "-", "--model", "clip"]
+    piped = subprocess.run(
+        [*command, "--json", "--labels", *LABELS], cwd=here, capture_output=True, timeout=120,
+        input=(here / "coffee.png").read_bytes(),
+    )  # fmt: skip
+    assert json.loads(piped.stdout)["results"] == json.loads(expected)["results"]
+    done = subprocess.run(command + ["--labels", "a"], input=b"", cwd=here, capture_output=True)
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+    status, _, said = run("--model", "clip", "--labels", *LABELS, folder=here)
+    assert status == 2 and "no picture is named" in said
+
+
+@pytest.mark.parametrize("template", [
+    "{}", "{} {x}", "{0}{}", "{}{", "}{}", "{} {0.real}", "{!r}{}", "{:>9}{}", "{{}}",
+    "{} %s \\", "{}\n", "é {} 🎈", "{x}", "", "{", "{ }",
+])  # fmt: skip
+def test_any_template_is_taken_as_it_stands_or_refused(template, here, capsys, monkeypatch):
+    monkeypatch.chdir(here)
+    status = commands.main(["classify", "coffee.png", "--model", "clip", "--labels", "a dog",
+                            "--template", template])  # fmt: skip
+    assert status == (0 if "{}" in template else 2)
+    assert "{}" in template or "expected {} where the label goes" in capsys.readouterr().err
+
+
+def test_all_labels_are_encoded_at_once(here, monkeypatch):
+    monkeypatch.chdir(here)
+    found, calls = minivit.load("clip"), []
+    encode = type(found.model).encode_text
+    monkeypatch.setattr(
+        type(found.model), "encode_text", lambda self, T: calls.append(len(T)) or encode(self, T)
+    )
+    labels = [f"a dog {i}" for i in range(30)]
+    asked = ["--template", "{}", "--template", "it's {}!"]
+    assert (
+        commands.main(["classify", "coffee.png", "--model", "clip", *asked, "--labels", *labels])
+        == 0
+    )
+    assert calls == [60]
+
+
+OUT = [("x" * 300 + ".png", "File name too long"), ("a" * 300 + "/b.png", "expected a name"),
+       ("here.png/b.png", "in a folder that is there"), ("folder.png", "that is a folder"),
+       ("a\0.png", "null"), ("b.txt", "ends in .png"), ("", "ends in .png")]  # fmt: skip
+
+
+@pytest.mark.parametrize("out, says", OUT)
+@pytest.mark.parametrize("command", ["classify", "complete"])
+def test_a_place_for_out_is_refused_before_the_work(command, out, says, here, capsys, monkeypatch):
+    monkeypatch.chdir(here)
+    (here / "folder.png").mkdir(exist_ok=True)
+    labels = ["--labels", "a"] if command == "classify" else []
+    monkeypatch.setattr(minivit.published, "load", None)  # nothing is loaded before that is told
+    arguments = [command, "coffee.png", "--model", "clip", f"--out={out}", *labels]
+    said = commands.main(arguments), capsys.readouterr().err
+    assert said[0] == 2 and (says in said[1] or "File name too long" in said[1]), said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [
+    ["info", "clip"], ["info", "nowhere"],
+    ["classify", "coffee.png", "--model", "clip", "--labels", "a"],
+])  # fmt: skip
+def test_a_full_disk_is_told_in_a_line(arguments, here):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "minivit.commands", *arguments], cwd=here, stdout=full,
+            stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "nowhere" in arguments or "No space left" in done.stderr
+
+
+def test_letters_that_the_terminal_lacks_are_spelled(here):
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-m", "minivit.commands", "classify", "coffee.png", "--model", "clip",
+         "--labels", "é", "🎈"],
+        cwd=here, capture_output=True, timeout=120, env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0 and b"\\xe9" in done.stdout

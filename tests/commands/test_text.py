@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minivit
+from minivit import commands
 from minivit.commands import complete, embed, shared
 from minivit.models.clip import CLIP, TextTransformer, VisionTransformer
 from minivit.published import Pretrained, sentences
@@ -99,7 +100,7 @@ def test_bits_are_the_models(here):
     (["broken.png"], "damaged or cut off"),
     (["coffee.png", "--model", "bert"], "a model of the family bert; this needs image_gpt"),
     (["coffee.png", "--model", "empty"], "model.safetensors"),
-    (["coffee.png", "--model", "nowhere"], "neither a file or folder here"),
+    (["coffee.png", "--model", "nowhere"], "no file or folder here"),
     (["coffee.png", "--out", "x.txt"], "ends in .png"),
     (["coffee.png", "--out", "nowhere/x.png"], "in a folder that is there"),
     (["coffee.png", "--keep", "1"], "from 0 to below 1"),
@@ -203,3 +204,43 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         shared.write(path, fails)
     assert path.read_text() == "the old one" and list(tmp_path.iterdir()) == [Path(path)]
+
+
+def test_a_folder_of_photos_is_embedded_in_batches(here, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(here)
+    (tmp_path / "photos").mkdir()
+    for i in range(21):
+        pixels = np.random.default_rng(i).integers(0, 255, (9, 7, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i:02}.png")
+    (tmp_path / "photos" / "notes.txt").write_text("no photo")
+    found, sizes = minivit.load("clip"), []
+    encode = type(found.model).encode_image
+    monkeypatch.setattr(
+        type(found.model), "encode_image", lambda self, I: sizes.append(len(I)) or encode(self, I)
+    )
+    arguments = ["embed", "--model", "clip", "--photos", "--json"]
+    assert commands.main([*arguments, str(tmp_path / "photos")]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert sizes == [16, 5] and len(facts["inputs"]) == 21
+    one = [str(tmp_path / "photos" / "20.png")]
+    assert commands.main([*arguments, *one]) == 0
+    alone = json.loads(capsys.readouterr().out)["embeddings"][0]
+    np.testing.assert_allclose(facts["embeddings"][20], alone, atol=1e-5)
+    (tmp_path / "empty").mkdir()
+    assert commands.main([*arguments, str(tmp_path / "empty")]) == 2
+    assert "there is no photo in this folder" in capsys.readouterr().err
+
+
+def test_standard_input_that_is_no_text_is_refused(here):
+    command = [sys.executable, "-m", "minivit.commands", "embed", "-", "--model", "bert"]
+    done = subprocess.run(command, input=b"\xff\xfe", cwd=here, capture_output=True, timeout=120)
+    assert done.returncode == 2 and b"not UTF-8" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_complete_takes_a_picture_from_a_pipe(here, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "minivit.commands", "complete", "-", "--model", here / "igpt",
+         "--samples", "1"],
+        input=(here / "coffee.png").read_bytes(), cwd=tmp_path, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0 and (tmp_path / "completed.png").is_file()

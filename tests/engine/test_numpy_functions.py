@@ -185,6 +185,18 @@ def test_a_ufunc_and_each_of_its_keywords(ufunc):
             ufunc(*tensors(xs), **{name: {"out": np.zeros(3), "where": M > 0}.get(name, 7)})
 
 
+def test_none_is_an_axis_too():
+    """axis=None is given, where the default is another one."""
+    t, flat = mv.Tensor(X, requires_grad=True), np.argsort(-X, axis=None)
+    same(np.sort(-t, axis=None), np.sort(-X, axis=None))
+    same(np.take_along_axis(t, flat, axis=None), np.take_along_axis(X, flat, axis=None))
+    same(np.concatenate((t, t), axis=None), np.concatenate((X, X), axis=None))
+    same(np.argsort(t, axis=None), np.argsort(X, axis=None))
+    for f in (np.sum, np.cumsum, np.repeat, np.squeeze, np.flip, np.roll, np.take, np.max, np.ptp):
+        first = FIRST.get(f, (X,))
+        same(f(*tensors(first), axis=None), f(*first, axis=None))
+
+
 def test_a_method_is_the_function():
     t = mv.Tensor(X, requires_grad=True)
     same(t.sum(0), X.sum(0))

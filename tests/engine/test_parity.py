@@ -153,11 +153,6 @@ CASES = {
         lambda x: last(F.avg_pool2d(first(x), 2)),
         [IMAGES],
     ),
-    "max_pool2d": (
-        lambda x: convolution.max_pool2d(x, 3, stride=2),
-        lambda x: last(F.max_pool2d(first(x), 3, stride=2)),
-        [IMAGES],
-    ),
     "patch embedding is a convolution": (
         lambda x, w: mv.linear(patchify(x, 2), w),
         lambda x, w: last(

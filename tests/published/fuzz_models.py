@@ -74,8 +74,8 @@ def main(n, seed, folder, work):
     for i in range(n):
         rng, bad = np.random.default_rng([seed, i]), Path(work) / "bad"
         mutant(rng, goods[i % len(goods)], bad)
-        started = time.perf_counter()
-        signal.alarm(5)
+        started = time.process_time()
+        signal.alarm(60)  # a machine may be busy; `slowest` is processor time
         try:
             use(minivit.load(bad))
             counts["loaded"] += 1
@@ -86,7 +86,7 @@ def main(n, seed, folder, work):
             raise
         finally:
             signal.alarm(0)
-        counts["slowest"] = max(counts["slowest"], time.perf_counter() - started)
+        counts["slowest"] = max(counts["slowest"], time.process_time() - started)
         shutil.rmtree(bad)
     print(json.dumps(counts))
 

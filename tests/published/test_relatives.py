@@ -391,3 +391,10 @@ def test_a_relative_that_is_not_read_is_refused_with_the_reason(kind, tmp_path):
     with pytest.raises(CheckpointError, match=f"{kind} is not read: ") as error:
         minivit.load(tmp_path)
     assert published.refused.REFUSED[kind] in str(error.value)
+
+
+def test_a_bare_image_gpt_is_refused(tmp_path):
+    config = T.ImageGPTConfig(n_embd=8, n_layer=1, n_head=2, vocab_size=5, n_positions=4)
+    write(tmp_path, made(T.ImageGPTModel, config))
+    with pytest.raises(CheckpointError, match="bare ImageGPTModel"):
+        minivit.load(tmp_path)

@@ -171,3 +171,29 @@ def test_a_broken_sentencepiece_model_is_refused(tmp_path):
 def test_marians_vocabulary_must_have_its_special_tokens(symbols, tmp_path):
     with pytest.raises(CheckpointError, match=r"vocab\.json: lacks"):
         marian(tmp_path, symbols)
+
+
+@pytest.mark.parametrize("value", ["100", None, 1.5, [], True, 0, -1])
+def test_a_word_limit_that_is_no_number_is_refused_at_once(value, tmp_path):
+    """Not when a word is met that is compared with it."""
+    file = piece_json()
+    file["model"]["max_input_chars_per_word"] = value
+    (tmp_path / "tokenizer.json").write_text(json.dumps(file))
+    with pytest.raises(CheckpointError, match="max_input_chars_per_word"):
+        vocabularies.word_pieces(tmp_path)
+
+
+def test_a_vocabulary_nested_too_deeply_is_refused(tmp_path):
+    (tmp_path / "vocab.json").write_text("[" * 100_000)
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    with pytest.raises(CheckpointError, match="not whole JSON"):
+        vocabularies.byte_pairs(tmp_path)
+
+
+def test_special_tokens_in_a_text_are_read_where_they_are_asked_for(tmp_path):
+    PIECES.save(tmp_path / "vocab.txt")
+    tokenizer = vocabularies.word_pieces(tmp_path, vocabularies.Pieces)
+    mask = tokenizer.id_of("[MASK]")
+    ids, _ = tokenizer("the [MASK] owl", special=True)
+    assert (ids == mask).sum() == 1 and ids.ndim == 2
+    assert mask not in tokenizer("the [MASK] owl")[0]

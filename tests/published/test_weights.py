@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from safetensors.numpy import save_file
 
+from minivit import published
 from minivit.engine.errors import CheckpointError
 from minivit.published import weights
 
@@ -283,3 +285,49 @@ def test_mutants_are_read_or_refused_in_little_memory_and_time(tmp_path, n):
         for form in ("safetensors", "npz", "shards")
         for what in ("read", "refused")
     }
+
+
+# -- what is around the tensors --------------------------------------------------------------------
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "vit.npz", "pytorch_model.bin"])
+def test_a_pointer_of_git_lfs_is_named_as_one(name, tmp_path):
+    (tmp_path / name).write_text(POINTER)
+    for path in (tmp_path / name, tmp_path):
+        with pytest.raises(CheckpointError, match="pointer of Git LFS"):
+            weights.read(path)
+
+
+def test_a_configuration_may_be_such_a_pointer(tmp_path):
+    (tmp_path / "config.json").write_text(POINTER)
+    with pytest.raises(CheckpointError, match="pointer of Git LFS"):
+        published.read_config(tmp_path)
+
+
+@given(st.integers(150, 5000), st.sampled_from("aé漢"))
+def test_a_shard_of_a_name_that_no_file_can_have(tmp_path_factory, n, letter):
+    folder = tmp_path_factory.mktemp("x")
+    index = {"weight_map": {"a": letter * n}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError):
+        weights.read(folder)
+
+
+@given(st.lists(st.sampled_from(["module.", "_orig_mod."]), max_size=3))
+def test_names_of_wrappers_are_taken_off(tmp_path_factory, wrappers):
+    path, at = tmp_path_factory.mktemp("x") / "w.safetensors", "".join(wrappers)
+    save_file({f"{at}a.b": np.ones(2, np.float32), f"{at}c": np.zeros(1, np.float32)}, path)
+    assert set(weights.read(path)) == {"a.b", "c"}
+
+
+def test_a_name_that_only_one_tensor_has_is_no_wrappers(tmp_path):
+    save_file({"module.a": np.ones(2), "b": np.ones(1)}, tmp_path / "w.safetensors")
+    assert set(weights.read(tmp_path / "w.safetensors")) == {"module.a", "b"}
+
+
+def test_aliases_in_the_metadata(tmp_path):
+    metadata = {"format": "pt", "tied": "a", "a": "a", "lost": "nothing"}
+    save_file({"a": np.arange(3.0)}, tmp_path / "w.safetensors", metadata)
+    arrays = weights.read(tmp_path / "w.safetensors")
+    assert set(arrays) == {"a", "tied"} and np.array_equal(arrays["tied"], np.arange(3.0))

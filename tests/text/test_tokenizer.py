@@ -700,3 +700,10 @@ def test_what_is_no_text_is_refused(wrong):
     for call in (ENGLISH_CLIP, BPE.learn, lambda x: WordPiece.train(x, 300)):
         with pytest.raises(DtypeError, match=r"texts.*expected a str"):
             list(call(wrong))
+
+
+@given(st.lists(st.text("abcd ", min_size=1, max_size=12), min_size=1, max_size=8))
+def test_fast_training_is_the_plain_algorithm(texts):
+    found = {tuple(w): n for w, n in words.count_words(texts, str.split).items()}
+    plain = list(bpe.learn_merges_plainly(found, "abcd"))
+    assert list(learn_merges(found, "abcd")) == plain

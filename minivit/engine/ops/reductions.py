@@ -113,6 +113,8 @@ def prod(xp, x, /, axis=None, *, keepdims=False):
     axes = [i for i, (n, k) in enumerate(zip(x.shape, kept, strict=True)) if n != k]
 
     def vjp(g):
+        if not x.size:
+            return xp.zeros(x.shape, dtype=g.dtype)
         rest = [i for i in range(x.ndim) if i not in axes]
         rows = x.transpose(rest + axes)
         shape, ones = rows.shape, xp.ones((*rows.shape[: len(rest)], 1), dtype=x.dtype)
