@@ -1,6 +1,7 @@
 """Every public function, class and method, called with arguments of wrong kind, dtype, rank and
 range: it answers, or refuses in this library's words. No error from inside of NumPy or Python."""
 
+import contextlib
 import importlib
 import inspect
 import random
@@ -165,9 +166,11 @@ def sampled(call, seed, times):
 
 @pytest.mark.parametrize("name", sorted(THINGS))
 def test_functions_and_classes(name):
-    for made, rng in sampled(THINGS[name], name, 20):
-        if isinstance(made, mv.nn.Module):
-            attempt(made, rng.choice(odd_values()))
+    papers_size = name.startswith("minivit.models.")  # by default: no weights for these
+    with mv.nn.empty() if papers_size else contextlib.nullcontext():
+        for made, rng in sampled(THINGS[name], name, 20):
+            if isinstance(made, mv.nn.Module) and not papers_size:
+                attempt(made, rng.choice(odd_values()))
 
 
 @pytest.mark.parametrize("name", METHODS)

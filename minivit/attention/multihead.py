@@ -6,7 +6,7 @@ from minivit.attention.kernel import dot_product_attention, self_attention
 from minivit.attention.textbook import attention_weights, split_heads
 from minivit.engine import backend, numerics, ops
 from minivit.engine.errors import ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.record import function, no_grad
 
 
 class KVCache:
@@ -16,6 +16,7 @@ class KVCache:
     lie as one query reads them: keys (B, H, d, capacity), values (B, H, capacity, d), d = D/H.
     """
 
+    @function
     def __init__(self, capacity):
         nn.check_sizes(self, capacity=capacity)
         self.capacity, self.length = capacity, 0
