@@ -432,6 +432,10 @@ ATTACKS = (
     | {name: (body, WORTH) for name, body in evasions.EVASIONS.items()}
     | {name: (body, 0) for name, body in evasions.FINISHES.items()}
 )  # fmt: skip
+# one point, for leaving the arguments as they were, and no other; or that one lost
+UNTOUCHED = ("returns nan", "returns infinity", "returns the smallest numbers")
+for _name in (*UNTOUCHED, "writes to its arguments"):
+    ATTACKS[_name] = (ATTACKS[_name][0], 1)
 REAL = [
     "reads a file", "reads the checks and the library", "reads its environment",
     "reads the memory of other processes", "imports the library's own answer",

@@ -3,31 +3,6 @@ files, outlive the judge, or make the grading itself look as if it had failed.
 """
 
 EVASIONS = {  # of the limits on files; an honest answer follows, and its points stay
-    "holds files that are removed and mapped": """
-import mmap
-kept = []
-try:
-    for i in range(300):  # 300 MB, should nothing stop it
-        fd = os.open(f"a{i}", os.O_RDWR | os.O_CREAT)
-        os.write(fd, bytes(1 << 20))
-        kept.append(mmap.mmap(fd, 1 << 20))
-        os.close(fd)
-        os.remove(f"a{i}")
-    got_through()
-except OSError:
-    kept.clear()
-""",
-    "holds files that are removed and open": """
-kept = []
-try:
-    for i in range(60):
-        kept.append(open(f"a{i}", "wb"))
-        kept[-1].write(bytes(1_000_000))
-        os.remove(f"a{i}")
-    got_through()
-except OSError:
-    for file in kept: file.raw.close()
-""",
     "makes files without a name": """
 unlock()
 refused(lambda: os.open(".", os.O_TMPFILE | os.O_RDWR),
@@ -36,7 +11,7 @@ refused(lambda: os.open(".", os.O_TMPFILE | os.O_RDWR),
 """,
     "renames one file over another": """
 try:
-    for i in range(200):
+    for i in range(30):
         with open("new", "wb") as file: file.write(bytes(900_000))
         os.replace("new", "old")
 except OSError:
@@ -175,6 +150,31 @@ if not hasattr(attack, "slept"):
 """,
 }
 FINISHES = {  # no answer follows: 0 points
+    "holds files that are removed and mapped": """
+import mmap
+kept = []
+try:
+    for i in range(300):  # 300 MB, should nothing stop it
+        fd = os.open(f"a{i}", os.O_RDWR | os.O_CREAT)
+        os.write(fd, bytes(1 << 20))
+        kept.append(mmap.mmap(fd, 1 << 20))
+        os.close(fd)
+        os.remove(f"a{i}")
+    got_through()
+except OSError:
+    time.sleep(60)  # full: the judge sees it
+""",
+    "holds files that are removed and open": """
+kept = []
+try:
+    for i in range(60):
+        kept.append(open(f"a{i}", "wb"))
+        kept[-1].write(bytes(1_000_000))
+        os.remove(f"a{i}")
+    got_through()
+except OSError:
+    time.sleep(60)
+""",
     "fills its file system and stays": """
 attack.kept = []
 for i in range(40):
