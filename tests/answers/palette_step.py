@@ -42,11 +42,11 @@ MEAN = "sum(group) / len(group)"
 # were, new arrays, no memory of it 1
 WRONG = {
     ("centres", "distances are not squared before they are summed: signs cancel"): (
-        3, "A: sum((float(x) - float(y)) ** 2 for x, y in zip(a, b)) => "
+        4, "A: sum((float(x) - float(y)) ** 2 for x, y in zip(a, b)) => "
         "abs(sum(float(x) - float(y) for x, y in zip(a, b)))",
         'B: np.einsum("nck,nck->nk", gap, gap) => np.abs(gap.sum(1))'),
     ("centres", "only the first channel is compared"): (
-        3, "A: zip(a, b)) => zip(a[:1], b[:1]))",
+        4, "A: zip(a, b)) => zip(a[:1], b[:1]))",
         'B: np.einsum("nck,nck->nk", gap, gap) => gap[:, 0] ** 2'),
     ("centres", "each pixel goes to the farthest centre"): (
         3, "A: d.index(min(d)) => d.index(max(d))", "B: np.argmin => np.argmax"),
@@ -55,7 +55,7 @@ WRONG = {
     ("centres", "the centre is the sum of its pixels, not their mean"): (
         2, f"A: {MEAN} => sum(group)", "B: sums / np.maximum(counts, 1) => sums"),
     ("centres", "the mean is divided by all pixels, not by those of the centre"): (
-        3, f"A: {MEAN} => sum(group) / (H * W)", "B: np.maximum(counts, 1) => len(x)"),
+        4, f"A: {MEAN} => sum(group) / (H * W)", "B: np.maximum(counts, 1) => len(x)"),
     ("centres", "the mean runs over the channels too"): (
         2, f"A: {MEAN} => np.mean(group)",
         "B: sums / np.maximum(counts, 1) => sums.mean(1)[:, None] / np.maximum(counts, 1)"),
