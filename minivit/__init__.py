@@ -9,6 +9,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         numerics          what NumPy and CuPy spell differently
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
+        modes             what is recorded, in which thread
         record            op: from a function of arrays to a function of Tensors
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
@@ -108,6 +109,7 @@ from minivit.engine import backend, check, errors, graph, operators
 from minivit.engine.backend import default_device, manual_seed, use
 from minivit.engine.check import gradcheck
 from minivit.engine.composed import expand_dims, moveaxis, ravel, squeeze
+from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.ops import (
     absolute,
     add,
@@ -144,7 +146,7 @@ from minivit.engine.ops import (
     where,
 )
 from minivit.engine.products import dot, einsum, matmul
-from minivit.engine.record import OPS, detect_anomaly, no_grad, op
+from minivit.engine.record import OPS, op
 from minivit.engine.tensor import Tensor
 from minivit.functions import (
     cross_entropy_loss,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 import minivit
-from minivit.engine import backend, record
+from minivit.engine import backend, modes
 from tests import strict
 from tests.devices import DEVICES
 
@@ -72,12 +72,12 @@ def nothing_leaks():
     yield
     left = {
         "default device": minivit.default_device(),
-        "blocks of no_grad": record._thread.modes.no_grad,
-        "blocks of detect_anomaly": record._thread.modes.detect_anomaly,
+        "blocks of no_grad": modes._thread.modes.no_grad,
+        "blocks of detect_anomaly": modes._thread.modes.detect_anomaly,
         "np.seterr": np.geterr(),
     }
     minivit.use("cpu")
-    record._thread.modes.__init__()
+    modes._thread.modes.__init__()
     np.seterr(**state)
     minivit.manual_seed(before[0])
     backend._generators.update(before[1])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivit as mv
-from minivit.engine import record
+from minivit.engine import modes
 from minivit.engine.errors import MinivitError
 from tests.engine.op_cases import CASES, OPS
 
@@ -182,4 +182,4 @@ def test_methods_of_a_tensor(name):
         t = mv.Tensor(t, requires_grad=t.dtype == float)
         for _ in sampled(getattr(t, name), f"{name} {i}", 8):
             pass
-    assert record._thread.modes.no_grad == 0
+    assert modes._thread.modes.no_grad == 0

@@ -6,7 +6,8 @@ from minivit.attention.kernel import dot_product_attention, self_attention
 from minivit.attention.textbook import attention_weights, split_heads
 from minivit.engine import backend, numerics, ops
 from minivit.engine.errors import ShapeError
-from minivit.engine.record import function, no_grad
+from minivit.engine.modes import no_grad
+from minivit.engine.record import function
 
 
 class KVCache:

@@ -20,7 +20,7 @@ import numpy as np
 
 from minivit.engine import backend
 from minivit.engine.errors import DtypeError, GradientError, OptionError
-from minivit.engine.record import no_grad
+from minivit.engine.modes import no_grad
 from minivit.engine.tensor import Tensor
 
 

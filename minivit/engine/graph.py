@@ -46,8 +46,10 @@ class Node:
                 f"{len(self.parents)} operands"
             )
         return tuple(
-            None if gp is None or p is None or not p._requires_grad else _fit(gp, p, self)
-            for gp, p in zip(gradients, self.parents, strict=True)
+            [
+                None if gp is None or p is None or not p._requires_grad else _fit(gp, p, self)
+                for gp, p in zip(gradients, self.parents)
+            ]
         )
 
 
@@ -182,6 +184,8 @@ def unbroadcast(g, shape):
 
 def _fit(g, parent, node):
     """The gradient of `parent` in its shape and dtype: summed where broadcasting repeated it."""
+    if type(g) is np.ndarray and g.dtype == parent.dtype and g.shape == parent.shape:
+        return g  # nearly always
     if not backend.is_array(g) and not isinstance(g, np.generic):
         raise GraphError(
             f"{node.op}: the vjp returned a {type(g).__name__} for an operand of shape "

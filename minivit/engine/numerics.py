@@ -70,10 +70,15 @@ def index_parts(xp, shape, index):
     return tuple(parts), any(a.dtype != bool for a in arrays)
 
 
+_PLAIN = {int, type(None)}  # what stands between the colons of nearly every slice
+
+
 def _index_part(part):
     if part is None or part is Ellipsis or isinstance(part, (bool, int)):
         return part
     if isinstance(part, slice):
+        if {type(part.start), type(part.stop), type(part.step)} <= _PLAIN:
+            return part
         return slice(*[None if p is None else as_integer(_bare(p)) for p in _ends(part)])
     part = _bare(part)
     if isinstance(part, np.generic):
@@ -284,14 +289,14 @@ def average(x, axis=None, keepdims=False):
 
 
 def column_sum(xp, a):
-    """The sum over all rows, (n, D) -> (D,), by products with ones (faster than sum(0)), 64 rows
+    """The sum over all rows, (n, D) -> (D,), by products with ones (faster than sum(0)), 512 rows
     each, so that rounding errors do not add up."""
-    n, m = len(a), len(a) // 64
+    n, m = len(a), len(a) // 512
     if xp is not np or m < 2:
         return xp.ones(n, dtype=a.dtype) @ a
-    sums = (np.ones((1, 64), dtype=a.dtype) @ a[: 64 * m].reshape(m, 64, -1))[:, 0]
-    if 64 * m < n:
-        sums[0] += a[64 * m :].sum(axis=0)
+    sums = (np.ones((1, 512), dtype=a.dtype) @ a[: 512 * m].reshape(m, 512, -1))[:, 0]
+    if 512 * m < n:
+        sums[0] += np.ones(n - 512 * m, dtype=a.dtype) @ a[512 * m :]
     return _sum_of_rows(sums)
 
 

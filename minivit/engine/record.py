@@ -9,13 +9,9 @@ An op is a pure function of arrays that returns `(value, vjp)`. It never mention
 does not fit.
 """
 
-import contextvars
-import threading
-from contextlib import ExitStack
 from functools import wraps
 from inspect import Parameter as Argument
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
-from types import coroutine
+from inspect import isgeneratorfunction, signature
 
 import numpy as np
 
@@ -29,26 +25,10 @@ from minivit.engine.errors import (
     RangeError,
     ShapeError,
 )
+from minivit.engine.modes import _thread
 from minivit.engine.tensor import Tensor
 
 OPS = {}  # name -> op: every operation there is; the tests walk this table
-
-
-class _Modes:
-    """In how many blocks of each kind a thread is. Counts, so that blocks may nest and overlap."""
-
-    __slots__ = ("no_grad", "detect_anomaly")
-
-    def __init__(self):
-        self.no_grad = self.detect_anomaly = 0
-
-
-class _Thread(threading.local):
-    def __init__(self):
-        self.modes = _Modes()
-
-
-_thread = _Thread()
 
 
 def op(f=None, *, accepts=numerics.FLOATS):
@@ -87,12 +67,17 @@ def op(f=None, *, accepts=numerics.FLOATS):
         parents = tuple([x if isinstance(x, Tensor) else None for x in operands])
         arrays = [x._array if isinstance(x, Tensor) else _constant(x, name) for x in operands]
         xp = backend.module_of(arrays, name)
-        half, kinds = False, {a.dtype.char for a in arrays if hasattr(a, "dtype")}
+        half = fits = False
+        for a in arrays:  # a loop, for speed: this stands before every op
+            if hasattr(a, "dtype"):
+                fits = a.dtype.char in accepts
+                if not fits:
+                    break
         if extra or options:
             extra = [_option(x, name) for x in extra]
             options = {key: _option(x, name) for key, x in options.items()}
         try:
-            if not kinds or not kinds <= accepts:
+            if not fits:
                 arrays, half = numerics.converted(arrays, accepts, name)
                 xp = backend.module_of(arrays, name)
             pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
@@ -242,110 +227,6 @@ def _takes(f, takes_xp):
     return str(signature(f).replace(parameters=arguments))
 
 
-# -- what is recorded: a matter of the thread ------------------------------------------------------
-
-
-class _mode:
-    """A switch that is thrown inside of a `with` block or a decorated function, in this thread."""
-
-    def __new__(cls, f=None):
-        self = object.__new__(cls)
-        self._entered = []  # the modes that were changed: one thread's, but the block may be shared
-        return self if f is None else self(f)  # @no_grad is @no_grad()
-
-    def __enter__(self):
-        modes, name = _thread.modes, type(self).__name__
-        setattr(modes, name, getattr(modes, name) + 1)
-        self._entered.append(modes)
-        return self
-
-    def __exit__(self, *exc):
-        modes, name = _thread.modes, type(self).__name__
-        if modes in self._entered:
-            self._entered.remove(modes)
-        else:  # a generator that another thread has closed: it gives back where it took
-            modes = self._entered.pop()
-        setattr(modes, name, getattr(modes, name) - 1)
-
-    def __call__(self, f):
-        mode = type(self)
-        if not callable(f) or isinstance(f, type) or isasyncgenfunction(f):
-            raise TypeError(
-                f"@{mode.__name__}() decorates functions, methods, generators and coroutines, got "
-                f"{f!r}. Write `with {mode.__name__}():` around what is meant."
-            )
-        if isgeneratorfunction(f):
-
-            @wraps(f)
-            def inside(*args, **options):
-                return (yield from _in_steps(mode, f(*args, **options)))
-
-        elif iscoroutinefunction(f):
-
-            @wraps(f)
-            async def inside(*args, **options):
-                return await coroutine(_in_steps)(mode, f(*args, **options))
-
-        else:
-
-            @wraps(f)
-            def inside(*args, **options):
-                with mode():
-                    return f(*args, **options)
-
-        return inside
-
-
-def _in_steps(mode, steps):
-    """A generator, or a coroutine, for which the switch is thrown while it runs, not while it
-    waits: its caller's ops in between are the caller's."""
-    resume, given = steps.send, None
-    while True:
-        try:
-            with mode():
-                out = resume(given)
-        except StopIteration as end:
-            return end.value
-        try:
-            resume, given = steps.send, (yield out)
-        except GeneratorExit:
-            with mode():
-                steps.close()
-            raise
-        except BaseException as error:
-            resume, given = steps.throw, error
-
-
-class no_grad(_mode):
-    """`with no_grad():` or `@no_grad()`: nothing is recorded, so nothing is kept.
-
-    In this thread: what other threads compute is recorded as before. A generator or a coroutine
-    that is decorated does not record in its own steps, and its caller does in between.
-    """
-
-
-class detect_anomaly(_mode):
-    """`with detect_anomaly():` the first op whose result or gradient holds NaN or infinity is named
-    (NonFiniteError), and so is one whose arrays were overwritten before its vjp ran (GraphError).
-    In this thread, as `no_grad`. Slow; for finding out."""
-
-
-def as_here(f):
-    """f for another thread, where it finds what holds in this one now: `no_grad`, `detect_anomaly`,
-    the device that `use` chose, np.errstate. (`pool.map(as_here(f), parts)`.)"""
-    blocks = [mode for mode in (no_grad, detect_anomaly) if getattr(_thread.modes, mode.__name__)]
-    device, context = backend.default_device(), contextvars.copy_context()
-
-    def there(*args, **options):
-        with ExitStack() as stack:
-            stack.enter_context(backend.use(device))
-            for mode in blocks:
-                stack.enter_context(mode())
-            return context.copy().run(f, *args, **options)
-
-    return there
-
-
 def _differentiable(value, name):
     """Has this result a derivative? Only floating-point numbers have. Integers have none, and what
     is complex would need conjugates, of which no vjp here thinks."""
@@ -361,7 +242,9 @@ def _each(vjps, wanted, name):
     """One vjp of those of the single operands; of those that nobody asks for, nothing is kept."""
     if len(vjps) != len(wanted):
         raise GraphError(f"{name}: returned {len(vjps)} vjps for {len(wanted)} operands")
-    vjps = tuple([f if w else None for f, w in zip(vjps, wanted, strict=True)])
+    if False not in wanted:
+        return lambda g: tuple([f(g) for f in vjps])
+    vjps = [f if w else None for f, w in zip(vjps, wanted, strict=True)]
     return lambda g: tuple([None if f is None else f(g) for f in vjps])
 
 

@@ -161,13 +161,13 @@ def cross_entropy_loss(
     loss = xp.where(counted, loss, 0)  # chosen, not multiplied: 0 * NaN is NaN
 
     def vjp(g):
-        g = g.reshape(-1) / n  # of each row's loss: (1,) or (rows,)
+        g = xp.broadcast_to(g.reshape(-1) / n, rows.shape)  # of each row's loss
         with np.errstate(invalid="ignore"):
-            dx = e / l[:, None]
-        dx[rows, label] = xp.expm1(log_p) + s  # p - (1 - s), of which p - 1 may be tiny
-        if s:
-            dx -= s / C
-        dx = xp.where(counted[:, None], dx * g[:, None], 0)
+            dx = e * (g / l)[:, None]
+            dx[rows, label] = (xp.expm1(log_p) + s) * g  # p - (1 - s): p - 1 may be tiny
+            if s:
+                dx -= (s / C) * g[:, None]
+        dx[~counted] = 0  # chosen, not multiplied: 0 * NaN is NaN
         return _unrows(xp, dx, logits.shape, axis)
 
     return (loss.sum() / n if reduction == "mean" else loss.reshape(rest)), vjp

@@ -11,7 +11,8 @@ import numpy as np
 from minivit import nn
 from minivit.engine import ops
 from minivit.engine.errors import DtypeError, GraphError, OptionError, ShapeError
-from minivit.engine.record import function, no_grad
+from minivit.engine.modes import no_grad
+from minivit.engine.record import function
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
 from minivit.images.patches import PatchEmbedding

@@ -8,7 +8,8 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.engine import ops
-from minivit.engine.record import function, no_grad
+from minivit.engine.modes import no_grad
+from minivit.engine.record import function
 from minivit.engine.tensor import Tensor
 from minivit.functions import IGNORED
 from minivit.models.clip import eos_places

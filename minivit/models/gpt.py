@@ -12,7 +12,8 @@ from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine import backend
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import function, no_grad
+from minivit.engine.modes import no_grad
+from minivit.engine.record import function
 from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, linear

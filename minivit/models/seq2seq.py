@@ -13,7 +13,7 @@ import numpy as np
 from minivit import functions, nn
 from minivit.attention import KVCache
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.modes import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import IGNORED
 from minivit.sampling import generation

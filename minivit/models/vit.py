@@ -11,7 +11,8 @@ from minivit import functions, nn
 from minivit.attention import SeparateProjections
 from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.record import function, no_grad
+from minivit.engine.modes import no_grad
+from minivit.engine.record import function
 from minivit.images.patches import patchify
 from minivit.transformer import MLP, TransformerLayer
 

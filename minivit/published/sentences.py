@@ -14,7 +14,7 @@ import numpy as np
 from minivit import functions, nn
 from minivit.engine import ops
 from minivit.engine.errors import CheckpointError, OptionError
-from minivit.engine.record import no_grad
+from minivit.engine.modes import no_grad
 from minivit.published import read_json, tables, vocabularies, weights
 from minivit.transformer import activate
 

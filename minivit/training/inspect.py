@@ -7,7 +7,7 @@ and which patches a class token was made of: functions of arrays. `plot` draws w
 import numpy as np
 
 from minivit.engine.errors import RangeError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.modes import no_grad
 from minivit.functions import softmax
 from minivit.images.patches import patchify
 

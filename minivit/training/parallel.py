@@ -15,7 +15,7 @@ import numpy as np
 
 from minivit.engine import memory
 from minivit.engine.errors import ShapeError
-from minivit.engine.record import as_here
+from minivit.engine.modes import as_here
 from minivit.engine.tensor import Tensor
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from minivit import functions, nn
 from minivit.engine.errors import RangeError, ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.modes import no_grad
 from minivit.training.data import Batches, stratified
 
 STRENGTHS = tuple(10.0 ** np.arange(-3, 3))  # C, the inverse of the L2 penalty's weight

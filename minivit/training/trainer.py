@@ -14,7 +14,7 @@ import numpy as np
 
 from minivit.engine import backend
 from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError
-from minivit.engine.record import detect_anomaly, no_grad
+from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss
 from minivit.optim import clip_grad_norm

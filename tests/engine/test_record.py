@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minivit as mv
-from minivit.engine import record
+from minivit.engine import modes, record
 from minivit.engine.errors import DtypeError, GraphError, NonFiniteError, ShapeError
 
 KINDS = [mv.no_grad, mv.detect_anomaly]
@@ -232,13 +232,13 @@ def test_as_here_takes_the_state_of_this_thread_along():
         for block in entered:
             block.__enter__()
         with mv.use("strict"), np.errstate(over="raise"):
-            there = record.as_here(state)
+            there = modes.as_here(state)
         for block in entered:
             block.__exit__()
         expected = [mode in blocks for mode in KINDS], "strict", "raise"
         assert in_a_thread(there) == expected
         assert state() == ([False, False], "cpu", np.geterr()["over"])
-    assert record.as_here(lambda a, b=1: (a, b))(2, b=3) == (2, 3)
+    assert modes.as_here(lambda a, b=1: (a, b))(2, b=3) == (2, 3)
 
 
 def test_data_parallel_with_no_grad_in_its_loss():

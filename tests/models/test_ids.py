@@ -5,7 +5,7 @@ import pytest
 
 import minivit as mv
 from minivit.engine.errors import MinivitError
-from minivit.engine.record import no_grad
+from minivit.engine.modes import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.models import clip
 from minivit.models.bert import BERT, mask_tokens

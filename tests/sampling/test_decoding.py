@@ -9,7 +9,7 @@ from minivit import nn
 from minivit.attention import KVCache
 from minivit.engine import backend
 from minivit.engine.errors import ShapeError
-from minivit.engine.record import no_grad
+from minivit.engine.modes import no_grad
 from minivit.engine.tensor import Tensor
 from minivit.models.gpt import GPT
 from minivit.sampling.decoding import Decoder
