@@ -144,10 +144,10 @@ def test_float16_where_its_squares_would_be_infinite_or_zero(device):
                 np.testing.assert_allclose(y.numpy(), z.numpy(), rtol=4e-3, atol=1e-4)
 
 
-EXTREMES = [np.array([np.iinfo(d).min, 7, np.iinfo(d).max], d) for d in "bBhHiIlL"]
+LIMITS = [np.array([np.iinfo(d).min, 7, np.iinfo(d).max], d) for d in "bBhHiIlL"]
 
 
-@pytest.mark.parametrize("x", [*EXTREMES, np.array([True, False, True])], ids=lambda x: x.dtype)
+@pytest.mark.parametrize("x", [*LIMITS, np.array([True, False, True])], ids=lambda x: x.dtype)
 def test_what_numpy_converts_to_floating_point(x):
     """A power with a floating-point exponent, and each norm: numbers that the integers of that
     dtype do not hold."""
