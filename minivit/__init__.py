@@ -97,7 +97,7 @@ Shapes in comments: B batch, N tokens (M: keys), D width, H heads, P patch side,
 classes, V vocabulary; H, W of an image are its height and width in pixels.
 """
 
-from minivit import attention, convolution, functions, images, nn, optim, sampling, transformer
+from minivit import attention, convolution, functions, nn, optim, transformer
 from minivit.attention import (
     MhSa,
     MultiHeadAttention,
@@ -164,9 +164,7 @@ from minivit.functions import (
     silu,
     softmax,
 )
-from minivit.images import palette, patches
 from minivit.nn import Module, Parameter
-from minivit.sampling import decoding, generation
 
 __version__ = "0.1.0"
 

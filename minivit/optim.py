@@ -7,7 +7,6 @@ over many parameters laid end to end, which is faster: `flat`.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,20 +14,15 @@ from minivit import flat, groups
 from minivit.engine import backend
 from minivit.engine.errors import NonFiniteError, OptionError, ShapeError, StateError
 from minivit.engine.record import function
-from minivit.engine.tensor import Tensor
 
 
-@dataclass(eq=False)
 class Entry:
     """A parameter, the settings of its group, and what the optimizer keeps for it."""
 
-    p: Tensor
-    group: dict
-    t: int = 0  # its own updates so far: a layer that is thawed late starts at its first
-    state: dict | None = None  # arrays by name; None while the parameter is frozen
-
-    def __post_init__(self):
-        self.shape = self.p.shape
+    def __init__(self, p, group):
+        self.p, self.group, self.shape = p, group, p.shape
+        self.t = 0  # its own updates so far: a layer that is thawed late starts at its first
+        self.state = None  # arrays by name; None while the parameter is frozen
 
 
 class Optimizer:

@@ -7,6 +7,7 @@ meaning here (out=, where=) is refused by its name.
 """
 
 import operator
+from functools import cache
 from inspect import Parameter, signature
 
 import numpy as np
@@ -80,11 +81,15 @@ def _numpys(theirs, ours, **renamed):
     """`ours`, called as NumPy's function `theirs`: what ours does not take must be left out, or be
     what it is anyway. `renamed`: NumPy's names for ours. dtype= converts before, as NumPy does."""
     name = theirs.__name__
-    numpys = signature(_TEXTS.get(theirs, theirs))
-    first = next(iter(numpys.parameters))
-    taken = {p.name for p in signature(ours).parameters.values()} | set(renamed)
+
+    @cache
+    def known():  # at the first call: there are many functions, and signatures take their time
+        numpys = signature(_TEXTS.get(theirs, theirs))
+        taken = {p.name for p in signature(ours).parameters.values()} | set(renamed)
+        return numpys, next(iter(numpys.parameters)), taken
 
     def call(*args, **options):
+        numpys, first, taken = known()
         plain = len(args) == 1 and options.keys() <= taken and not renamed
         if plain and not any(value is np._NoValue for value in options.values()):
             return ours(*args, **options)
@@ -111,7 +116,7 @@ def _numpys(theirs, ours, **renamed):
         given = {renamed.get(key, key): value for key, value in given.items()}
         return ours(*operands, **given)
 
-    call.__name__, call.__doc__, call.takes = name, ours.__doc__, taken
+    call.__name__, call.__doc__ = name, ours.__doc__
     return call
 
 

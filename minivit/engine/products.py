@@ -5,7 +5,6 @@ stack of rows times one matrix is folded into a single 2-D product.
 """
 
 import math
-from string import ascii_letters
 
 import numpy as np
 
@@ -14,6 +13,8 @@ from minivit.engine.errors import ShapeError
 from minivit.engine.numerics import NUMBERS, shape_of
 from minivit.engine.ops import getitem, multiply, reshape
 from minivit.engine.record import function, op
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # of einsum, in order
 
 
 @op(accepts=NUMBERS)
@@ -163,7 +164,7 @@ def _from_lists(arguments):
     """einsum(x, [0, 1], y, [1, 2], [0, 2]) as a text and its operands."""
     arguments = list(arguments)
     result = arguments.pop() if len(arguments) % 2 else None
-    letters = sorted(ascii_letters)  # the order in which axes stand that the result does not name
+    letters = list(LETTERS)  # the order in which axes stand that the result does not name
 
     def text(axes):
         return "".join("..." if k is Ellipsis else letters[k] for k in axes)
@@ -176,7 +177,7 @@ def _subscripts(text, ndims):
     """The letters of each operand and of the result; each axis of a `...` receives a letter."""
     left, arrow, result = text.replace(" ", "").partition("->")
     terms = left.split(",")
-    free = [k for k in ascii_letters if k not in text]
+    free = [k for k in LETTERS if k not in text]
 
     def refuse(why):
         raise ShapeError(f"einsum: {text!r} does not fit operands of {ndims} axes: {why}")
@@ -197,7 +198,7 @@ def _subscripts(text, ndims):
     ]
     result = result.replace("...", dots, 1)
     for k in "".join([*terms, result]):
-        if k not in ascii_letters:
+        if k not in LETTERS:
             refuse(f"{k!r} is no letter")
     if len(set(result)) < len(result) or not set(result) <= set("".join(terms)):
         refuse("each letter of the result must be an operand's, once")

@@ -10,7 +10,6 @@ does not fit.
 """
 
 from functools import wraps
-from inspect import Parameter as Argument
 from inspect import isgeneratorfunction, signature
 
 import numpy as np
@@ -52,11 +51,11 @@ def op(f=None, *, accepts=numerics.FLOATS):
     """
     if f is None:
         return lambda f: op(f, accepts=accepts)
-    arguments = list(signature(f).parameters.values())
-    takes_xp = bool(arguments) and arguments[0].name == "xp"
-    positional = [a for a in arguments if a.kind is Argument.POSITIONAL_ONLY]
-    operand_count = len(positional) - takes_xp if positional else None  # None: any number (*xs)
-    optional = [a.default for a in positional].count(None)
+    code, defaults = f.__code__, f.__defaults__ or ()  # as inspect.signature says it, but at once
+    takes_xp = code.co_varnames[:1] == ("xp",)
+    positional = code.co_posonlyargcount
+    operand_count = positional - takes_xp if positional else None  # None: any number (*xs)
+    optional = defaults[: max(0, len(defaults) - code.co_argcount + positional)].count(None)
     name = f.__name__.strip("_")
 
     @wraps(f)
@@ -113,7 +112,8 @@ def op(f=None, *, accepts=numerics.FLOATS):
         return Tensor._from_op(value, parents, vjp, name)
 
     if takes_xp:  # help() and an editor show the call that works
-        lifted.__signature__ = signature(f).replace(parameters=arguments[1:])
+        arguments = list(signature(f).parameters.values())[1:]
+        lifted.__signature__ = signature(f).replace(parameters=arguments)
     OPS[name] = lifted
     lifted.on_arrays = f  # for code that has arrays, and no use for Tensors (sampling.decoding)
 

@@ -1,3 +1,1 @@
 """Images on their way into a model: pictures from files, patches, colours of a palette."""
-
-from minivit.images import palette, patches, pictures
