@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from minivit.engine.errors import DtypeError, OptionError
+from minivit.engine import backend
+from minivit.engine.errors import DtypeError, OptionError, ShapeError
 from minivit.engine.tensor import Tensor
 from minivit.nn import Module
 
@@ -50,6 +51,20 @@ def parameters_of(name, given):
         raise DtypeError(
             f"{name}: got {type(given).__name__}, expected a Module or its parameters"
         ) from None
+
+
+def check_gradient(name, p):
+    """Refuse what `backward` does not leave: no array, not p's shape, not floating point."""
+    g, w = p.grad, p._array
+    if type(g) is type(w) and g.dtype is w.dtype and g.shape == w.shape:
+        return  # nearly always
+    if not backend.is_array(g) or g.dtype.kind != "f":
+        raise DtypeError(
+            f"{name}: a gradient is a {type(g).__name__} {getattr(g, 'dtype', '')}, expected an "
+            "array of floating-point numbers"
+        )
+    if g.shape != w.shape:
+        raise ShapeError(f"{name}: a gradient of shape {g.shape} for a parameter of {w.shape}")
 
 
 BOUNDS = {  # of the settings: smallest, and what they stay below

@@ -135,6 +135,12 @@ def test_a_row_that_was_read_twice_receives_both_gradients():
     assert table.grad.tolist() == [[5.0, 5.0], [11.0, 22.0], [0.0, 0.0]]
 
 
+def test_an_infinite_gradient_reaches_the_row_that_was_read_and_no_other():
+    table = mv.Tensor(np.ones((3, 2)), requires_grad=True)
+    mv.embedding(table, [1, 1]).backward(np.array([[np.inf, 2.0], [1.0, np.nan]]))
+    assert np.array_equal(table.grad, [[0, 0], [np.inf, np.nan], [0, 0]], equal_nan=True)
+
+
 def test_layer_norm_of_equal_numbers_is_beta():
     out = mv.layer_norm(np.full((2, 4), 3.0), np.ones(4), np.arange(4.0))
     assert out.numpy().tolist() == [[0.0, 1.0, 2.0, 3.0]] * 2

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from minivit.engine import backend, ops
-from minivit.engine.errors import ArgumentError, ShapeError
+from minivit.engine.errors import ArgumentError, DtypeError, ShapeError
 from minivit.engine.numerics import shape_of
 from minivit.engine.products import matmul
 from minivit.engine.record import function
@@ -101,6 +101,8 @@ def vstack(tensors):
 @function
 def take(x, indices, axis=None):
     """x[indices] along an axis (None: of all elements in a row)."""
+    if (indices if hasattr(indices, "dtype") else np.asarray(indices)).dtype == bool:
+        raise DtypeError("take: the indices are booleans, expected integers; a mask is x[mask]")
     if axis is None:
         return ops.getitem(ravel(x), indices)
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
@@ -232,6 +234,8 @@ def diff(x, n=1, axis=-1):
 def norm(x, ord=None, axis=None, *, keepdims=False):
     """np.linalg.norm, with ord 2 (the root of the sum of squares), 1 or infinity, of vectors (one
     axis); without ord or with "fro" over all the axes that are named."""
+    if x.dtype.kind in "biu":  # |-128| is no int8
+        x = ops.astype(x, np.result_type(x.dtype, np.float32))
     vector = (x.ndim == 1) if axis is None else len(shape_of(axis)) == 0
     if ord is None or (ord == 2 and vector) or (ord == "fro" and not vector):
         return ops.norm_(x, axis=axis, keepdims=keepdims)

@@ -32,14 +32,17 @@ def _plain(name, f=None):
         xp = backend.module_of([a for a in (*xs, *options.values()) if hasattr(a, "dtype")], name)
         return (f or getattr(xp, name))(*xs, **options)
 
-    plain.__name__ = name
+    plain.__name__ = plain.__qualname__ = name  # errors begin with it
     return function(plain)
 
 
 def _arrays(x):
-    """The arrays of Tensors, also inside of lists and tuples."""
+    """The arrays of Tensors, also inside of lists and tuples. A NumPy number becomes Python's,
+    which does not promote and is on every device; in `number > t` it comes as an array ()."""
     if isinstance(x, (list, tuple)):
         return type(x)([_arrays(item) for item in x])
+    if isinstance(x, np.generic) or (isinstance(x, np.ndarray) and not x.ndim):
+        return x.item()
     return x._array if isinstance(x, Tensor) else x
 
 

@@ -163,9 +163,10 @@ def _from_lists(arguments):
     """einsum(x, [0, 1], y, [1, 2], [0, 2]) as a text and its operands."""
     arguments = list(arguments)
     result = arguments.pop() if len(arguments) % 2 else None
+    letters = sorted(ascii_letters)  # the order in which axes stand that the result does not name
 
     def text(axes):
-        return "".join("..." if k is Ellipsis else ascii_letters[k] for k in axes)
+        return "".join("..." if k is Ellipsis else letters[k] for k in axes)
 
     subscripts = ",".join(text(axes) for axes in arguments[1::2])
     return subscripts + ("" if result is None else f"->{text(result)}"), tuple(arguments[::2])

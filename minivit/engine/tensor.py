@@ -10,7 +10,14 @@ from itertools import count
 import numpy as np
 
 from minivit.engine import backend, graph
-from minivit.engine.errors import DeviceError, DtypeError, GraphError, RangeError, ShapeError
+from minivit.engine.errors import (
+    ArgumentError,
+    DeviceError,
+    DtypeError,
+    GraphError,
+    RangeError,
+    ShapeError,
+)
 
 UFUNCS = {}  # np.exp -> exp: the NumPy functions that work on Tensors (filled by ops.py)
 FUNCTIONS = {}  # np.concatenate -> concatenate
@@ -302,7 +309,7 @@ def _without_derivative(function, how="", options=()):
     module = getattr(function, "__module__", None) or "numpy"
     name = f"{module.replace('numpy', 'np', 1)}.{function.__name__}{how}"
     given = f" with {', '.join(options)}=" if options else ""
-    return TypeError(
+    return ArgumentError(
         f"{name}{given} has no derivative in minivit; use the array: {name}(t.numpy()), through "
-        "which no gradient flows."
+        "which no gradient flows (nor does it through t.detach())."
     )

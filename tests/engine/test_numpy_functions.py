@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minivit as mv
+from minivit.engine import backend
 from minivit.engine.check import gradcheck
 from minivit.engine.errors import ArgumentError, MinivitError
 from minivit.engine.tensor import FUNCTIONS, UFUNCS, Tensor
@@ -185,6 +186,21 @@ def test_a_ufunc_and_each_of_its_keywords(ufunc):
             ufunc(*tensors(xs), **{name: {"out": np.zeros(3), "where": M > 0}.get(name, 7)})
 
 
+@pytest.mark.parametrize("number", [np.float64(0.5), np.float32(0.5), np.int64(1), np.bool_(True)])
+def test_a_numpy_number_is_a_python_number(number, device):
+    """Beside a Tensor it does not promote, and it belongs to every device."""
+    t, x, plain = mv.Tensor(X, device=device), np.asarray(X), number.item()
+    for compare in (np.greater, np.less_equal, np.equal, np.isclose, np.logical_and):
+        assert (backend.to_numpy(compare(t, number)) == compare(x, plain)).all()
+        if device == "cpu":  # CuPy's functions want an array first
+            assert (compare(number, t) == compare(plain, x)).all()
+    assert (backend.to_numpy(t > number) == (x > plain)).all()
+    assert (backend.to_numpy(number > t) == (plain > x)).all()
+    assert (backend.to_numpy(np.full_like(t, number)) == plain).all()
+    assert (backend.to_numpy(t.argmax(axis=np.int64(1))) == x.argmax(axis=1)).all()
+    assert (mv.Tensor(np.float32([0.1])) == np.float64(0.1)).all()
+
+
 def test_none_is_an_axis_too():
     """axis=None is given, where the default is another one."""
     t, flat = mv.Tensor(X, requires_grad=True), np.argsort(-X, axis=None)
@@ -238,7 +254,9 @@ def test_a_method_is_the_function():
         lambda t: mv.concatenate([]), lambda t: np.concatenate([t, 2.0]), lambda t: mv.stack([]),
         lambda t: np.stack([t, t[0]]), lambda t: np.pad(t, -1), lambda t: np.pad(t, "a"),
         lambda t: np.pad(t, 1, mode="edge"), lambda t: np.pad(t, 1.5), lambda t: np.take(t, 99),
-        lambda t: np.take(t, 9, axis=0), lambda t: np.dot(t, t), lambda t: t @ None,
+        lambda t: np.take(t, 9, axis=0), lambda t: np.take(t, X > 0),
+        lambda t: np.take(t, [True, False], axis=0), lambda t: np.sin(t),
+        lambda t: np.dot(t, t), lambda t: t @ None, lambda t: np.add(t, t, out=X), lambda t: ~t,
         lambda t: np.tensordot(t, t, axes=1), lambda t: np.einsum("ij", t), lambda t: t > "a",
         lambda t: np.einsum(t, t), lambda t: np.linalg.norm(t, ord=3, axis=0), lambda t: t[1.5],
         lambda t: t["a"], lambda t: t[[0.5]], lambda t: t[9], lambda t: t[0, 0, 0, 0],

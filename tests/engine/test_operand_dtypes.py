@@ -144,6 +144,23 @@ def test_float16_where_its_squares_would_be_infinite_or_zero(device):
                 np.testing.assert_allclose(y.numpy(), z.numpy(), rtol=4e-3, atol=1e-4)
 
 
+LIMITS = [np.array([np.iinfo(d).min, 7, np.iinfo(d).max], d) for d in "bBhHiIlL"]
+
+
+@pytest.mark.parametrize("x", [*LIMITS, np.array([True, False, True])], ids=lambda x: x.dtype)
+def test_what_numpy_converts_to_floating_point(x):
+    """A power with a floating-point exponent, and each norm: numbers that the integers of that
+    dtype do not hold."""
+    t, exact = mv.Tensor(x), x.astype(np.longdouble)
+    for n in (0.0, 1.0, 2.0, 3.0, 0.5):
+        with np.errstate(invalid="ignore"):  # the root of a negative number
+            np.testing.assert_allclose((t**n).numpy(), exact**n, rtol=1e-12)
+    for norm_ord in (None, 1, 2, np.inf, -np.inf):
+        np.testing.assert_allclose(
+            np.linalg.norm(t, ord=norm_ord).numpy(), np.linalg.norm(exact, ord=norm_ord), rtol=1e-6
+        )
+
+
 def test_what_is_no_number_is_refused():
     t = mv.Tensor([1.0])
     for wrong in (np.array(["a"]), np.array([None]), np.array(["2020-01-01"], "M8[D]")):

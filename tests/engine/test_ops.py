@@ -482,3 +482,11 @@ def test_einsum_is_numpys(text, shapes, device):
         y = mv.einsum(text, *[mv.Tensor(x, device=device) for x in xs])
         np.testing.assert_allclose(y.numpy(), np.einsum(text, *xs), rtol=1e-12, atol=1e-12)
         gradcheck(lambda *ts: mv.einsum(text, *ts), *xs)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 51), min_size=1, max_size=4, unique=True))
+def test_einsum_of_lists_orders_the_axes_as_numpy_does(axes):
+    x = np.arange(24.0).reshape((2, 3, 4, 1)[: len(axes) - 1] + (-1,))
+    y = mv.einsum(mv.Tensor(x), axes)
+    assert np.array_equal(y.numpy(), np.einsum(x, axes)), axes

@@ -58,7 +58,7 @@ def power(xp, x, n, /):
 
 
 def _power(x, n):
-    if n in (1, 2, 3):  # float32 x**3 is 700 times slower than x * x * x
+    if x.dtype.kind in "fc" and n in (1, 2, 3):  # float32 x**3: 700 times slower than x * x * x
         return math.prod([x] * int(n - 1), start=x)
     return x**n
 
