@@ -72,6 +72,7 @@ BOUNDS = {  # of the settings: smallest, and what they stay below
     "momentum": (0, math.inf), "betas": (0, 1), "beta1": (0, 1), "beta2_cap": (0, math.inf),
     "decay_rate": (0, math.inf), "factored": (0, math.inf), "schedule": (0, math.inf),
 }  # fmt: skip
+PAIRS = {"betas"}  # of the settings: two numbers each
 
 
 def is_number(x):
@@ -85,20 +86,20 @@ def check_settings(name, group, defaults):
         raise OptionError(
             f"{name}: unknown settings {unknown}, expected some of {sorted(defaults)}"
         )
-    for setting, default in defaults.items():
+    for setting in defaults:
         low, high = BOUNDS.get(setting, (-math.inf, math.inf))
-        if type(group[setting]) is float and low <= group[setting] < high:
+        several = setting in PAIRS
+        if not several and type(group[setting]) is float and low <= group[setting] < high:
             continue  # nearly always
-        several = isinstance(default, tuple)
         values = group[setting] if several else (group[setting],)
         if (
             not isinstance(values, (tuple, list))
-            or len(values) != np.size(default)
+            or len(values) != (2 if several else 1)
             or not all(is_number(x) and low <= x < high for x in values)
         ):
             raise OptionError(
-                f"{name}: {setting} is {group[setting]!r}, expected numbers such as {default!r}, "
-                f"at least {low} and below {high}"
+                f"{name}: {setting} is {group[setting]!r}, expected "
+                f"{'two numbers, each' if several else 'a number,'} at least {low} and below {high}"
             )
         values = tuple(x.item() if isinstance(x, np.generic) else x for x in values)
         group[setting] = values if several else values[0]

@@ -203,6 +203,14 @@ def test_settings_that_no_rule_can_use(kind, name, value):
         opt.step()
 
 
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
+@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.99, 0.999), (), "ab"], ids=str)
+def test_betas_are_two_numbers(kind, betas):
+    p = nn.Parameter(np.ones(2))
+    with pytest.raises(OptionError, match=r"betas is .*, expected two numbers"):
+        kind([p], betas=betas)
+
+
 def test_a_model_or_its_parameters_or_groups_of_either():
     def model():
         mv.manual_seed(0)
