@@ -6,10 +6,13 @@ still reads the old file (or has mapped it into memory) keeps the old one.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 from pathlib import Path
+
+from minivit.engine.errors import DtypeError, OptionError
 
 READY = ".ready"  # inside a folder: files that are complete, and not all in their places yet
 
@@ -45,6 +48,8 @@ def writing_folder(folder):
     """A new folder to write files into. In the end `folder` has them all, in one step; other files
     that it had before stay."""
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file, expected a folder", str(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     half = _beside(folder / "new" if folder.is_dir() else folder)  # on the same disk
     half.mkdir()
@@ -80,6 +85,15 @@ def _flush(path):
     """Wait until the disk has the file."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
+
+
+def path_of(name, given):
+    """`given` as a Path; the error names the argument: "save: folder"."""
+    if not isinstance(given, (str, os.PathLike)):
+        raise DtypeError(f"{name} is a {type(given).__name__}, expected a path")
+    if not str(given):
+        raise OptionError(f"{name} is empty, expected a path ('.' is the folder that you are in)")
+    return Path(given)
 
 
 # -- what ships, and what is downloaded ------------------------------------------------------------

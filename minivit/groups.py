@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from minivit.engine.errors import DtypeError, OptionError
+from minivit.engine import backend
+from minivit.engine.errors import DtypeError, OptionError, ShapeError
 from minivit.engine.tensor import Tensor
 from minivit.nn import Module
 
@@ -52,11 +53,26 @@ def parameters_of(name, given):
         ) from None
 
 
+def check_gradient(name, p):
+    """Refuse what `backward` does not leave: no array, not p's shape, not floating point."""
+    g, w = p.grad, p._array
+    if type(g) is type(w) and g.dtype is w.dtype and g.shape == w.shape:
+        return  # nearly always
+    if not backend.is_array(g) or g.dtype.kind != "f":
+        raise DtypeError(
+            f"{name}: a gradient is a {type(g).__name__} {getattr(g, 'dtype', '')}, expected an "
+            "array of floating-point numbers"
+        )
+    if g.shape != w.shape:
+        raise ShapeError(f"{name}: a gradient of shape {g.shape} for a parameter of {w.shape}")
+
+
 BOUNDS = {  # of the settings: smallest, and what they stay below
     "lr": (0, math.inf), "eps": (0, math.inf), "weight_decay": (0, math.inf),
     "momentum": (0, math.inf), "betas": (0, 1), "beta1": (0, 1), "beta2_cap": (0, math.inf),
     "decay_rate": (0, math.inf), "factored": (0, math.inf), "schedule": (0, math.inf),
 }  # fmt: skip
+PAIRS = {"betas"}  # of the settings: two numbers each
 
 
 def is_number(x):
@@ -70,20 +86,20 @@ def check_settings(name, group, defaults):
         raise OptionError(
             f"{name}: unknown settings {unknown}, expected some of {sorted(defaults)}"
         )
-    for setting, default in defaults.items():
+    for setting in defaults:
         low, high = BOUNDS.get(setting, (-math.inf, math.inf))
-        if type(group[setting]) is float and low <= group[setting] < high:
+        several = setting in PAIRS
+        if not several and type(group[setting]) is float and low <= group[setting] < high:
             continue  # nearly always
-        several = isinstance(default, tuple)
         values = group[setting] if several else (group[setting],)
         if (
             not isinstance(values, (tuple, list))
-            or len(values) != np.size(default)
+            or len(values) != (2 if several else 1)
             or not all(is_number(x) and low <= x < high for x in values)
         ):
             raise OptionError(
-                f"{name}: {setting} is {group[setting]!r}, expected numbers such as {default!r}, "
-                f"at least {low} and below {high}"
+                f"{name}: {setting} is {group[setting]!r}, expected "
+                f"{'two numbers, each' if several else 'a number,'} at least {low} and below {high}"
             )
         values = tuple(x.item() if isinstance(x, np.generic) else x for x in values)
         group[setting] = values if several else values[0]

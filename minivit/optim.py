@@ -12,15 +12,16 @@ import numpy as np
 
 from minivit import flat, groups
 from minivit.engine import backend
-from minivit.engine.errors import NonFiniteError, OptionError, ShapeError, StateError
+from minivit.engine.errors import DtypeError, NonFiniteError, OptionError, StateError
 from minivit.engine.record import function
+from minivit.nn.module import real_numbers
 
 
 class Entry:
     """A parameter, the settings of its group, and what the optimizer keeps for it."""
 
     def __init__(self, p, group):
-        self.p, self.group, self.shape = p, group, p.shape
+        self.p, self.group = p, group
         self.t = 0  # its own updates so far: a layer that is thawed late starts at its first
         self.state = None  # arrays by name; None while the parameter is frozen
 
@@ -80,11 +81,7 @@ class Optimizer:
         for e in self.entries:
             if e.p.grad is None or not e.p.requires_grad:
                 continue
-            if e.p.grad.shape != e.shape:
-                raise ShapeError(
-                    f"{type(self).__name__}: a gradient of shape {e.p.grad.shape} for a "
-                    f"parameter of shape {e.shape}"
-                )
+            groups.check_gradient(type(self).__name__, e.p)
             if e.state is None or not e.state.keys() >= names[id(e.group)]:
                 # thawed since, or a setting was changed
                 e.state, self.flats = self.new_state(e.p, e.group) | (e.state or {}), []
@@ -112,9 +109,12 @@ class Optimizer:
                 state[f"{i}.{name}"] = np.array(backend.to_numpy(array))
         return state
 
+    @function
     def load_state_dict(self, state):
         """Continue where `state` was taken; one of another optimizer or of other parameters is a
         StateError, and nothing is changed."""
+        if not hasattr(state, "keys"):
+            raise DtypeError(f"load_state_dict: got {type(state).__name__}, expected a dict")
         new = [self.new_state(e.p, e.group) for e in self.entries]
         arrays = {f"{i}.{name}": (i, a) for i, s in enumerate(new) for name, a in s.items()}
         expected = {name: a.shape for name, (_, a) in arrays.items()} | {"updates": (len(new),)}
@@ -124,7 +124,7 @@ class Optimizer:
             expected = {k: v for k, v in expected.items() if k in got or k not in never}
         wrong = [
             f"{name}: got {got.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}"
-            for name in sorted(expected.keys() | got.keys())
+            for name in sorted(expected.keys() | got.keys(), key=str)
             if got.get(name) != expected.get(name)
         ]
         if wrong:
@@ -132,12 +132,15 @@ class Optimizer:
                 f"{type(self).__name__}: the state is of another optimizer or other parameters.\n  "
                 + "\n  ".join(wrong)
             )
+        updates = np.asarray(state["updates"])
+        if updates.dtype.kind not in "iu" or (updates < 0).any():
+            raise StateError(f"{type(self).__name__}: updates: got {updates}, expected counts")
         for name, (_, array) in arrays.items():
             if name in state:
-                host = np.asarray(state[name], array.dtype)
+                host = real_numbers(f"{type(self).__name__}: {name}", state[name], array.dtype)
                 array[...] = backend.to_device(host, backend.device_of(array))
         for i, e in enumerate(self.entries):
-            e.t, e.state = int(state["updates"][i]), new[i]
+            e.t, e.state = int(updates[i]), new[i]
         self.flats = []  # laid out anew in the next step
 
 
@@ -324,7 +327,10 @@ def clip_grad_norm(parameters, max_norm):
     if not (groups.is_number(max_norm) and max_norm >= 0):
         raise OptionError(f"clip_grad_norm: max_norm is {max_norm!r}, expected a number >= 0")
     parameters = groups.parameters_of("clip_grad_norm", parameters)
-    grads = [p for p in parameters if p.grad is not None and p.grad.size]
+    grads = [p for p in parameters if p.grad is not None]
+    for p in grads:
+        groups.check_gradient("clip_grad_norm", p)
+    grads = [p for p in grads if p.size]
     unit, norm = 1.0, _joint_norm(p.grad for p in grads)
     half = any(p.grad.dtype.itemsize < 4 for p in grads)
     if half or not 1e-15 < norm < 1e15:  # the squares may have left the range of the dtype

@@ -45,6 +45,15 @@ def test_the_causal_mask(device):
     assert isinstance(mv.causal_mask(4), np.ndarray)
 
 
+@pytest.mark.parametrize("size", [-1, 4.0, "4", None, True])
+def test_a_causal_mask_has_a_number_of_rows_and_columns(size):
+    with pytest.raises(OptionError, match=r"causal_mask: N is .*, expected an integer, 0 or more"):
+        mv.causal_mask(size)
+    if size is not None:  # which stands for N
+        with pytest.raises(OptionError, match="causal_mask: M is"):
+            mv.causal_mask(4, size)
+
+
 @ON_EVERY_DEVICE
 def test_what_is_hidden_does_not_matter(device):
     """Changing a hidden key or value changes nothing, not by one bit; nor does NaN in its value."""

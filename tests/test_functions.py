@@ -12,7 +12,7 @@ from minivit import functions
 from minivit.attention import kernel
 from minivit.engine import backend
 from minivit.engine.check import gradcheck
-from minivit.engine.errors import DtypeError, MinivitError, OptionError, ShapeError
+from minivit.engine.errors import DtypeError, MinivitError, OptionError, RangeError, ShapeError
 from tests.devices import DEVICES
 from tests.engine.op_cases import CASES, OPS
 
@@ -413,3 +413,23 @@ def test_only_errors_of_this_library(data):
                     out.backward(np.ones(out.shape, out.dtype))
             except MinivitError:
                 pass
+
+
+@pytest.mark.parametrize("axis", [2, 9, -3, -9])
+def test_an_axis_that_is_not_there_is_named(axis):
+    x = mv.Tensor(np.ones((2, 3)))
+    by_option = (mv.softmax, mv.log_softmax, mv.logsumexp, mv.l2_normalize, mv.sum, mv.mean, mv.max,
+                 mv.min, mv.prod, mv.std, mv.var, mv.flip, mv.cumsum)  # fmt: skip
+    calls = [lambda f=f: f(x, axis=axis) for f in by_option]
+    calls += [lambda: mv.swapaxes(x, 0, axis), lambda: mv.swapaxes(x, axis, 0)]
+    calls += [lambda: mv.moveaxis(x, axis, 0), lambda: mv.split(x, 1, axis=axis)]
+    calls += [lambda: mv.concatenate([x, x], axis=axis)]
+    for call in calls:
+        with pytest.raises(RangeError, match=f"axis {axis} is out of bounds"):
+            call()
+
+
+def test_nothing_to_join_is_told():
+    for join in (mv.stack, mv.concatenate):
+        with pytest.raises(ShapeError, match=f"{join.__name__}: got no tensors"):
+            join([])

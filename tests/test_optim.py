@@ -8,7 +8,14 @@ import pytest
 import minivit as mv
 from minivit import nn, optim
 from minivit.engine import backend
-from minivit.engine.errors import DtypeError, NonFiniteError, OptionError, ShapeError, StateError
+from minivit.engine.errors import (
+    DtypeError,
+    MinivitError,
+    NonFiniteError,
+    OptionError,
+    ShapeError,
+    StateError,
+)
 from minivit.models.vit import ViT
 from tests import strict
 from tests.devices import DEVICES
@@ -194,6 +201,14 @@ def test_settings_that_no_rule_can_use(kind, name, value):
     opt.groups[0][name] = value  # a schedule that went wrong
     with pytest.raises(OptionError, match=f"{kind.__name__}: {name} is"):
         opt.step()
+
+
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
+@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.99, 0.999), (), "ab"], ids=str)
+def test_betas_are_two_numbers(kind, betas):
+    p = nn.Parameter(np.ones(2))
+    with pytest.raises(OptionError, match=r"betas is .*, expected two numbers"):
+        kind([p], betas=betas)
 
 
 def test_a_model_or_its_parameters_or_groups_of_either():
@@ -542,3 +557,49 @@ def test_a_training_step_waits_for_the_device_once_at_most(kind):
         step(True)
         assert strict.stats.syncs == 1
         assert strict.stats.float64 == 0
+
+
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        [1.0, 2.0, 3.0], 3.0, "text", mv.Tensor(np.ones(3)), np.ones(3, int), np.ones(3, complex),
+        np.ones(3, bool), np.ones((1, 3)), np.ones(2), np.float32(1), np.ones(3, object),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_gradient_that_is_none_is_refused_and_nothing_is_changed(gradient):
+    """Whole numbers, scaled, would be cut down to 0."""
+    p, q = (nn.Parameter(np.ones(3, np.float32)) for _ in range(2))
+    q.grad, p.grad = np.ones(3, np.float32), gradient
+    optimizers = [kind([q, p]) for kind in (optim.SGD, optim.AdamW, optim.Adafactor)]
+    for call in [o.step for o in optimizers] + [lambda: optim.clip_grad_norm([q, p], 0.1)]:
+        with pytest.raises((DtypeError, ShapeError), match="a gradient"):
+            call()
+        assert p.grad is gradient and (q.grad == 1).all()
+        assert (p.numpy() == 1).all() and (q.numpy() == 1).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        5, None, [1], "text", {1: 2}, {"updates": [[1], [1, 2]]}, {"updates": 1},
+        {"updates": [1.5]}, {"updates": [-1]}, {"updates": ["a"]}, {"updates": [None]},
+        {"0.m": ["a", "b", "c"]}, {"0.m": [1j, 2, 3]}, {"0.m": [{}, 2, 3]}, {"0.m": [1, 2]},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_state_that_is_none_is_refused_and_nothing_is_changed(wrong):
+    p = nn.Parameter(np.ones(3, np.float32))
+    p.grad = np.ones(3, np.float32)
+    o = optim.Adam([p])
+    o.step()
+    before = o.state_dict()
+    with pytest.raises(MinivitError):
+        o.load_state_dict(before | wrong if isinstance(wrong, dict) else wrong)
+    assert all(np.array_equal(before[name], a) for name, a in o.state_dict().items())
+
+
+def test_a_module_takes_no_complex_numbers():
+    layer = nn.Linear(2, 1)
+    with pytest.raises(DtypeError, match="weight: got complex"):
+        layer.load_state_dict({"weight": np.ones((1, 2)) * 1j, "bias": np.ones(1)})

@@ -55,15 +55,15 @@ from minivit import Tensor, files, no_grad
 from minivit.attention import causal_mask
 from minivit.course.plots import drawing
 from minivit.course.plots import image_gpt as plots
-from minivit.course.runs import image_gpt as long
+from minivit.course.runs import image_gpt as long_runs
 from minivit.images import pictures
 from minivit.images.palette import Palette
 from minivit.models import image_gpt
 from minivit.sampling.generation import draw, next_token_distribution
 from minivit.training import data, probe
 
-kept = long.results()
-SEEDS = long.SEEDS
+kept = long_runs.results()
+SEEDS = long_runs.SEEDS
 
 
 def of_seeds(run, *path):
@@ -189,7 +189,7 @@ assert np.allclose(one_hot @ table, table[ids[0]])
 # take hours.)
 
 # %%
-grey_palette, train, labels, test, test_labels = long.digits()
+grey_palette, train, labels, test, test_labels = long_runs.digits()
 print("palette, as grey levels 0..16:", np.round((grey_palette.colours[:, 0] + 1) * 8, 1))
 print("train", train.shape, " test", test.shape)
 print(train[0].reshape(8, 8))
@@ -203,7 +203,7 @@ print(train[0].reshape(8, 8))
 # Our model: 8 layers, 64 wide, 4 heads, a table of 16 colours, 64 positions.
 
 # %%
-model = long.model("medium", seed=0)
+model = long_runs.model("medium", seed=0)
 print(f"{model.count_parameters():,} parameters")
 x = train[:3]  # three images, (B, N)
 
@@ -302,8 +302,8 @@ course.figure(
 # Half a thousand steps of 32 images: AdamW, a short warm-up, half a cosine.
 
 # %%
-trainer = long.pretrainer(model, "ar", seed=0)
-ar_losses = trainer.run(long.STEPS)["loss"]
+trainer = long_runs.pretrainer(model, "ar", seed=0)
+ar_losses = trainer.run(long_runs.STEPS)["loss"]
 model.eval()
 print(f"loss {ar_losses[0]:.3f} -> {np.mean(ar_losses[-50:]):.3f} nats a pixel")
 assert abs(ar_losses[0] - math.log(16)) < 1e-5
@@ -348,7 +348,7 @@ found = {
     "one histogram": bits(by_place.sum(axis=0)[None], np.zeros_like(test)),
     "a histogram a place": bits(by_place, np.broadcast_to(np.arange(64), test.shape)),
     "left and above": bits(by_neighbours, *neighbours(test)),
-    "Image GPT": long.nats(model, test) / math.log(2),
+    "Image GPT": long_runs.nats(model, test) / math.log(2),
 }
 for name, b in found.items():
     lower = b[:, 32:].mean()
@@ -360,8 +360,8 @@ assert found["Image GPT"][:, 32:].mean() < found["a histogram a place"][:, 32:].
 # The same model with another mask and another loss, on as many images:
 
 # %%
-bert_model = long.model("medium", seed=0)  # the same start
-bert_losses = long.pretrainer(bert_model, "bert", seed=0).run(long.STEPS)["loss"]
+bert_model = long_runs.model("medium", seed=0)  # the same start
+bert_losses = long_runs.pretrainer(bert_model, "bert", seed=0).run(long_runs.STEPS)["loss"]
 bert_model.eval()
 drawing.show(
     drawing.learning([ar_losses, bert_losses], ["AR: every pixel", "BERT: the hidden pixels"]),
@@ -432,7 +432,7 @@ def gradient_norms(model):
     return np.sqrt(squares)
 
 
-fresh = long.model("medium", seed=0)
+fresh = long_runs.model("medium", seed=0)
 assert (gradient_norms(fresh) == 0).all() and np.abs(fresh.head.weight.grad).max() > 0
 
 # %% [markdown]
@@ -445,9 +445,9 @@ assert (gradient_norms(fresh) == 0).all() and np.abs(fresh.head.weight.grad).max
 # this size*.
 
 # %%
-gradients = {o: [gradient_norms(long.ordered(o, s)) for s in SEEDS] for o in ("pre", "post")}
+gradients = {o: [gradient_norms(long_runs.ordered(o, s)) for s in SEEDS] for o in ("pre", "post")}
 curves = {
-    o: {r: of_seeds(f"norms {o} {r} {{seed}}", "loss") for r in long.NORM_RATES}
+    o: {r: of_seeds(f"norms {o} {r} {{seed}}", "loss") for r in long_runs.NORM_RATES}
     for o in ("pre", "post")
 }
 final = {o: {r: c[:, -4:].mean(axis=1) for r, c in curves[o].items()} for o in curves}
@@ -460,7 +460,7 @@ shown = 3e-3
 course.figure(
     "F13",
     plots.norm_orders(
-        gradients, {o: curves[o][shown] for o in curves}, long.NORM_STEPS, final, shown
+        gradients, {o: curves[o][shown] for o in curves}, long_runs.NORM_STEPS, final, shown
     ),
     alt="""Left: the gradient's norm by layer at the start for pre-LN and post-LN. Middle: training
     losses of both orders, three seeds. Right: the loss at the end for three learning rates.""",
@@ -470,7 +470,7 @@ course.figure(
 # %%
 def rates_won(a, b):
     """At how many rates a's loss is lower than b's for every seed."""
-    return sum((final[a][r] < final[b][r]).all() for r in long.NORM_RATES)
+    return sum((final[a][r] < final[b][r]).all() for r in long_runs.NORM_RATES)
 
 
 won, lost = rates_won("pre", "post"), rates_won("post", "pre")
@@ -479,9 +479,9 @@ course.claim(
     "C02",
     verdict or "not at this size",
     numbers={
-        "rates": long.NORM_RATES,
-        "pre-LN loss": [final["pre"][r].mean() for r in long.NORM_RATES],
-        "post-LN loss": [final["post"][r].mean() for r in long.NORM_RATES],
+        "rates": long_runs.NORM_RATES,
+        "pre-LN loss": [final["pre"][r].mean() for r in long_runs.NORM_RATES],
+        "post-LN loss": [final["post"][r].mean() for r in long_runs.NORM_RATES],
         "rates where pre-LN wins in all seeds": int(won),
         "rates where post-LN wins in all seeds": int(lost),
     },
@@ -531,7 +531,7 @@ def probed(model, causal):
     return probe.probe_layers(features[0], labels, features[1], test_labels)
 
 
-untrained = probed(long.model("medium", seed=0), causal=True)
+untrained = probed(long_runs.model("medium", seed=0), causal=True)
 here = {"AR": probed(model, causal=True), "BERT": probed(bert_model, causal=False)}
 for name, p in {"untrained": untrained, **here}.items():
     print(f"{name:10} best layer {p['best']}, test accuracy {p['test'][p['best']]:.3f}")
@@ -653,7 +653,7 @@ def at_best(run):
 
 
 ours = {}
-for size in long.SIZES:
+for size in long_runs.SIZES:
     run = f"pretrain {size} ar {{seed}}"
     parameters = int(of_seeds(run, "parameters")[0])
     ours[size] = parameters, at_best(run), of_seeds(run, "test bits a pixel")
@@ -704,10 +704,10 @@ course.claim("C04", verdict, numbers=accuracies, seeds=SEEDS)
 # above:
 
 # %%
-copy = long.model("medium")
+copy = long_runs.model("medium")
 copy.load_state_dict(model.state_dict())
 tuned = probe.FineTuned(copy, 10, causal=True)
-long.tuner(tuned, "ar", seed=0).run(long.TUNING_STEPS)
+long_runs.tuner(tuned, "ar", seed=0).run(long_runs.TUNING_STEPS)
 tuned_accuracy = (tuned.eval().probabilities(test).argmax(axis=1) == test_labels).mean()
 print(f"fine-tuned in this notebook: {tuned_accuracy:.3f}")
 print(f"its best probe before:       {here['AR']['test'][here['AR']['best']]:.3f}")
@@ -848,7 +848,7 @@ assert np.array_equal(slowly, model.complete(half, temperature=1.0, seed=7))
 # %%
 found = minivit.load("emoji-gpt")
 colour, colour_palette = found.model, found.preprocess.palette
-flags_train, flags_test, _ = long.flags_and_faces()
+flags_train, flags_test, _ = long_runs.flags_and_faces()
 chosen = flags_test[np.random.default_rng(4).choice(len(flags_test), 10, replace=False)]
 digits_shown = np.concatenate([test[test_labels == k][:1] for k in range(10)])
 
@@ -885,7 +885,7 @@ places = np.ones((256, 32))
 np.add.at(places, (np.arange(256), flags_train), 1)
 p = places / places.sum(axis=1, keepdims=True)
 baseline = -np.log2(p[np.arange(256), flags_test])  # (n, 256)
-model_bits = long.nats(colour, flags_test, batch_size=24) / math.log(2)
+model_bits = long_runs.nats(colour, flags_test, batch_size=24) / math.log(2)
 for name, rows in (("all pixels", slice(0, 256)), ("lower half", slice(128, 256))):
     print(f"{name}: a histogram a place {baseline[:, rows].mean():.3f} bits a pixel, "
           f"Image GPT {model_bits[:, rows].mean():.3f}")  # fmt: skip

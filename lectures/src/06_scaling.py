@@ -54,15 +54,15 @@ from sklearn.preprocessing import StandardScaler
 import minivit
 from minivit.course.plots import drawing
 from minivit.course.plots import scaling as plots
-from minivit.course.runs import scaling as long
+from minivit.course.runs import scaling as long_runs
 from minivit.models.scaling import count_parameters, few_shot, fit_power_law
 from minivit.models.vit import ViT, resize_positions
 from minivit.optim import Adafactor, Adam, AdamW, decay_groups, rsqrt_schedule, warmup_cosine
 from minivit.training import data
 from minivit.training.trainer import Trainer, accuracy
 
-kept = long.results()
-SEEDS = long.SEEDS
+kept = long_runs.results()
+SEEDS = long_runs.SEEDS
 
 
 def of_seeds(run, key="accuracy"):
@@ -89,7 +89,7 @@ print(f"the long run: {len(kept) - 1} trainings,", kept["machine"])
 # %%
 for n in (100, None):
     for kind in ("ViT", "ResNet"):
-        net, numbers = long.fitted(kind, "digits", seed=0, n=n, steps=200)
+        net, numbers = long_runs.fitted(kind, "digits", seed=0, n=n, steps=200)
         print(f"{kind:7} {n or 1437:5} images  {numbers['accuracy']:.1%}")
 
 # %% [markdown]
@@ -103,12 +103,12 @@ for n in (100, None):
 names = {"digits": "digits 8x8", "MNIST": "MNIST 28x28, 4,000", "emoji": "emoji 32x32, 9 groups"}
 rows = []
 for name, title in names.items():
-    x, y, z, w = long.dataset(name)
+    x, y, z, w = long_runs.dataset(name)
     flat = make_pipeline(StandardScaler(), LogisticRegression(max_iter=60, tol=1e-2))
     flat.fit(x.reshape(len(x), -1), y)
     linear = flat.score(z.reshape(len(z), -1), w)
     run = "images {} 4000" if name == "MNIST" else f"sets {{}} {name}"
-    values = [of_seeds(run.format(kind)) for kind in long.NETS]
+    values = [of_seeds(run.format(kind)) for kind in long_runs.NETS]
     cells = [f"{100 * v.mean():.1f} ± {100 * v.std(ddof=1):.1f}" for v in values]
     rows.append((title, len(x), len(z), f"{100 * linear:.1f}", *cells))
     print(title, f"logistic regression {linear:.1%}", *cells)
@@ -163,10 +163,11 @@ course.figure(
 
 # %%
 accuracies = {
-    kind: np.array([of_seeds(f"images {kind} {n}") for n in long.IMAGES]) for kind in long.NETS
+    kind: np.array([of_seeds(f"images {kind} {n}") for n in long_runs.IMAGES])
+    for kind in long_runs.NETS
 }
 gap = accuracies["ResNet"] - accuracies["ViT"]  # (sizes, seeds)
-for n, row in zip(long.IMAGES, gap):
+for n, row in zip(long_runs.IMAGES, gap):
     print(f"{n:5} images: the ResNet is ahead by {100 * row.mean():4.1f} points {row.round(3)}")
 if (gap[0] > 0).all() and gap[-1].mean() <= 0:
     verdict = "holds"
@@ -176,7 +177,7 @@ course.claim(
     "C08",
     verdict,
     numbers={
-        "images": long.IMAGES,
+        "images": long_runs.IMAGES,
         "ViT": accuracies["ViT"].mean(axis=1),
         "ResNet": accuracies["ResNet"].mean(axis=1),
         "gap in points": 100 * gap.mean(axis=1),
@@ -188,7 +189,7 @@ course.claim(
 course.figure(
     "F23",
     plots.bias(
-        long.IMAGES,
+        long_runs.IMAGES,
         accuracies,
         {
             "ViT-L/16": [(14e6, 85.30, "ImageNet-21k"), (303e6, 87.76, "JFT")],
@@ -454,9 +455,9 @@ drawing.show(
 # computation that we look at):
 
 # %%
-train_features = long.features(trainer.model, digits.train_images)
-test_features = long.features(trainer.model, digits.test_images)
-chosen = long.subset(digits.train_labels, 50, seed=0)  # five of each
+train_features = long_runs.features(trainer.model, digits.train_images)
+test_features = long_runs.features(trainer.model, digits.test_images)
+chosen = long_runs.subset(digits.train_labels, 50, seed=0)  # five of each
 X, mean, std = (
     train_features[chosen],
     *(f(train_features[chosen], axis=0) for f in (np.mean, np.std)),
@@ -473,7 +474,7 @@ X, Y = prepared(X.astype(float)), np.where(np.eye(10)[digits.train_labels[chosen
 W = np.linalg.solve(X.T @ X + 1024 * np.eye(65), X.T @ Y)
 by_hand = (prepared(test_features) @ W).argmax(axis=1)
 print(f"five examples a class, by hand: {(by_hand == digits.test_labels).mean():.1%}")
-for shots in long.SHOTS:
+for shots in long_runs.SHOTS:
     draws = [
         few_shot(
             train_features, digits.train_labels, test_features, digits.test_labels, shots, seed=s
@@ -499,14 +500,14 @@ for shots in long.SHOTS:
 # worse for every seed on both: *does not hold*; else *not at this size*.
 
 # %%
-decays = long.HEAD_DECAYS
+decays = long_runs.HEAD_DECAYS
 tasks = ("groups of unseen emoji", "MNIST")
 shot = {
     task: {
         k: np.array(
             [[np.mean(kept[f"head_decay {d} {s}"][task][str(k)]) for s in SEEDS] for d in decays]
         )
-        for k in long.SHOTS
+        for k in long_runs.SHOTS
     }
     for task in tasks
 }  # task -> shots -> (decays, seeds)
@@ -530,7 +531,7 @@ course.figure(
     "F28",
     plots.head_decay(
         decays,
-        [(task, {f"{k} shots": shot[task][k] for k in long.SHOTS}) for task in tasks]
+        [(task, {f"{k} shots": shot[task][k] for k in long_runs.SHOTS}) for task in tasks]
         + [("upstream: subgroups, new style", {"seen emoji": upstream})],
     ),
     alt="""Few-shot accuracy with 1, 5 and 10 examples a class against the weight decay of the head,
@@ -584,7 +585,7 @@ stops, here = (40, 80, 160, 320), {}
 for width in (8, 16, 32, 64):
     minivit.manual_seed(0)
     net = ViT(8, 2, width=width, layers=3, heads=4)
-    run = long.trainer(
+    run = long_runs.trainer(
         net, digits.train_images, digits.train_labels, 0, 3e-3, stops[-1],
         schedule=lambda step: rsqrt_schedule(step, stops[-1], warmup=20, timescale=60),
     )  # fmt: skip
@@ -626,7 +627,7 @@ def power_law(x, errors, at, draws=60):
 
 
 # %%
-widths, marks = long.WIDTHS, np.array(long.MARKS)
+widths, marks = long_runs.WIDTHS, np.array(long_runs.MARKS)
 grid = np.array([of_seeds(f"sizes {w}", "errors") for w in widths])  # (widths, seeds, marks)
 sizes = [int(of_seeds(f"sizes {w}", "parameters")[0]) for w in widths]
 compute = np.array([flops(w, 64 * marks) for w in widths])  # (widths, marks)
@@ -639,8 +640,8 @@ for title, label, curves, x, errors in (
     ("compute", "training FLOPs", by_compute, *front),
     ("parameters, 800 steps", "parameters", {"ViT": (sizes, grid[:, :, -1])}, np.array(sizes),
      grid[:, :, -1]),
-    ("images, 1,200 steps", "training images", {"ViT": (long.IMAGES, 1 - accuracies["ViT"])},
-     np.array(long.IMAGES), 1 - accuracies["ViT"]),
+    ("images, 1,200 steps", "training images", {"ViT": (long_runs.IMAGES, 1 - accuracies["ViT"])},
+     np.array(long_runs.IMAGES), 1 - accuracies["ViT"]),
 ):  # fmt: skip
     at = np.geomspace(x[0], x[-1], 50)
     (low, middle, high), b = power_law(x, errors, at)

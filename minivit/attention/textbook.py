@@ -9,7 +9,7 @@ from numbers import Real
 
 import numpy as np
 
-from minivit import functions
+from minivit import functions, nn
 from minivit.engine import backend, ops
 from minivit.engine.errors import DtypeError, OptionError, ShapeError
 from minivit.engine.ops import where
@@ -74,6 +74,8 @@ def causal_mask(N, M=None, xp=None):
     An array of the default device, or of the module `xp`.
     """
     M = N if M is None else M
+    if xp is None:  # a reader's call, not one of this room
+        nn.check_sizes("causal_mask", least=0, N=N, M=M)
     return (xp or backend.module()).tri(N, M, M - N, dtype=bool)
 
 

@@ -87,7 +87,7 @@ def zero_shot(found, picture, options):
     """A classifier made of the labels: softmax of exp(t) times the cosines."""
     from tqdm.auto import tqdm
 
-    from minivit import Tensor, no_grad
+    from minivit import Tensor, no_grad, softmax
     from minivit.models.clip import zero_shot_weights
 
     labels, templates = options.labels, options.template or [TEMPLATE]
@@ -110,7 +110,7 @@ def zero_shot(found, picture, options):
             columns.append(zero_shot_weights(found.model, found.tokenizer, some, templates).numpy())
     W = np.concatenate(columns, axis=1)  # (d_e, labels)
     logits = I_e.numpy() @ W * np.exp(found.model.t.numpy())
-    return labels, softmax(logits[0])
+    return labels, softmax(logits[0].astype(np.float64)).numpy()
 
 
 def refuse_too_long(tokenizer, where, text, prompt):
@@ -126,7 +126,7 @@ def refuse_too_long(tokenizer, where, text, prompt):
 
 def by_classes(found, picture, options):
     """The model's own classes; by number, where the file has no names for them."""
-    from minivit import Tensor, no_grad
+    from minivit import Tensor, no_grad, softmax
 
     if options.labels or options.template:
         raise OptionError(
@@ -138,18 +138,13 @@ def by_classes(found, picture, options):
     with no_grad():
         logits = found.model(Tensor(seen(found, picture))).numpy()[0]
     names = found.labels or [f"class {i}" for i in range(len(logits))]
-    return names, softmax(logits)
+    return names, softmax(logits.astype(np.float64)).numpy()
 
 
 def seen(found, picture):
     if found.preprocess is None:
         raise DataError("classify: the model is not shown pictures of three colours")
     return found.preprocess(picture)
-
-
-def softmax(logits):
-    e = np.exp(logits.astype(np.float64) - logits.max())
-    return e / e.sum()
 
 
 def text(facts):

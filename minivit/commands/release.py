@@ -2,6 +2,7 @@
 
 from minivit import files
 from minivit.commands.shared import graded
+from minivit.engine.errors import OptionError
 
 
 def add_to(commands):
@@ -27,6 +28,8 @@ def add_to(commands):
 def run(options):
     from minivit.grading.teachers import classroom, gradescope, nbgrader
 
+    if options.only and not options.gradescope:
+        raise OptionError("--only is for --gradescope: the other two have all exercises")
     folder = options.exercises or files.exercises_folder()
     if options.gradescope:
         seed = classroom.class_seed(seed=options.seed)

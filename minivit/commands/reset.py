@@ -3,6 +3,7 @@
 import os
 import re
 
+from minivit import files
 from minivit.commands.shared import graded, home
 
 
@@ -27,7 +28,7 @@ def run(options):
             continue
         kept = _free(path)
         os.replace(path, kept)
-        path.write_text(text, encoding="utf-8")
+        files.write_whole(path, text)
         print(f"{path} is as it was handed out; what you had is in {kept.name}")
     return 0
 

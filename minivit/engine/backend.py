@@ -2,7 +2,7 @@
 
 The arrays decide. An op receives `xp`, the module its operands belong to (`numpy`, or `cupy`),
 found once by the engine; nothing is decided at import, and nothing else in this library imports
-cupy. What the two modules spell differently stands in the next chapter, once.
+cupy. The next chapters hold the functions that the two modules spell differently, once.
 
     minivit.use("cuda")             # new tensors are made on the GPU from here on
     with minivit.use("cpu"): ...    # and inside this block on the CPU
@@ -118,7 +118,8 @@ def module(device=None):
 
 
 # Which device `use` chose: the calls that hold, the last one first of all. Lists of a thread, not
-# a ContextVar, which Jupyter loses between two cells; who has chosen none follows the main thread.
+# a ContextVar, which Jupyter loses between two cells; a thread without a choice follows
+# the main one.
 _mains = []
 
 

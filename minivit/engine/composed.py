@@ -53,6 +53,11 @@ def ravel(x, order="C"):
     return ops.reshape(x, -1, order=order)
 
 
+def flatten(x, order="C"):
+    """All elements in one row, copied."""
+    return ops.reshape(x, -1, order=order, copy=True)
+
+
 def matrix_transpose(x):
     """The last two axes exchanged."""
     return ops.swapaxes(x, -1, -2)
@@ -151,7 +156,7 @@ def tile(x, reps):
     apart = ops.reshape(x, tuple(n for side in sides for n in (1, side)))
     pairs = list(zip(reps, sides, strict=True))
     copies = ops.broadcast_to(apart, tuple(n for pair in pairs for n in pair))
-    return ops.reshape(copies, tuple(r * n for r, n in pairs))
+    return ops.reshape(copies, tuple(r * n for r, n in pairs), copy=set(reps) <= {1})
 
 
 @function

@@ -258,7 +258,7 @@ def total(x, axis=None, keepdims=False):
     if axis is None and (x.flags.c_contiguous or x.flags.f_contiguous):
         return x.sum(axis=axis, keepdims=keepdims)
     axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
-    y = x
+    y = x if axes else x.copy()
     for i in sorted(axes, reverse=True):
         if y.strides[i] == y.itemsize or y.shape[i] <= 32:
             y = y.sum(axis=i, keepdims=True)

@@ -200,7 +200,7 @@ for _name in (
     "argmax argmin argsort all any round nonzero expand_dims moveaxis"
 ).split():
     setattr(Tensor, _name, _method(FUNCTIONS[getattr(np, _name)]))
-Tensor.flatten, Tensor.copy = composed.ravel, composed.positive
+Tensor.flatten, Tensor.copy = composed.flatten, composed.positive
 Tensor.tolist = lambda self: self.numpy().tolist()
 Tensor.T = property(ops.transpose, doc="Axes reversed.")
 Tensor.mT = property(composed.matrix_transpose, doc="The last two axes exchanged.")

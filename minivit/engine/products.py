@@ -1,6 +1,6 @@
 """Products: matmul, dot, einsum.
 
-Nearly all of a Transformer's time is spent here, in BLAS. What decides is that BLAS is reached: a
+Nearly all of a Transformer's time is spent here, in BLAS. So every product must reach BLAS: a
 stack of rows times one matrix is folded into a single 2-D product.
 """
 

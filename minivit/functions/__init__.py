@@ -3,7 +3,7 @@
 Each could be composed of the primitives, and stands here as such a *twin* too: the plain version,
 the oracle of the tests. The one in use is a single op with its derivative worked out on paper:
 deriving it is the course, and it is fast: fewer passes over memory, only what is needed is kept.
-What a formula loses at the edges of a dtype's range, the op keeps (benchmarks/ACCURACY.md).
+At the edges of a dtype's range an op keeps what its formula loses (benchmarks/ACCURACY.md).
 """
 
 from minivit.functions.activations import gelu, relu, sigmoid, silu

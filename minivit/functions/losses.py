@@ -167,7 +167,7 @@ def cross_entropy_loss(
             dx[rows, label] = (xp.expm1(log_p) + s) * g  # p - (1 - s): p - 1 may be tiny
             if s:
                 dx -= (s / C) * g[:, None]
-        dx[~counted] = 0  # chosen, not multiplied: 0 * NaN is NaN
+        xp.copyto(dx, 0, where=~counted[:, None])  # chosen, not multiplied: 0 * NaN is NaN
         return _unrows(xp, dx, logits.shape, axis)
 
     return (loss.sum() / n if reduction == "mean" else loss.reshape(rest)), vjp

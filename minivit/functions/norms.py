@@ -4,6 +4,7 @@ from math import prod
 from numbers import Real
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.numerics import column_sum, plus, row_dot
@@ -83,6 +84,7 @@ def l2_normalize(xp, x, /, axis=-1, eps=1e-12):
     dx = (g - y (g . y)) / |x|; where |x| < eps, the length is a constant, and dx = g / eps.
     """
     _check_eps("l2_normalize", eps)
+    (axis,) = normalize_axis_tuple(axis, x.ndim)
     if not x.shape[axis]:
         return x, lambda g: g
     largest = xp.abs(x).max(axis=axis, keepdims=True)

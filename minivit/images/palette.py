@@ -65,11 +65,10 @@ def _plus_plus(xp, x, k, rng):
         # of a few candidates, drawn in proportion to the distance, the one that lowers it most
         cumulative = xp.cumsum(distances.astype(np.float64))
         u = xp.asarray(rng.random(2 + int(np.log(k)))) * cumulative[-1]
-        tried = [
-            (float(d.sum()), i, d)
-            for i in np.unique(backend.to_numpy(xp.searchsorted(cumulative, u))).tolist()
-            for d in [xp.minimum(distances, ((x - x[i]) ** 2).sum(axis=1))]
-        ]
+        tried = []
+        for i in np.unique(backend.to_numpy(xp.searchsorted(cumulative, u))).tolist():
+            d = xp.minimum(distances, ((x - x[i]) ** 2).sum(axis=1))
+            tried.append((float(d.sum()), i, d))
         _, best, distances = min(tried, key=lambda t: t[:2])
         centres.append(x[best])
     return xp.stack(centres)

@@ -5,7 +5,7 @@
 
 Files lie about what they are: a telephone stores a picture on its side and says so in EXIF, a PNG
 may be grey, have a palette, an alpha channel or 16 bits, a download may be cut off, and a file of a
-kilobyte may unpack to gigabytes. What cannot be read is a DataError that says why.
+kilobyte may unpack to gigabytes. A file that cannot be read is a DataError that says why.
 """
 
 import contextlib

@@ -176,7 +176,7 @@ class ViT(nn.Module):
     def adapted(self, image=None, classes=None):
         """The same network for other images or classes, to be fine-tuned: positions interpolated
         where the resolution is another one; where `classes` is given, a new head of zeros (0: no
-        head). What was frozen stays frozen, and the new head is not."""
+        head). Frozen parameters stay frozen; the new head is not."""
         changes = {"image": image, "classes": classes}
         changes = {name: value for name, value in changes.items() if value is not None}
         new, old = type(self)(**self.config | changes), dict(self.named_tensors())

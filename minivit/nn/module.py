@@ -196,14 +196,22 @@ class Module:
             )
         hosts = {}
         for name in own.keys() & state.keys():
-            try:
-                hosts[name] = np.asarray(state[name], dtype=own[name].dtype)
-            except (TypeError, ValueError) as reason:
-                raise DtypeError(f"load_state_dict: {name}: {reason}") from None
+            hosts[name] = real_numbers(f"load_state_dict: {name}", state[name], own[name].dtype)
         for name, host in hosts.items():  # all could be read: now they are changed
             p = own[name]
             p.data[...] = backend.to_device(host, p.device)
             p.touch()
+
+
+def real_numbers(where, array, dtype):
+    """An array of a state, in `dtype`, on the host."""
+    try:
+        array = np.asarray(array)
+        if array.dtype.kind == "c":
+            raise TypeError("got complex numbers, expected real ones")
+        return np.asarray(array, dtype=dtype)
+    except (TypeError, ValueError) as reason:
+        raise DtypeError(f"{where}: {reason}") from None
 
 
 def listed(title, names):

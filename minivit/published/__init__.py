@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from minivit import files, nn
 from minivit.engine import backend
-from minivit.engine.errors import CheckpointError, OptionError, StateError
+from minivit.engine.errors import CheckpointError, DtypeError, OptionError, StateError
 from minivit.published import refused, tables, weights
 
 # files of this folder
@@ -42,7 +42,7 @@ class Layout(NamedTuple):
 
 @dataclass
 class Pretrained:
-    """A published model, ready to use. What a family does not have is None."""
+    """A published model, ready to use. An attribute is None where a family has none."""
 
     model: nn.Module
     family: str
@@ -64,6 +64,7 @@ def load(source, path=None, classes=()):
     and must stay where it is while the model lives. A file that is broken: CheckpointError; one
     whose tensors do not fit: StateError.
     """
+    _check_classes(classes)
     file = find(source, path)
     folder = file if file.is_dir() else file.parent
     config, arrays = read_config(folder), weights.read(file)
@@ -83,6 +84,13 @@ def load(source, path=None, classes=()):
     )  # fmt: skip
 
 
+def _check_classes(classes):
+    if not isinstance(classes, (list, tuple, set)) or not all(
+        isinstance(cls, type) and issubclass(cls, nn.Module) for cls in classes
+    ):
+        raise DtypeError(f"load: classes is {classes!r}, expected a list of Modules: [MyNet]")
+
+
 def shipped():
     """{name: folder} of the small models that come with this library; "./emoji" is another one."""
     return {path.parent.name: path.parent for path in files.data_folder().glob("models/*/*.json")}
@@ -90,9 +98,10 @@ def shipped():
 
 def find(source, path=None):
     """The file or folder that `load` reads, downloaded where it is not here."""
+    files.path_of("load: source", source)
     if path is None and str(source) in shipped():
         return shipped()[str(source)]
-    found = Path(source if path is None else path)
+    found = Path(source) if path is None else files.path_of("load: path", path)
     if path is None and not _exists(found):
         from minivit.published import hub
 
@@ -132,7 +141,7 @@ def read_config(folder):
 
 
 def read_json(path, largest=100_000_000, kind=dict):
-    """The object (or the list: `kind`) in a JSON file; what is none, or is over `largest` bytes:
+    """The object (or the list: `kind`) in a JSON file; a file without one, or over `largest` bytes:
     CheckpointError."""
     try:
         if path.stat().st_size > largest:

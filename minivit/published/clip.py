@@ -1,6 +1,6 @@
 """CLIP: OpenAI's names, ViT and ResNet (OpenCLIP has the same), and Hugging Face's.
 
-What no tensor tells comes from a configuration: OpenCLIP's open_clip_config.json (its models have
+No tensor tells the rest; a configuration does: OpenCLIP's open_clip_config.json (its models have
 GELU unless it says quick_gelu) or Hugging Face's config.json. Without one, OpenAI's own files are
 known by what their archive holds, and have QuickGELU and a head for every 64 of the width; others
 of these names may be anybody's, and are refused. Sources: clip/model.py of
@@ -34,11 +34,11 @@ def build(config, arrays):
 def extras(folder, config, model):
     return {
         "tokenizer": tokenizer(folder, model.text_encoder),
-        "preprocess": seen_by(model.image_encoder, folder, config),
+        "preprocess": image_preprocess(model.image_encoder, folder, config),
     }
 
 
-def seen_by(encoder, folder, config):
+def image_preprocess(encoder, folder, config):
     """What the image encoder is shown; None if that is not photographs, of three colours."""
     resnet = isinstance(encoder, ModifiedResNet)
     if (encoder.conv1.weight.shape[3] if resnet else encoder.channels) != 3:
@@ -47,7 +47,7 @@ def seen_by(encoder, folder, config):
     if "model_cfg" in config:
         return preprocess.as_open_clip(side, section(config, "preprocess_cfg"))
     if config.get("model_type") in MODEL_TYPES:
-        return preprocess.as_clip_processor(side).said_in(folder, square=False)
+        return preprocess.as_clip_processor(side).of_folder(folder, square=False)
     return preprocess.as_openai(side)
 
 

@@ -72,4 +72,4 @@ def extras(folder, config, model):
     if encoder.channels != 3:
         return {}
     seen = preprocess.as_clip_processor(encoder.image)
-    return {"preprocess": seen.said_in(folder, square=False)}
+    return {"preprocess": seen.of_folder(folder, square=False)}

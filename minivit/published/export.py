@@ -4,7 +4,7 @@
     transformers.AutoModelForImageClassification.from_pretrained("my-vit")
 
 The tables are those that read such files, inverted: each of their transforms has an inverse here.
-What the layout cannot say (another pool, LayerScale, a palette of one's own) is refused.
+`export` refuses settings that the layout has no word for (another pool, LayerScale, own palettes).
 """
 
 import json
@@ -33,6 +33,7 @@ def export(model, folder, tokenizer=None, preprocess=None, labels=None):
     or CLIPTokenizer), preprocess (a Preprocess), labels (names of a ViT's classes).
 
     Returns the folder; all its files change in one step."""
+    folder = files.path_of("export: folder", folder)
     if type(model) not in KINDS:
         raise DtypeError(
             f"export: model is a {type(model).__name__}, expected one of "

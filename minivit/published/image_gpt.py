@@ -95,7 +95,7 @@ def extras(folder, config, model):
             f"preprocessor_config.json: no palette, a list of colours (r, g, b) ({reason})"
         ) from reason
     side = math.isqrt(model.pixels)
-    look = Preprocess((side, side), None, "bilinear").said_in(folder, True)
+    look = Preprocess((side, side), None, "bilinear").of_folder(folder, True)
     if side**2 != model.pixels or look.size != (side, side):
         raise CheckpointError(
             f"preprocessor_config.json: pictures of {look.size} pixels for a context of "

@@ -15,7 +15,6 @@ import contextlib
 import importlib
 import inspect
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -62,6 +61,7 @@ def save(
     dtype="float16" halves the file; the numbers are rounded, and loaded as float32. What is changed
     on a model without its arguments (a dropout rate, frozen parameters, training) is not kept.
     """
+    folder = files.path_of("save: folder", folder)
     config, arrays = description(model, dtype)
     config |= {"preprocess": companions.described(preprocess), "labels": _labels(labels)}
     try:
@@ -75,7 +75,7 @@ def save(
         raise
     except OSError as reason:
         raise CheckpointError(f"save: {folder}: cannot be written ({reason.strerror})") from reason
-    return Path(folder)
+    return folder
 
 
 def write(folder, config, arrays):

@@ -80,13 +80,13 @@ class Preprocess:
     def _offset(self, n, m):
         return round((n - m) / 2) if self.rounds else (n - m) // 2
 
-    def said_in(self, folder, square):
+    def of_folder(self, folder, square):
         """What preprocessor_config.json in `folder` says, and this where it says nothing. square:
         whether a size that is one number means squash, as in older files of a ViT, or the shorter
         side, as in those of a CLIP."""
-        return self if (said := _read(folder)) is None else self.changed(said, square)
+        return self if (said := _read(folder)) is None else self.with_settings(said, square)
 
-    def changed(self, said, square):
+    def with_settings(self, said, square):
         """This, changed by a dict with the keys of Hugging Face's image processors."""
         _check_keys(said)
         if not said.get("do_resize", True) or said.get("do_pad"):

@@ -49,18 +49,18 @@ def extras(folder, config, model):
         return {"preprocess": photos(model, Preprocess(model.image, resample="two by two"))}
     if kind == "siglip_vision_model":
         squashed = Preprocess(model.image, resample="bicubic")
-        return {"preprocess": photos(model, squashed.said_in(folder, square=True))}
+        return {"preprocess": photos(model, squashed.of_folder(folder, square=True))}
     if kind == "dinov2":
         side = int(min(model.image) * 256 / 224)
         seen = Preprocess(model.image, side, "bicubic", **vit_layouts.IMAGENET)
-        seen = seen.said_in(folder, square=False)
+        seen = seen.of_folder(folder, square=False)
         vit_layouts.shown_at(model, seen.size)  # which mostly is smaller than in training
         return {"preprocess": photos(model, seen)}
     labels, names = config.get("id2label"), None
     if model.head is not None and isinstance(labels, dict):
         names = [str(labels.get(str(i), i)) for i in range(model.head.weight.shape[0])]
     squashed = Preprocess(model.image, resample="bilinear")  # ViTImageProcessor's own
-    return {"preprocess": photos(model, squashed.said_in(folder, square=True)), "labels": names}
+    return {"preprocess": photos(model, squashed.of_folder(folder, square=True)), "labels": names}
 
 
 # -- google-research -------------------------------------------------------------------------------

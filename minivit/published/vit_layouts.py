@@ -148,7 +148,7 @@ def as_timm(config, image):
     large = tuple(math.floor(side / share) for side in image)
     shortest = large[0] if large[0] == large[1] and mode == "center" else None
     seen = Preprocess(image, shortest, kind, True, squashed=None if shortest else large, **IMAGENET)
-    return seen.changed({  # its numbers are checked there
+    return seen.with_settings({  # its numbers are checked there
         "size": {"shortest_edge": shortest} if shortest else dict(zip(("height", "width"), large)),
         "crop_size": dict(zip(("height", "width"), image)), "do_center_crop": True,
         **{f"image_{k}": said[k] for k in ("mean", "std") if k in said},

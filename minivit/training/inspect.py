@@ -12,38 +12,6 @@ from minivit.functions import softmax
 from minivit.images.patches import patchify
 
 
-# -- how many numbers a ViT learns, without making one ---------------------------------------------
-def vit_shapes(image, patch, channels, classes, width, layers, hidden=None):
-    """{name: shape} of every parameter of `ViT`; classes=0 leaves the head out.
-
-    image: the side in pixels, patch: the side P. The names are those of `ViT.state_dict()`; the
-    number of heads changes no shape.
-    """
-    D, M, N = width, hidden or 4 * width, (image // patch) ** 2
-    shapes = {"class_token": (1, 1, D), "position": (1, N + 1, D)}
-    shapes |= _linear("projection", patch * patch * channels, D)
-    for i in range(layers):
-        layer = f"layers.{i}."
-        shapes |= {layer + "attn.in_proj_weight": (3 * D, D), layer + "attn.in_proj_bias": (3 * D,)}
-        shapes |= _linear(layer + "attn.out_proj", D, D)
-        shapes |= _linear(layer + "mlp.fc1", D, M) | _linear(layer + "mlp.fc2", M, D)
-        shapes |= _norm(layer + "ln_1", D) | _norm(layer + "ln_2", D)
-    return shapes | _norm("norm", D) | (_linear("head", D, classes) if classes else {})
-
-
-def _linear(name, inputs, outputs):
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def _norm(name, D):
-    return {f"{name}.weight": (D,), f"{name}.bias": (D,)}
-
-
-def count(shapes):
-    """How many numbers arrays of these shapes hold."""
-    return sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
-
-
 # -- the forward pass ------------------------------------------------------------------------------
 @no_grad()
 def trace(model, images):

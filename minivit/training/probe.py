@@ -4,7 +4,7 @@
     probe = LinearProbe(features[4], labels)              # logistic regression, L2 chosen inside
     probe.validation, probe.accuracy(test_features, test_labels)
 
-What a probe may choose (its L2, the layer) it chooses on a validation split of the training data;
+A probe chooses its L2 and the layer on a validation split of the training data;
 the test split is looked at once, at the end (Chen et al. 2020, sections 3.4 and 4).
 """
 
@@ -75,12 +75,12 @@ class LinearProbe:
         kept, apart = (
             (rows + n * np.arange(groups)[:, None]).reshape(-1) for rows in (kept, apart)
         )
-        marks = []
+        accuracies = []
         for C in strengths:
             self._fit(features[kept], labels[kept], C)
-            marks.append(self.accuracy(features[apart], labels[apart]))
-        best = int(np.argmax(marks))  # the first of equals: the strongest penalty
-        self.C, self.validation = float(strengths[best]), marks[best]
+            accuracies.append(self.accuracy(features[apart], labels[apart]))
+        best = int(np.argmax(accuracies))  # the first of equals: the strongest penalty
+        self.C, self.validation = float(strengths[best]), accuracies[best]
         self._fit(features, labels, self.C)
 
     def _fit(self, features, labels, C):

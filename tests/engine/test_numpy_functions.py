@@ -277,3 +277,24 @@ def test_a_wrong_argument_is_refused_in_words(call, device):
     with pytest.raises(MinivitError) as caught:
         call(t)
     assert len(str(caught.value)) > 15
+
+
+COPIES = {
+    "sum": lambda x: x.sum(axis=()), "mean": lambda x: x.mean(axis=()),
+    "max": lambda x: x.max(axis=()), "prod": lambda x: x.prod(axis=()),
+    "a power": lambda x: x**1, "a float power": lambda x: x**1.0, "clip": lambda x: x.clip(),
+    "flatten": lambda x: x.flatten(), "copy": lambda x: np.copy(x), "tile": lambda x: np.tile(x, 1),
+    "+": lambda x: +x, "astype": lambda x: x.astype(np.float64), "pad": lambda x: np.pad(x, 0),
+    "repeat": lambda x: np.repeat(x, 1, axis=0), "concatenate": lambda x: np.concatenate([x]),
+    "roll": lambda x: np.roll(x, 0, axis=0), "take": lambda x: np.take(x, [0, 1], axis=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("shape", [(2, 3), (40, 50)])
+def test_what_numpy_copies_is_a_copy(name, shape):
+    """A later write into x, such as an optimizer's, leaves the result alone."""
+    x = np.linspace(0.0, 1.0, shape[0] * shape[1]).reshape(shape)
+    y = COPIES[name](mv.Tensor(x)).numpy()
+    assert name == "clip" or np.array_equal(y, COPIES[name](x))
+    assert not np.may_share_memory(x, y)

@@ -91,6 +91,9 @@ def test_the_zip_holds_what_gradescope_wants(tmp_path, capsys):
     assert again.read_bytes() == to.read_bytes()
     assert commands.main(["release", "--gradescope", str(to)]) == 2
     assert "is there already" in capsys.readouterr().err
+    for form in ("--out", "--nbgrader"):  # these have all exercises
+        assert commands.main(["release", form, str(tmp_path / "d"), "--only", "2"]) == 2
+        assert "--only is for --gradescope" in capsys.readouterr().err
     bad = ["release", "--gradescope", str(tmp_path / "c.zip"), "--only", "no_such"]
     assert commands.main(bad) == 2 and "expected an exercise" in capsys.readouterr().err
 

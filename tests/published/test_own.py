@@ -15,7 +15,7 @@ from minivit import Tensor, nn, optim
 from minivit.engine.errors import CheckpointError, DtypeError, MinivitError, OptionError, StateError
 from minivit.models.gpt import GPT
 from minivit.models.vit import ViT
-from minivit.published import own, sentences
+from minivit.published import export, own, sentences
 from minivit.published.preprocess import Preprocess
 from minivit.text import BPE, CLIPTokenizer, WordPiece
 from minivit.training import data
@@ -333,6 +333,34 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 
 # -- what training writes, and what ships ----------------------------------------------------------
+def test_a_folder_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    for write in (minivit.save, export.export):
+        with pytest.raises(OSError, match="it is a file, expected a folder"):
+            write(ViT(), tmp_path / "notes")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize("path, kind", [(None, DtypeError), (3, DtypeError), ("", OptionError)])
+def test_what_is_no_path_is_told(path, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for call, name in (
+        (lambda: minivit.save(ViT(), path), "save: folder"),
+        (lambda: export.export(ViT(), path), "export: folder"),
+        (lambda: minivit.load(path), "load: source"),
+    ):
+        with pytest.raises(kind, match=f"{name} is .*, expected a path"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("classes", [ViT, ["ViT"], [int], 3, None])
+def test_classes_of_ones_own_are_a_list_of_modules(classes, saved):
+    with pytest.raises(DtypeError, match=r"load: classes is .*, expected a list of Modules"):
+        minivit.load(saved, classes=classes)
+
+
 def test_a_checkpoint_of_the_trainer_is_a_model(tmp_path):
     split = data.digits()
     model = ViT()

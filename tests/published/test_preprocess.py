@@ -40,7 +40,7 @@ def test_as_the_processors_of_transformers(said, name, reference, tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(str(reference[f"said/{said}"]))
     square = said.startswith("vit")
     assumed = Preprocess((224, 224)) if square else preprocess.as_clip_processor(224)
-    seen = assumed.said_in(tmp_path, square)
+    seen = assumed.of_folder(tmp_path, square)
     out = seen(cutting(reference, name))
     expected = reference[f"out/{name}/{said}"]
     assert out.dtype == np.float32 and out.shape == (1, *expected.shape)
@@ -207,7 +207,7 @@ def test_what_is_no_picture_is_refused(picture, what):
 # -- files -----------------------------------------------------------------------------------------
 def changed(square=False, **said):
     assumed = Preprocess((224, 224)) if square else preprocess.as_clip_processor(224)
-    return assumed.changed(said, square)
+    return assumed.with_settings(said, square)
 
 
 def test_older_files_have_numbers():
@@ -230,7 +230,7 @@ def test_steps_can_be_off():
 
 def test_the_processor_inside_a_processor(tmp_path):
     (tmp_path / "processor_config.json").write_text('{"image_processor": {"size": 64}}')
-    assert Preprocess((9, 9)).said_in(tmp_path, square=True).size == (64, 64)
+    assert Preprocess((9, 9)).of_folder(tmp_path, square=True).size == (64, 64)
 
 
 @pytest.mark.parametrize("said, what", [

@@ -85,7 +85,7 @@ def test_processors_of_any_size_on_any_cutting(w, h, a, b, square, resample):
         theirs = clip(size={"shortest_edge": max(a, b)}, crop_size={"height": a, "width": b},
                       resample=resample)  # fmt: skip
         ours = preprocess.as_clip_processor(224)
-    out = ours.changed(json.loads(theirs.to_json_string()), square)(photo)
+    out = ours.with_settings(json.loads(theirs.to_json_string()), square)(photo)
     expected = theirs(photo, return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
     assert np.abs(out[0] - expected).max() < 1e-6
 

@@ -1,6 +1,6 @@
 """The figures of the CLIP lecture, F30 to F40: functions of arrays that return a Figure.
 
-What is drawn was computed before; here are only axes. Tests check what is in a figure: its arrays,
+The data were computed before; here are only axes. Tests check what is in a figure: its arrays,
 bars and words.
 """
 
@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator
 from minivit.course import COLORS, DASHES
 from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, heat, picture
 from minivit.engine.errors import ShapeError
+from minivit.functions import softmax
 
 RIGHT, WRONG = "✓", "✗"
 
@@ -96,8 +97,7 @@ def cosine_and_temperature(measured, similarities, names, scales):
     left.legend(fontsize=13)
     x = np.arange(len(similarities))
     for k, scale in enumerate(scales):
-        z = np.exp(scale * (similarities - similarities.max()))
-        p = z / z.sum()
+        p = softmax(scale * similarities).numpy()
         entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
         right.bar(
             x + (k - (len(scales) - 1) / 2) * 0.8 / len(scales), p, 0.8 / len(scales),

@@ -1,7 +1,7 @@
 """The figures of the scaling lecture, F22, F23 and F27 to F29: functions of arrays that
 return a Figure.
 
-What is drawn was computed before; here are only axes. Tests check what is in a figure: its points,
+The data were computed before; here are only axes. Tests check what is in a figure: its points,
 bars and words.
 """
 

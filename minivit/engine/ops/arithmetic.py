@@ -46,7 +46,8 @@ def power(xp, x, n, /):
     if isinstance(n, (int, float)):
         if n == 0:
             return _power(x, n), lambda g: (xp.zeros_like(g), None)
-        return _power(x, n), lambda g: (g * (n * _power(x, n - 1)), None)
+        y = x.copy() if n == 1 else _power(x, n)
+        return y, lambda g: (g * (n * _power(x, n - 1)), None)
     y = x**n
     x = x if hasattr(x, "dtype") else xp.asarray(x, dtype=y.dtype)
 
@@ -129,7 +130,7 @@ def clip(xp, x, /, a_min=None, a_max=None, *, min=None, max=None):
     if (a_min is not None and min is not None) or (a_max is not None and max is not None):
         raise ArgumentError("clip: a bound is given twice; a_min and min (a_max and max) are one")
     low, high = a_min if min is None else min, a_max if max is None else max
-    y = x if low is None and high is None else xp.clip(x, low, high)
+    y = x.copy() if low is None and high is None else xp.clip(x, low, high)
 
     def vjp(g):
         g = g if low is None else g * (x >= low)

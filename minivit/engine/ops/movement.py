@@ -49,8 +49,9 @@ def transpose(x, /, *order, axes=None):
 @function
 def swapaxes(x, axis1, axis2):
     """Two axes exchanged."""
+    (i,), (j,) = normalize_axis_tuple(axis1, x.ndim), normalize_axis_tuple(axis2, x.ndim)
     axes = list(range(x.ndim))
-    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    axes[i], axes[j] = j, i
     return transpose(x, axes)
 
 
@@ -71,6 +72,8 @@ def concatenate_(xp, *xs, axis=0):
 @function
 def concatenate(tensors, axis=0):
     """Tensors joined along `axis`; None: all their elements in a row."""
+    if not len(tensors):
+        raise ShapeError("concatenate: got no tensors, expected one or more")
     if axis is None:
         return concatenate_(*[reshape(t, -1) for t in tensors])
     return concatenate_(*tensors, axis=axis)
@@ -79,6 +82,8 @@ def concatenate(tensors, axis=0):
 @function
 def stack(tensors, axis=0):
     """Tensors of one shape joined along a new axis."""
+    if not len(tensors):
+        raise ShapeError("stack: got no tensors, expected one or more")
     (axis,) = normalize_axis_tuple(axis, len(shape_of(tensors[0])) + 1)
     if len({shape_of(t) for t in tensors}) != 1:
         raise ShapeError(f"stack: shapes {[shape_of(t) for t in tensors]}, expected equal ones")
@@ -89,6 +94,7 @@ def stack(tensors, axis=0):
 @function
 def split(x, indices_or_sections, axis=0):
     """A list of pieces along `axis`: so many equal ones, or cut before the given indices."""
+    (axis,) = normalize_axis_tuple(axis, x.ndim)
     n = x.shape[axis]
     if len(shape_of(indices_or_sections)) == 0:
         sections = as_integer(indices_or_sections)
@@ -96,7 +102,7 @@ def split(x, indices_or_sections, axis=0):
             raise ShapeError(f"split: axis {axis} has length {n}, not divisible by {sections}")
         indices_or_sections = [n // sections * i for i in range(1, sections)]
     cuts = [0, *map(as_integer, indices_or_sections), n]
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * axis
     return [getitem(x, (*before, slice(a, b))) for a, b in pairwise(cuts)]
 
 

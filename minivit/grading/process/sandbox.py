@@ -6,8 +6,8 @@ a mount    (Linux, user namespaces) the scratch folder is a file system in memor
 Landlock   (Linux 5.13)  files: read Python and NumPy, write into the scratch folder, else nothing
 seccomp    (Linux)       system calls: those of a computation; no process, thread, socket or signal
 rlimits    (not Windows) memory, processor time, size of a file, open files, no core dump
-audit hook (anywhere)    the same rules for Python's own functions. Who means to gets around it, so
-                         where it stands alone it protects from accidents only
+audit hook (anywhere)    the same rules for Python's own functions. A hostile program gets around
+                         it, so where it stands alone it protects from accidents only
 
 None of them needs root or costs a millisecond. `protection.py` tries what they stop. The file runs
 in the child by itself, so it imports nothing of minivit.

@@ -56,7 +56,7 @@ def release(exercises, out):
 
 def class_seed(folder=".", seed=None):
     """The seed of this class's grading: `seed`, or the one in folder/grading.seed, which is made
-    where there is none. Whoever knows it can try the inputs of grading out."""
+    where there is none. A student who knows it can try the inputs of grading."""
     if seed is not None:
         return seed
     path = Path(folder, SEED_FILE)

@@ -165,7 +165,7 @@ def _index(folder):
     """{name of a tensor: name of its file}."""
     with _named(folder / INDEX):
         text = (folder / INDEX).read_bytes()
-        table = json.loads(text, object_pairs_hook=tensors.once)["weight_map"]
+        table = json.loads(text, object_pairs_hook=tensors.unique_names)["weight_map"]
         for shard in table.values():
             plain = Path(shard).name == shard and "\\" not in shard and shard.isprintable()
             if not plain or len(shard) > LONGEST:

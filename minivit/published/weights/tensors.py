@@ -30,7 +30,7 @@ def stored(path):
         with safe_open(path, framework="numpy"):
             pass  # raises where the header is wrong
         file.seek(8)
-        header = json.loads(file.read(length), object_pairs_hook=once)
+        header = json.loads(file.read(length), object_pairs_hook=unique_names)
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     metadata = header.pop("__metadata__", {})
     found = {name: _entry(path, pages, 8 + length, **entry) for name, entry in header.items()}
@@ -56,7 +56,7 @@ def _entry(path, pages, start, dtype, shape, data_offsets):
     return Stored(path, dtype, tuple(shape), read)
 
 
-def once(pairs):
+def unique_names(pairs):
     """A JSON object in which no name may come twice."""
     table = dict(pairs)
     if len(table) != len(pairs):
