@@ -50,8 +50,8 @@ class Tensor:
             data = data.astype(backend.to_dtype(dtype, "Tensor"), copy=False)
         data = data if device is None else backend.to_device(data, device)
         self._array, self._requires_grad, self.grad = data, False, None
-        self.requires_grad = requires_grad
         self.node, self.made, self.written = None, next(_clock), 0
+        self.requires_grad = requires_grad
 
     @classmethod
     def _from_op(cls, value, operands, vjp, name):
@@ -89,6 +89,11 @@ class Tensor:
             raise DtypeError(f"requires_grad: got {wanted!r}, expected True or False")
         if wanted:
             _refuse_integers(self._array.dtype)
+        elif self.node is not None:
+            raise GraphError(
+                f"requires_grad = False of the result of {self.op!r}: the gradients of what it was "
+                "made from would be lost. Go on with t.detach(), or freeze the leaves."
+            )
         self._requires_grad = bool(wanted)
 
     def __setitem__(self, index, value):

@@ -18,6 +18,7 @@ from minivit.engine import backend
 from minivit.engine.errors import (
     DeviceError,
     DtypeError,
+    GraphError,
     MinivitError,
     RangeError,
     ShapeError,
@@ -260,6 +261,16 @@ def test_only_floating_point_requires_a_gradient(dtype):
     t.requires_grad = False
     p.requires_grad = False
     p.data = x
+
+
+def test_a_result_is_not_frozen():
+    x = leaf(a)
+    y = x * 2
+    with pytest.raises(GraphError, match=r"the result of 'multiply'.*detach\(\)"):
+        y.requires_grad = False
+    y.requires_grad = True
+    (y * x).sum().backward()
+    assert np.array_equal(x.grad, 4 * x.numpy())
 
 
 def test_requires_grad_is_true_or_false():

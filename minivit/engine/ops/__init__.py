@@ -6,6 +6,9 @@ refused by name. Where operands were broadcast, the engine sums the gradient bac
 (`graph.unbroadcast`); no op thinks of it. `accepts` says which dtypes an op takes as they are:
 NUMBERS, by NumPy's own rules; EVERY_DTYPE, where numbers are only moved. All else is computed in
 floating point (`record.op`).
+
+Complex numbers are there for the complex step (`check`), so each op continues its formula: `var`,
+`std`, `norm` and `vdot` of complex numbers have x^2 where NumPy has |x|^2.
 """
 
 from minivit.engine.ops.arithmetic import (
