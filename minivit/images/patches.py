@@ -4,7 +4,6 @@ Images are channels-last, (B, H, W, C). A patch is read row by row, pixel by pix
 together; patches come in raster order, left to right, top to bottom.
 """
 
-from minivit import nn
 from minivit.engine.errors import ShapeError
 from minivit.engine.record import function
 
@@ -40,17 +39,3 @@ def unpatchify(patches, P, H, W):
     h, w, C = H // P, W // P, features // (P * P)
     x = patches.reshape(B, h, w, P, P, C).transpose(0, 1, 3, 2, 4, 5)  # (B, h, P, w, P, C)
     return x.reshape(B, H, W, C)
-
-
-class PatchEmbedding(nn.Module):
-    """Step 3: each patch, flattened, through one trainable matrix: (B, H, W, C) -> (B, N, D).
-
-    The same as a convolution with stride P; `weight` is (D, P P C).
-    """
-
-    def __init__(self, patch, channels, width, bias=True):
-        self.patch = patch
-        self.projection = nn.Linear(patch * patch * channels, width, bias)
-
-    def forward(self, images):
-        return self.projection(patchify(images, self.patch))

@@ -15,7 +15,7 @@ from minivit.engine.modes import no_grad
 from minivit.engine.record import function
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
-from minivit.images.patches import PatchEmbedding
+from minivit.images.patches import patchify
 from minivit.models.resnet import BatchNorm2d, ModifiedResNet
 from minivit.text.batch import check_length, host
 from minivit.text.words import one_or_many
@@ -50,6 +50,20 @@ def clip_loss(image_encoder, text_encoder, I, T, W_i, W_t, t):
     loss_t = cross_entropy_loss(logits, labels, axis=1)
     loss = (loss_i + loss_t) / 2
     return loss
+
+
+class PatchEmbedding(nn.Module):
+    """Each patch, flattened, through one trainable matrix: (B, H, W, C) -> (B, N, D).
+
+    The same as a convolution with stride P; `weight` is (D, P P C).
+    """
+
+    def __init__(self, patch, channels, width, bias=True):
+        self.patch = patch
+        self.projection = nn.Linear(patch * patch * channels, width, bias)
+
+    def forward(self, images):
+        return self.projection(patchify(images, self.patch))
 
 
 class VisionTransformer(nn.Module):

@@ -10,7 +10,8 @@ from minivit import nn, optim
 from minivit.engine import backend
 from minivit.engine.check import gradcheck
 from minivit.engine.errors import DeviceError, OptionError, ShapeError
-from minivit.images.patches import PatchEmbedding, patchify, unpatchify
+from minivit.images.patches import patchify, unpatchify
+from minivit.models.clip import PatchEmbedding
 from minivit.models.vit import SIZES, ViT, vit
 from minivit.transformer import MLP, TransformerLayer
 from tests import strict
