@@ -20,7 +20,8 @@ def profile(work, threads, steps=None):
     spent = defaultdict(lambda: [0, 0.0, 0.0])
     clock = time.process_time
     op_takes_xp = {
-        name: next(iter(signature(op).parameters)) == "xp" for name, op in record.OPS.items()
+        name: next(iter(signature(op.on_arrays).parameters)) == "xp"
+        for name, op in record.OPS.items()
     }
 
     def timed(name, f):
@@ -34,13 +35,17 @@ def profile(work, threads, steps=None):
             entry[0] += 1
             entry[1] += clock() - start
 
-            def backward(g):
-                start = clock()
-                gradients = vjp(g)
-                entry[2] += clock() - start
-                return gradients
+            def clocked(vjp):
+                def backward(g):
+                    start = clock()
+                    gradients = vjp(g)
+                    entry[2] += clock() - start
+                    return gradients
 
-            return value, backward
+                return backward
+
+            each = tuple(map(clocked, vjp)) if type(vjp) is tuple else clocked(vjp)
+            return value, each
 
         return forward
 

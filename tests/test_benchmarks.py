@@ -14,7 +14,7 @@ from benchmarks import __main__ as cli
 from benchmarks import race, report, worker, works
 from benchmarks.peers import _functional, floor
 from benchmarks.peers import minivit as ours
-from minivit import optim
+from minivit import flat, optim
 from minivit.engine.errors import ShapeError
 from minivit.training.parallel import DataParallel
 from minivit.training.trainer import classification_loss
@@ -276,7 +276,7 @@ def test_the_pieces_of_an_optimizer_step_change_no_result(size, monkeypatch):
     start, grads = ([rng.standard_normal(s).astype(np.float32) for s in shapes] for _ in range(2))
 
     def trained(size):
-        monkeypatch.setattr(optim, "CHUNK", size)
+        monkeypatch.setattr(flat, "CHUNK", size)
         parameters = [mv.Parameter(w.copy()) for w in start]
         adam = optim.AdamW(parameters, lr=0.1)
         for _ in range(3):

@@ -215,7 +215,7 @@ def test_a_claim_is_recorded_printed_and_replaced(build, capsys):
         ({"numbers": {"r": "0.9"}}, "C09: numbers['r']: got '0.9'"),
         ({"numbers": {"r": None}}, "C09: numbers['r']: got None"),
         ({"numbers": {"r": [[1], [1, 2]]}}, "C09: numbers['r']: got [[1], [1, 2]]"),
-        ({"numbers": {"r": minivit.Tensor([1.0])}}, "(of a Tensor: its .item())"),
+        ({"numbers": {"r": [minivit.Tensor(1.0), "x"]}}, "(of a Tensor: its .item())"),
         ({"seeds": 3}, "C09: seeds: got 3, expected integers >= 0: [0, 1, 2]"),
         ({"seeds": [0.5]}, "C09: seeds: got [0.5]"),
         ({"seeds": [-1]}, "C09: seeds: got [-1]"),

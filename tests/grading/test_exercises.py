@@ -139,7 +139,7 @@ def test_no_input_is_square_and_no_ordinary_row_is_constant():
     with runner.Student([("a", 1, answer())], "layer_norm") as student:
         judging = judge.Judge(LAYER_NORM, student, seed=0)
         cases = judging.cases(LAYER_NORM.properties[0])
-    assert len(cases) >= 50 and {c.g.ndim for c, _ in cases} == {2, 3, 4}
+    assert len(cases) >= 40 and {c.g.ndim for c, _ in cases} == {2, 3, 4}
     assert all(len(set(c.g.shape)) == c.g.ndim for c, _ in cases)
     assert all((np.ptp(c.inputs["x"], axis=-1) > 0).all() for c, _ in cases)
 

@@ -289,7 +289,7 @@ def test_a_grading_that_was_killed_goes_on_and_gives_the_same(tmp_path):
 
     def command(out):
         return [sys.executable, "-m", "minivit.commands", "grade", str(tmp_path / "class"),
-                "--out", str(tmp_path / out), "--processes", "2"]  # fmt: skip
+                "--out", str(tmp_path / out), "--processes", "2", "--seed", "7"]  # fmt: skip
 
     def done():
         return {p: p.stat().st_mtime_ns for p in (tmp_path / "killed").rglob("*.key")}
@@ -461,4 +461,4 @@ def test_a_value_that_no_check_reckoned_with_costs_its_property_only(monkeypatch
     changed = type(exercise)(**vars(exercise) | {"properties": (odd(check), *exercise.properties)})
     outcomes = judge.judge(changed, verdict).outcomes
     assert "what came cannot be judged: " in outcomes[0].sentence
-    assert [o.status for o in outcomes] == ["fail"] + ["pass"] * 4
+    assert [o.status for o in outcomes] == ["fail"] + ["pass"] * len(exercise.properties)

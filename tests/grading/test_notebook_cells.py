@@ -72,7 +72,7 @@ def test_a_running_kernel_keeps_what_ipython_made_of_a_cell():
 
 def test_nbgrader_and_gradescope_read_the_same(tmp_path):
     for text in (CELLS["%%time"], CELLS["%timeit, indented"]):
-        assert nbgrader.verdict_on(notebook(text), "unbroadcast").points == 10
+        assert nbgrader.verdict_on(notebook(text), "unbroadcast", 0).points == 10
 
 
 def test_lines_keep_their_numbers_and_python_is_left_alone():
