@@ -436,6 +436,8 @@ ATTACKS = (
 UNTOUCHED = ("returns nan", "returns infinity", "returns the smallest numbers")
 for _name in (*UNTOUCHED, "writes to its arguments"):
     ATTACKS[_name] = (ATTACKS[_name][0], 1)
+for _name in ("raises no memory", "raises a full disk"):  # TAIL catches them, and answers
+    ATTACKS[_name] = (ATTACKS[_name][0], WORTH)
 REAL = [
     "reads a file", "reads the checks and the library", "reads its environment",
     "reads the memory of other processes", "imports the library's own answer",
