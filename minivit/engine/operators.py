@@ -116,7 +116,7 @@ def _numpys(theirs, ours, **renamed):
         given = {renamed.get(key, key): value for key, value in given.items()}
         return ours(*operands, **given)
 
-    call.__name__, call.__doc__ = name, ours.__doc__
+    call.__name__, call.__doc__, call.takes = name, ours.__doc__, known
     return call
 
 
