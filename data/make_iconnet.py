@@ -5,7 +5,7 @@
 A class is a concept that 15 sets or more draw: a name without what says style or size. Names of the
 same words in another order are one class ("circle-check", "check-circle"), but for corners, where
 order is meaning. Families of sets, not icons, are in training, validation or test. A family is the
-sets with one first word ("streamline-...", "fa6-..."), joined with others of whose drawings it has copies.
+sets with one first word ("streamline-...", "fa6-..."), joined with others whose drawings it copies.
 Of pictures that are nearly equal within a class and between parts, the later part's are left out;
 equal ones are kept once in all. iconnet.json.gz is the frozen list, icons.npz the commonest
 classes' pictures.

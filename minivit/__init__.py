@@ -69,6 +69,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
+        icons icon_pairs         300,000 open icons, and what they are called
         checkpoint trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
@@ -78,6 +79,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             drawing transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
             results image_gpt scaling clip
+            verdicts plans iconnet icon_clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
@@ -89,7 +91,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check watch hint reset build progress release grade
-        classify complete embed fill info export
+        classify complete embed search fill info export data
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 

@@ -134,9 +134,9 @@ def rates(kind, rate):
     return numbers | {"validation": examined(model, "validation")}
 
 
-def resnet(seed):
-    """The ResNet on all pictures, longer."""
-    model, numbers = fitted(f"resnet {seed}", "ResNet", seed, steps=10_000)
+def resnet(seed, steps):
+    """The ResNet on all pictures."""
+    model, numbers = fitted(f"resnet {seed} {steps}", "ResNet", seed, steps=steps)
     return numbers | {
         "test": examined(model), "validation": examined(model, "validation"),
         "classes": len(net().classes),
@@ -234,7 +234,7 @@ def _seconds(kind, size=None):
 
 KINDS = ("ViT", "ResNet")
 PARTS = {
-    "resnet": [Job(resnet, (0,), 10_000 * SECONDS["ResNet", 32])],
+    "resnet": [Job(resnet, (0, n), n * SECONDS["ResNet", 32]) for n in (2_500, 12_000)],
     "rates": [Job(rates, (k, r), _seconds(k) / 4) for k in KINDS for r in RATES[k]],
     "pictures": [
         Job(pictures, (k, n, s), _seconds(k)) for s in SEEDS for n in IMAGES for k in KINDS
