@@ -34,7 +34,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     convolution       the other way to look at an image
     attention/        every token looks at the others
         textbook          scores, mask, softmax, values
-        kernel            the same as one op, with its derivative
+        kernel            the same on arrays, with its derivative
+        blocks            long sequences, whose scores are never all there
+        dot_product       both as one op
         multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
