@@ -62,7 +62,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             numbers tensors npz
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
-        preprocess        their pictures
+        resizing preprocess  their pictures
         sentences         one vector of the states of a text
         bert_layouts vit_layouts timm  relatives under other names
         bert gpt2 image_gpt marian vit clip clip_halves
