@@ -77,7 +77,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         plots/            the figures, a file a lecture
             drawing transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
-            results image_gpt scaling clip
+            results image_gpt canvas scaling clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
