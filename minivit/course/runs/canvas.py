@@ -1,8 +1,8 @@
 """Digits at random places of a larger canvas: where in the network are the best features?
 
     python -m minivit.course.runs canvas               # all parts, in order; or one or more of:
-    python -m minivit.course.runs canvas ar            # next pixels: probes of all layers, and tuned
-    python -m minivit.course.runs canvas supervised    # the same network, trained with labels alone
+    python -m minivit.course.runs canvas ar            # next pixels: probes, fine-tuned
+    python -m minivit.course.runs canvas supervised    # the same network with labels
     python -m minivit.course.runs canvas bert          # hidden pixels: the longest part
 
 The digits of 8x8 pixels are centred: a mean over all raw pixels reads most of them, and so every
@@ -12,14 +12,16 @@ has a split of its own (`digits(split_seed=s)`), so that no two seeds share all 
 The rules of the verdicts, fixed before the runs. 12 layers, three seeds; a run's best layer is that
 of the mean validation accuracy.
 
-- C03: a model has its best layer *in the middle* if that is layer 3 to 9 (a quarter of the depth from
-  each end) and on the test images it beats the last layer for every seed; *at the end* if it is layer
-  11 or 12 and beats layer 6 for every seed. AR and BERT in the middle, supervised at the end: holds.
-  A generative one at the end, or supervised in the middle: does not hold. Else: not at this size.
-- C06: BERT with five masks; both trained until the mean loss of the last tenth of the steps is within
-  2% of that of the tenth before. AR's probe (best layer) better for every seed, and the mean
-  difference after fine-tuning less than half of that before: holds. AR's probe worse for every seed,
-  or a difference after that is not smaller for any seed: does not hold. Else: not at this size.
+- C03: a model has its best layer *in the middle* if that is layer 3 to 9 (a quarter of the depth
+  from each end) and on the test images it beats the last layer for every seed; *at the end* if it
+  is layer 11 or 12 and beats layer 6 for every seed. AR and BERT in the middle, supervised at the
+  end: holds. A generative one at the end, or supervised in the middle: does not hold. Else: not at
+  this size.
+- C06: BERT with five masks; both trained until the mean loss of the last tenth of the steps is
+  within 2% of that of the tenth before. AR's probe (best layer) better for every seed, and the mean
+  difference after fine-tuning less than half of that before: holds. AR's probe worse for every
+  seed, or a difference after that is not smaller for any seed: does not hold. Else: not at this
+  size.
 
 Each run is added to data/results/canvas.json when it is done; a run that is there is not made
 again, one that was interrupted goes on where it stopped.
