@@ -801,9 +801,10 @@ for name, last in [("person x head", ("mujer", "hombre")), ("tone x head", "")]:
 course.figure(
     "F05",
     plots.alignments(shown),
-    alt="""Two heat maps: rows are the Spanish tokens as they are written, columns the English
-    tokens of the source; darker is more attention. A row of the word for the person, the
-    occupation or the skin tone is darkest at or near its English counterpart.""",
+    alt="""Two heat maps: rows are the Spanish words as they are written, the decoder's queries;
+    columns the English words of the source, the encoder's keys and values; darker is more
+    attention. The row of the word for the person, the occupation or the skin tone is darkest at or
+    near its English counterpart.""",
 )
 
 # %% [markdown]

@@ -298,12 +298,16 @@ def test_next_tokens_has_a_panel_a_step():
     shown = [axes for axes in fig.axes if axes.get_visible()]
     assert len(shown) == 2 and [len(axes.patches) for axes in shown] == [2, 1]
     assert "he was the" in titles(fig)[1]
+    assert [t.get_text().endswith("drawn") for t in shown[0].texts] == [False, True]
 
 
 def test_alignments_check_their_shape():
+    A = np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.2, 0.1], [0.0, 0.0, 0.0, 1.0]])
+    fig = transformer.alignments([(["fac", "tory", " worker", "END"], ["ab", "c", "END"], A)])
+    drawn = fig.axes[0].images[0].get_array()  # whole words: keys added, queries averaged
+    assert np.allclose(drawn, [[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]])
+    assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["factory", "worker", "END"]
     A = np.full((2, 3), 1 / 3)
-    fig = transformer.alignments([(["a", "b", "c"], ["x", "y"], A)])
-    assert np.array_equal(fig.axes[0].images[0].get_array(), A)
     with pytest.raises(ShapeError, match="expected \\(3, 2\\)"):
         transformer.alignments([(["x", "y"], ["a", "b", "c"], A)])
 
@@ -319,7 +323,7 @@ def test_pipeline_shows_symbols_ids_and_vectors():
 def test_look_up_draws_the_three_matrices():
     table = np.random.default_rng(0).normal(size=(6, 4))
     ids = [1, 4, 1]
-    fig = text.look_up(ids, table, np.eye(6)[ids], table[ids], "title")
+    fig = text.look_up(["a", "b", "a"], ids, table, np.eye(6)[ids], table[ids], "title")
     shapes = [axes.images[0].get_array().shape for axes in fig.axes if axes.images]
     assert shapes == [(3, 6), (6, 4), (3, 4)]
 
