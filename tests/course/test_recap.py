@@ -248,7 +248,7 @@ def test_the_alignment_does_not_see_padding():
 
 # -- figures: what is in them ----------------------------------------------------------------------
 plt = pytest.importorskip("matplotlib.pyplot")
-from minivit.course.plots import history, text, transformer  # noqa: E402
+from minivit.course.plots import diagrams, history, text, transformer  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -364,3 +364,14 @@ def test_losses_and_climbs_draw_what_they_are_given():
     fig = transformer.accuracy_climbs({"seed 0": [(10, 0.1), (20, 0.3)]}, {"commonest token": 0.05})
     assert fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.3]
     assert fig.axes[0].lines[1].get_ydata()[0] == 0.05 and "commonest token" in texts(fig)
+
+
+# -- diagrams --------------------------------------------------------------------------------------
+def test_the_diagrams_name_their_blocks_and_show_the_numbers_that_they_got():
+    assert texts(diagrams.two_orders()).count("LayerNorm") == 4
+    blocks = texts(diagrams.encoder_decoder())
+    assert blocks.count("cross-attention") == 1 and "K, V" in blocks and " Q " in blocks
+    logits = np.array([[3.0, 1.0], [0.0, 2.0]])
+    fig = diagrams.clip_overview(logits, ["ram", "scarf"], [0.25, 0.75], asked=1)
+    assert np.array_equal(fig.axes[0].images[0].get_array(), logits)
+    assert all(word in texts(fig) for word in ("ram", "scarf", "25%", "75%"))
