@@ -7,6 +7,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         backend           which arrays: NumPy or CuPy
         memory            what the C library is told about memory
         numerics          what NumPy and CuPy spell differently
+        writes            which memory was written in place, and when
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
         modes             what is recorded, in which thread
@@ -34,7 +35,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     convolution       the other way to look at an image
     attention/        every token looks at the others
         textbook          scores, mask, softmax, values
-        kernel            the same as one op, with its derivative
+        kernel            the same on arrays, with its derivative
+        blocks            long sequences, whose scores are never all there
+        dot_product       both as one op
         multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
