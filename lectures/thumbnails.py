@@ -56,7 +56,7 @@ def gallery(folder):
         rows.append(f"| {id} {seen} | {_cell(row['slide'])} | {_cell(row['shows'])} |")
     rows += [
         "",
-        *slides(folder),
+        *slides(),
         "",
         "| claim | the slide says | verdict | numbers |",
         "|---|---|---|---|",
@@ -76,7 +76,7 @@ def gallery(folder):
 
 
 def slides():
-    """A table: each slide, the headings of the lectures where its counterpart stands, its figures."""
+    """A table: each slide, the headings where its counterpart stands, and its figures."""
     rows = ["| slide | where | figures |", "|---|---|---|"]
     for slide in course.SLIDES:
         where = []
