@@ -64,7 +64,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         vocabularies      their tokenizers
         preprocess        their pictures
         sentences         one vector of the states of a text
-        bert_layouts vit_layouts  relatives under other names
+        bert_layouts vit_layouts timm  relatives under other names
         bert gpt2 image_gpt marian vit clip clip_halves
         refused           what is not read, and why
         companions own    what `save` writes and `load` reads
