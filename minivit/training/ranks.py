@@ -17,7 +17,6 @@ over. In every case the last checkpoint is whole, and the same command goes on f
 
 import atexit
 import contextlib
-import importlib
 import json
 import os
 import sys
@@ -122,8 +121,9 @@ class Ranks:
 
     def _listen(self, what):
         note = np.empty(2, np.int64)
-        mpi = importlib.import_module("mpi4py.MPI")
-        status = mpi.Status()
+        from mpi4py.MPI import Status
+
+        status = Status()
         while self.notes.Iprobe(status=status):
             self.notes.Recv(note, status.source)
             self.heard[status.source] = calls, left = note.tolist()
@@ -180,7 +180,7 @@ def _start():
     if launched == 1 and "mpi4py.MPI" not in sys.modules:
         return _alone
     try:
-        mpi = importlib.import_module("mpi4py.MPI")
+        from mpi4py import MPI as mpi
     except (ImportError, RuntimeError) as reason:
         raise RankError(
             f"mpiexec has started {launched} processes, but MPI cannot be used here ({reason}): "
@@ -219,5 +219,6 @@ def _leave_cores_to_the_others(here):
     with contextlib.suppress(ImportError):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         bound = cores < (os.cpu_count() or 1)  # mpiexec gave this rank cores of its own
-        limit = importlib.import_module("threadpoolctl").threadpool_limits
-        limit(max(1, cores if bound else cores // here), user_api="blas")
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(max(1, cores if bound else cores // here), user_api="blas")

@@ -107,10 +107,12 @@ def gathering(group):
     facts = group.gather_facts({"rank": r, "text": "é" * r})
     assert facts == [{"rank": i, "text": "é" * i} for i in range(size)]
     rng = np.random.default_rng(r)
-    arrays = [rng.standard_normal(s).astype(d) for s in ((3, 2), (), (0,), (7,)) for d in "efd"]
+    arrays = [
+        rng.standard_normal(s).astype(d) for s in ((0,), (3, 2), (), (0,), (7,)) for d in "efd"
+    ]
     everything = [np.random.default_rng(i) for i in range(size)]
     everything = [
-        [g.standard_normal(s).astype(d) for s in ((3, 2), (), (0,), (7,)) for d in "efd"]
+        [g.standard_normal(s).astype(d) for s in ((0,), (3, 2), (), (0,), (7,)) for d in "efd"]
         for g in everything
     ]
     for bucket in (1, 30, 1 << 20):  # bytes: one array each, a few, all
