@@ -7,6 +7,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         backend           which arrays: NumPy or CuPy
         memory            what the C library is told about memory
         numerics          what NumPy and CuPy spell differently
+        writes            which memory was written in place, and when
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
         modes             what is recorded, in which thread
@@ -34,7 +35,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     convolution       the other way to look at an image
     attention/        every token looks at the others
         textbook          scores, mask, softmax, values
-        kernel            the same as one op, with its derivative
+        kernel            the same on arrays, with its derivative
+        blocks            long sequences, whose scores are never all there
+        dot_product       both as one op
         multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
@@ -59,9 +62,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             numbers tensors npz
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
-        preprocess        their pictures
+        resizing preprocess  their pictures
         sentences         one vector of the states of a text
-        bert_layouts vit_layouts  relatives under other names
+        bert_layouts vit_layouts timm  relatives under other names
         bert gpt2 image_gpt marian vit clip clip_halves
         refused           what is not read, and why
         companions own    what `save` writes and `load` reads
@@ -78,9 +81,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing transformer text history image_gpt vit scaling clip
+            drawing diagrams transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
-            results image_gpt scaling clip
+            results image_gpt canvas scaling clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code

@@ -230,7 +230,7 @@ def test_timm(tmp_path):
 
 
 def test_timm_quickgelu_and_no_biases(tmp_path):
-    config = ARCHITECTURE | {"architecture": "vit_tiny_patch4_quickgelu_12"}
+    config = ARCHITECTURE | {"model_args": {"num_heads": 3, "act_layer": "quick_gelu"}}
     model = vit(hidden_act="quick_gelu", qkv_bias=False)
     check(tmp_path, model, (IMAGES,), logits, image, as_timm, config)
 
@@ -248,8 +248,10 @@ def test_dinov2_as_it_was_first_published(tmp_path):
 @pytest.mark.parametrize("old", [True, False])
 def test_torchvision(old, tmp_path):
     model = vit(hidden_size=192, num_hidden_layers=12, num_attention_heads=3)
-    found = check(tmp_path, model, (IMAGES,), logits, image, lambda w: as_torchvision(w, old), {})
-    assert "torchvision" in found.layout and found.preprocess.resample == "bilinear"
+    heads = {"num_heads": 3}
+    names = lambda w: as_torchvision(w, old)  # noqa: E731
+    found = check(tmp_path, model, (IMAGES,), logits, image, names, heads)
+    assert "torchvision" in found.layout and found.preprocess.resample == "bicubic"
 
 
 def test_a_deit_without_distillation(tmp_path):
@@ -259,7 +261,7 @@ def test_a_deit_without_distillation(tmp_path):
 
 @pytest.mark.parametrize("more, says", [
     ("reg_token", "register tokens"), ("dist_token", "of distillation"),
-    ("norm_pre.weight", "the first norm of a CLIP"), ("fc_norm.weight", "after the mean"),
+    ("norm_pre.weight", "a norm before the layers"), ("fc_norm.weight", "after the mean"),
     ("blocks.0.mlp.w12.weight", "SwiGLU"), ("blocks.0.attn.q_norm.weight", "norms of queries"),
 ])  # fmt: skip
 def test_what_timms_have_more_is_refused_by_name(more, says, tmp_path):
@@ -273,7 +275,7 @@ def test_what_timms_have_more_is_refused_by_name(more, says, tmp_path):
 
 def test_an_average_pool_is_not_read_as_the_class_token(tmp_path):
     write(tmp_path, vit(), as_timm, ARCHITECTURE | {"global_pool": "avg"})
-    with pytest.raises(CheckpointError, match="only the class token"):
+    with pytest.raises(CheckpointError, match="global_pool is 'avg' of a file with a class token"):
         minivit.load(tmp_path)
 
 

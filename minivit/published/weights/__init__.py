@@ -23,7 +23,8 @@ NOT_FETCHED = (
     "it is a pointer of Git LFS, not the file itself: `git lfs pull` in that repository fetches it"
 )
 LONGEST = 200  # characters of the name of a shard; file systems allow 255 bytes
-WRAPPERS = ("module.", "_orig_mod.")  # DataParallel's and torch.compile's, before every name
+# before every name: DataParallel's, torch.compile's, transformers' of a model of timm
+WRAPPERS = ("module.", "_orig_mod.", "timm_model.")
 LOAD_SCRIPT = "w = torch.jit.load('{}', map_location='cpu').state_dict()"
 
 
