@@ -72,7 +72,10 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
-        checkpoint trainer parallel
+        checkpoint
+        ranks             several processes that work as one, and how that ends
+        distributed       a part of the batch a rank, and one step
+        trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
