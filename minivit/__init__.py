@@ -63,9 +63,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             numbers tensors npz
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
-        preprocess        their pictures
+        resizing preprocess  their pictures
         sentences         one vector of the states of a text
-        bert_layouts vit_layouts  relatives under other names
+        bert_layouts vit_layouts timm  relatives under other names
         bert gpt2 image_gpt marian vit clip clip_halves
         refused           what is not read, and why
         companions own    what `save` writes and `load` reads
@@ -73,15 +73,18 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
-        checkpoint trainer parallel
+        checkpoint
+        ranks             several processes that work as one, and how that ends
+        distributed       a part of the batch a rank, and one step
+        trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing transformer text history image_gpt vit scaling clip
+            drawing diagrams transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
-            results image_gpt scaling clip
+            results image_gpt canvas scaling clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
