@@ -89,7 +89,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c "$$CHECK"
 	@echo "Installing into $(VENV), once; this takes a minute or two."
 	@"$(PYTHON)" -m venv --clear "$(VENV)"
-	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test]'
+	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test,mpi]'
 	@touch "$@"
 
 .PHONY: help lectures lab test test-nightly test-parity test-browser wheel bench lint notebooks gallery clean

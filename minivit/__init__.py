@@ -7,10 +7,12 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         backend           which arrays: NumPy or CuPy
         memory            what the C library is told about memory
         numerics          what NumPy and CuPy spell differently
+        writes            which memory was written in place, and when
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
         modes             what is recorded, in which thread
         record            op: from a function of arrays to a function of Tensors
+        recompute         memory for time: what is kept, and what is made again
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
         products          matmul, dot, einsum
@@ -34,7 +36,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     convolution       the other way to look at an image
     attention/        every token looks at the others
         textbook          scores, mask, softmax, values
-        kernel            the same as one op, with its derivative
+        kernel            the same on arrays, with its derivative
+        blocks            long sequences, whose scores are never all there
+        dot_product       both as one op
         multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
@@ -59,9 +63,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             numbers tensors npz
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
-        preprocess        their pictures
+        resizing preprocess  their pictures
         sentences         one vector of the states of a text
-        bert_layouts vit_layouts  relatives under other names
+        bert_layouts vit_layouts timm  relatives under other names
         bert gpt2 image_gpt marian vit clip clip_halves
         refused           what is not read, and why
         companions own    what `save` writes and `load` reads
@@ -70,15 +74,18 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
         icons icon_pairs         300,000 open icons, and what they are called
-        checkpoint trainer parallel
+        checkpoint
+        ranks             several processes that work as one, and how that ends
+        distributed       a part of the batch a rank, and one step
+        trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing transformer text history image_gpt vit scaling clip
+            drawing diagrams transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
-            results image_gpt scaling clip
+            results image_gpt canvas scaling clip
             verdicts plans iconnet icon_clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
@@ -148,6 +155,7 @@ from minivit.engine.ops import (
     where,
 )
 from minivit.engine.products import dot, einsum, matmul
+from minivit.engine.recompute import recompute
 from minivit.engine.record import OPS, op
 from minivit.engine.tensor import Tensor
 from minivit.functions import (

@@ -531,7 +531,10 @@ course.figure(
     "F28",
     plots.head_decay(
         decays,
-        [(task, {f"{k} shots": shot[task][k] for k in long_runs.SHOTS}) for task in tasks]
+        [
+            (task, {f"{k} shot{'s'[: k > 1]}": shot[task][k] for k in long_runs.SHOTS})
+            for task in tasks
+        ]
         + [("upstream: subgroups, new style", {"seen emoji": upstream})],
     ),
     alt="""Few-shot accuracy with 1, 5 and 10 examples a class against the weight decay of the head,
@@ -645,9 +648,10 @@ for title, label, curves, x, errors in (
 ):  # fmt: skip
     at = np.geomspace(x[0], x[-1], 50)
     (low, middle, high), b = power_law(x, errors, at)
-    words = f"b = {b[1]:.2f} ({b[0]:.2f} to {b[2]:.2f})"
+    known = b[2] < 2 * b[0]  # else the resampled seeds do not agree on an exponent
+    words = f"b = {b[1]:.2f} ({b[0]:.2f} to {b[2]:.2f})" if known else "no exponent: flat"
     panels.append((title, label, curves, (at, low, middle, high, words)))
-    print(f"{title:24} exponent {words}, {len(x)} points")
+    print(f"{title:24} exponent {b[1]:.2f} ({b[0]:.2f} to {b[2]:.2f}), {len(x)} points")
 panels.append((
     "published: ImageNet", "parameters",
     {

@@ -257,7 +257,7 @@ class CLIP(nn.Module):
 
     def clip_temperature(self, largest=100.0):
         """Keep exp(t) at most 100, as in the paper (section 2.5); call it after each step."""
-        self.t.data[...] = min(float(self.t.data), math.log(largest))
+        self.t.assign(min(float(self.t.data), math.log(largest)))
 
     def _W_i(self):
         if self.W_i is not None:

@@ -38,7 +38,7 @@ class BatchNorm2d(nn.Module):
             )
         mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
         for running, now in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
-            running.data[...] += self.momentum * (now.data - running.data)
+            running.data = running.data + self.momentum * (now.data - running.data)
         return (x - mean) * (self.weight / (var + self.eps).sqrt()) + self.bias
 
 

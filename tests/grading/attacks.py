@@ -447,3 +447,11 @@ REAL = [
     "signals other processes", "traces and limits other processes", "leaves threads behind",
     "takes memory without end", "replaces hypothesis and pytest",
 ]  # fmt: skip
+# one or two of each sort that take little time: for every commit; all of them at night
+QUICK = [
+    "reads a file", "imports the library's own answer", "rewrites its results",
+    "uses the network", "forks a child that lingers", "signals other processes",
+    "replaces functions of numpy", "prints what a page would obey", "writes to its arguments",
+    "ends with success", "loops", "fills the disk", "announces a huge message",
+    "makes files without a name", "holds files that are removed and open",
+]  # fmt: skip
