@@ -12,6 +12,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         tensor            an array that remembers how it was made
         modes             what is recorded, in which thread
         record            op: from a function of arrays to a function of Tensors
+        recompute         memory for time: what is kept, and what is made again
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
         products          matmul, dot, einsum
@@ -153,6 +154,7 @@ from minivit.engine.ops import (
     where,
 )
 from minivit.engine.products import dot, einsum, matmul
+from minivit.engine.recompute import recompute
 from minivit.engine.record import OPS, op
 from minivit.engine.tensor import Tensor
 from minivit.functions import (

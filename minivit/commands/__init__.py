@@ -32,6 +32,7 @@ import os
 import sys
 import textwrap
 
+import minivit
 from minivit.commands import (
     build,
     check,
@@ -70,6 +71,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="minivit", description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"minivit {minivit.__version__}")
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", parser_class=functools.partial(
             argparse.ArgumentParser, formatter_class=_Help, allow_abbrev=False
@@ -77,8 +79,10 @@ def main(arguments=None):
     )  # fmt: skip
     for command in COMMANDS:
         command.add_to(commands)
-    for stream in (sys.stdout, sys.stderr):  # a terminal may lack the letters of a label
-        stream.reconfigure(errors="backslashreplace")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`: nobody reads
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        getattr(sys, name).reconfigure(errors="backslashreplace")  # letters that a terminal lacks
     try:
         try:
             options = parser.parse_args(arguments)

@@ -44,7 +44,7 @@ def run(options):
         shared.check_out(options.out, ".png", ".jpg", ".pdf", ".svg")
         import matplotlib  # noqa: F401, before the long work
     check(options)
-    source = shared.given() if options.photo == "-" else options.photo
+    source = shared.given("a picture") if options.photo == "-" else options.photo
     picture = pictures.picture(source)
     found = load(options.model)
     way = zero_shot if found.family == "clip" else by_classes
