@@ -9,6 +9,7 @@ cupy. The next chapters hold the functions that the two modules spell differentl
     model.to("cuda"); x.to("cpu")   # what exists moves only when told to
 """
 
+import contextlib
 import threading
 from contextlib import contextmanager
 
@@ -244,6 +245,22 @@ def random_state():
 def set_random_state(state):
     """Continue the host generator's stream where `random_state` was taken."""
     host_generator().bit_generator.state = state
+
+
+@contextlib.contextmanager
+def streams(seed):
+    """Inside of this block random numbers come from new streams; afterwards from the old ones, as
+    if nothing had been drawn."""
+    global _seed
+    before = _seed, _generators.copy()
+    _seed = seed
+    _generators.clear()
+    try:
+        yield
+    finally:
+        _seed = before[0]
+        _generators.clear()
+        _generators.update(before[1])
 
 
 def uniform(xp, shape, dtype):
