@@ -9,7 +9,8 @@ cupy. The next chapters hold the functions that the two modules spell differentl
     model.to("cuda"); x.to("cpu")   # what exists moves only when told to
 """
 
-import threading
+import sys
+from _thread import _local  # threading.local; threading itself is not needed yet
 
 import numpy as np
 
@@ -123,9 +124,11 @@ def module(device=None):
 _mains = []
 
 
-class _Thread(threading.local):
+class _Thread(_local):
     def __init__(self):
-        self.uses = _mains if threading.current_thread() is threading.main_thread() else []
+        threading = sys.modules.get("threading")  # without it there is one thread
+        in_main = not threading or threading.current_thread() is threading.main_thread()
+        self.uses = _mains if in_main else []
 
 
 _thread = _Thread()
