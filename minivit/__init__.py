@@ -12,6 +12,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         tensor            an array that remembers how it was made
         modes             what is recorded, in which thread
         record            op: from a function of arrays to a function of Tensors
+        recompute         memory for time: what is kept, and what is made again
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
         products          matmul, dot, einsum
@@ -62,7 +63,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             numbers tensors npz
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
-        preprocess        their pictures
+        resizing preprocess  their pictures
         sentences         one vector of the states of a text
         bert_layouts vit_layouts timm  relatives under other names
         bert gpt2 image_gpt marian vit clip clip_halves
@@ -72,7 +73,12 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
-        checkpoint trainer parallel
+        icons icon_pairs         300,000 open icons, and what they are called
+        checkpoint
+        ranks             several processes that work as one, and how that ends
+        distributed       a part of the batch a rank, and one step
+        agreement         what ranks must have in common
+        trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
@@ -81,6 +87,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             drawing diagrams transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
+            verdicts plans iconnet icon_clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
@@ -92,7 +99,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check watch hint reset build progress release grade
-        classify complete embed fill info export
+        classify complete embed search fill info export data
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 
@@ -149,6 +156,7 @@ from minivit.engine.ops import (
     where,
 )
 from minivit.engine.products import dot, einsum, matmul
+from minivit.engine.recompute import recompute
 from minivit.engine.record import OPS, op
 from minivit.engine.tensor import Tensor
 from minivit.functions import (

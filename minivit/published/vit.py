@@ -17,7 +17,7 @@ from minivit.published.tables import rows, transposed
 from minivit.published.vit_layouts import no_biases, photos, unplaced_class_token
 
 OTHERS = {"dinov2": vit_layouts.dinov2, "siglip_vision_model": vit_layouts.siglip}
-MODEL_TYPES = ("vit", "deit", "timm_wrapper", *OTHERS)  # the third: timm's, in transformers
+MODEL_TYPES = ("vit", "deit", "vit_msn", "timm_wrapper", *OTHERS)
 
 
 def recognises(names):

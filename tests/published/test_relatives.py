@@ -74,7 +74,7 @@ def check(folder, model, given, theirs, ours, rename=None, config=None):
     g = np.random.default_rng(1).standard_normal(y.shape)
     (y * torch.tensor(g)).sum().backward()
     grads = write(folder, model, rename, config)
-    grads = {re.sub(r"^((module|_orig_mod)\.)+", "", name): g for name, g in grads.items()}
+    grads = {re.sub(r"^((module|_orig_mod|model)\.)+", "", name): g for name, g in grads.items()}
     found = minivit.load(folder)
     for _, p in found.model.named_tensors():
         p.data = p.data.astype(np.float64)
@@ -304,7 +304,7 @@ def hidden(model, ids, mask):
 
 
 @pytest.mark.parametrize("kinds", [1, 2])
-@pytest.mark.parametrize("name", ["Roberta", "XLMRoberta"])
+@pytest.mark.parametrize("name", ["Roberta", "XLMRoberta", "Camembert"])
 def test_roberta(name, kinds, tmp_path):
     config = getattr(T, f"{name}Config")(**TEXT, type_vocab_size=kinds, layer_norm_eps=1e-5)
     model = made(getattr(T, f"{name}ForMaskedLM"), config)
@@ -331,7 +331,9 @@ def test_buffers_that_old_files_have(tmp_path):
     assert minivit.load(tmp_path).model.vocabulary == 30
 
 
-@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize(
+    "wrapper", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model._orig_mod."]
+)
 def test_names_of_pytorchs_wrappers(wrapper, tmp_path):
     check(tmp_path, vit(), (IMAGES,), logits, image,
           lambda w: {wrapper + k: v for k, v in w.items()})  # fmt: skip
@@ -393,6 +395,30 @@ def test_a_relative_that_is_not_read_is_refused_with_the_reason(kind, tmp_path):
     with pytest.raises(CheckpointError, match=f"{kind} is not read: ") as error:
         minivit.load(tmp_path)
     assert published.refused.REFUSED[kind] in str(error.value)
+
+
+def test_vit_msn(tmp_path):
+    """Masked Siamese networks: a ViT without a head."""
+
+    def first_token(model, images):
+        return seen(model, images).last_hidden_state[:, 0]
+
+    model = made(T.ViTMSNModel, T.ViTMSNConfig(**SIZE))
+    check(tmp_path, model, (IMAGES,), first_token, image)
+
+
+def test_camemberts_pieces_have_other_ids_than_xlms(tmp_path):
+    write(tmp_path, made(T.CamembertModel, T.CamembertConfig(**TEXT)))
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"not read")
+    assert minivit.load(tmp_path).tokenizer is None
+
+
+def test_a_clip_without_one_of_its_halves_is_refused(tmp_path):
+    parts = dict(text_config=T.CLIPTextConfig(**TEXT), vision_config=T.CLIPVisionConfig(**SIZE))
+    parts = {key: config.to_dict() for key, config in parts.items()}
+    write(tmp_path, made(T.CLIPForImageClassification, T.CLIPConfig(**parts, num_labels=5)))
+    with pytest.raises(CheckpointError, match="no text encoder"):
+        minivit.load(tmp_path)
 
 
 def test_a_bare_image_gpt_is_refused(tmp_path):
