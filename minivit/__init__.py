@@ -12,6 +12,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         tensor            an array that remembers how it was made
         modes             what is recorded, in which thread
         record            op: from a function of arrays to a function of Tensors
+        recompute         memory for time: what is kept, and what is made again
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
         products          matmul, dot, einsum
@@ -35,7 +36,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     convolution       the other way to look at an image
     attention/        every token looks at the others
         textbook          scores, mask, softmax, values
-        kernel            the same as one op, with its derivative
+        kernel            the same on arrays, with its derivative
+        blocks            long sequences, whose scores are never all there
+        dot_product       both as one op
         multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
@@ -60,9 +63,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             numbers tensors npz
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
-        preprocess        their pictures
+        resizing preprocess  their pictures
         sentences         one vector of the states of a text
-        bert_layouts vit_layouts  relatives under other names
+        bert_layouts vit_layouts timm  relatives under other names
         bert gpt2 image_gpt marian vit clip clip_halves
         refused           what is not read, and why
         companions own    what `save` writes and `load` reads
@@ -70,15 +73,21 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
-        checkpoint trainer parallel
+        icons icon_pairs         300,000 open icons, and what they are called
+        checkpoint
+        ranks             several processes that work as one, and how that ends
+        distributed       a part of the batch a rank, and one step
+        agreement         what ranks must have in common
+        trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing transformer text history image_gpt vit scaling clip
+            drawing diagrams transformer text history image_gpt vit scaling clip
         runs/             python -m minivit.course.runs
-            results image_gpt scaling clip
+            results image_gpt canvas scaling clip
+            verdicts plans iconnet icon_clip
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
@@ -90,7 +99,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check watch hint reset build progress release grade
-        classify complete embed fill info export
+        classify complete embed search fill info export data
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 
@@ -154,6 +163,7 @@ _LATER = {  # imported when they are wanted, so that `import minivit` costs litt
     "minivit.transformer": "",
     "minivit.optim": "",
     "minivit.engine.check": "gradcheck",
+    "minivit.engine.recompute": "recompute",
 }
 _PLACES = {name: room for room, names in _LATER.items() for name in names.split()}
 _ROOMS = {room.rpartition(".")[2]: room for room in _LATER}
@@ -164,10 +174,10 @@ def __getattr__(name):
         for room in _LATER:
             import_module(room)
         found = import_module("minivit.engine.record").OPS
-    elif name in _ROOMS:
-        found = import_module(_ROOMS[name])
     elif name in _PLACES:
         found = getattr(import_module(_PLACES[name]), name)
+    elif name in _ROOMS:
+        found = import_module(_ROOMS[name])
     else:
         raise AttributeError(f"module 'minivit' has no attribute {name!r}")
     globals()[name] = found

@@ -63,7 +63,7 @@ print(middle - start, process_time() - start)
 
 
 def test_import_takes_at_most_a_tenth_longer_than_numpys(tmp_path):
-    """NumPy's share and ours, processor time in the same interpreter; the least of eleven runs each,
+    """NumPy's share and ours, processor time in one interpreter; the least of eleven runs each,
     for other work on the machine only adds. The first run compiles both, as an installation does.
     """
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}

@@ -32,10 +32,10 @@ def run(options):
         shared.check_out(options.out, ".npy")
     inputs = options.inputs
     if inputs == ["-"]:
-        inputs = shared.lines()
+        what = f"one {'file of a photo' if options.photos else 'sentence'} a line"
+        inputs = shared.lines(what)
         if not inputs:
-            what = "file of a photo" if options.photos else "sentence"
-            raise TextError(f"embed: nothing came from standard input; expected one {what} a line")
+            raise TextError(f"-: only empty lines came from standard input, expected {what}")
     if options.photos:
         inputs = [path for name in inputs for path in photos_in(name)]
     families = ("clip", "vit", "resnet") if options.photos else ("bert", "clip")
@@ -102,7 +102,10 @@ def photos_in(name):
 
 def text(inputs, rows, out):
     """For people: how many, and how alike they are."""
-    lines = [f"{len(rows)} vectors of {rows.shape[1]} numbers" + (f" in {out}" if out else "")]
+    lines = [
+        f"{len(rows)} vector{'s' * (len(rows) != 1)} of {rows.shape[1]} numbers"
+        + (f" in {out}" if out else "")
+    ]
     if 1 < len(rows) <= TABLE:
         lines.append("cosine similarity:")
         unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)  # some encoders' are not

@@ -6,7 +6,7 @@ its own answer, so that an evaluation in one does not stop the training in anoth
 
 import contextvars
 from _thread import _local
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import coroutine
@@ -114,6 +114,17 @@ class detect_anomaly(_mode):
     """`with detect_anomaly():` the first op whose result or gradient holds NaN or infinity is named
     (NonFiniteError), and so is one whose arrays were overwritten before its vjp ran (GraphError).
     In this thread, as `no_grad`. Slow; for finding out."""
+
+
+@contextmanager
+def recording():
+    """Inside of this block ops are recorded, whatever `no_grad` is around it."""
+    before, _thread.modes = _thread.modes, _Modes()
+    _thread.modes.detect_anomaly = before.detect_anomaly
+    try:
+        yield
+    finally:
+        _thread.modes = before
 
 
 def as_here(f):
