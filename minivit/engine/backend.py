@@ -9,7 +9,6 @@ cupy. The next chapters hold the functions that the two modules spell differentl
     model.to("cuda"); x.to("cpu")   # what exists moves only when told to
 """
 
-import contextlib
 import sys
 from _thread import _local  # threading.local; threading itself is not needed yet
 from contextlib import contextmanager
@@ -249,7 +248,7 @@ def set_random_state(state):
     host_generator().bit_generator.state = state
 
 
-@contextlib.contextmanager
+@contextmanager
 def streams(seed):
     """Inside of this block random numbers come from new streams; afterwards from the old ones, as
     if nothing had been drawn."""
