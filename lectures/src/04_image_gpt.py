@@ -562,6 +562,11 @@ print(f"raw pixels {raw_accuracy:.3f}")
 # generative one at the end, or supervised in the middle: *does not hold*. Else: *not at this size*.
 #
 # **Predict, then run.** AR on the canvas: which layer will be the best of 0 to 12?
+# <details><summary>Answer</summary>
+#
+# The paper's answer would be one in the middle, say 6 to 8. Ours is 11: the features get better
+# almost to the end, and nothing is lost in the last layer.
+# </details>
 
 # %%
 moved = [canvas.results()[f"generative ar {seed}"] for seed in SEEDS]
