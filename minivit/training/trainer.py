@@ -17,9 +17,11 @@ from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError
 from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss
+from minivit.nn import check_sizes
 from minivit.optim import clip_grad_norm
 from minivit.published import own
 from minivit.training import checkpoint
+from minivit.training.accumulation import backward
 
 
 def classification_loss(model, images, labels):
@@ -40,6 +42,8 @@ class Trainer:
     history: {"loss", "lr" (of the first group), "norm", "metrics"}, a number a step.
     folder: checkpoints go there every `save_every` steps, at the end and on interruption, the
         newest two are kept; if it holds one, the trainer continues from it.
+    accumulate: in how many pieces the gradient of a batch is made, for one that would not fit: the
+        same step up to rounding, for a loss that is a mean (minivit.training.accumulation).
 
     A loss or gradient that is not finite stops the training with a NonFiniteError that names the
     step and the first op that made it; the weights are those of the last good step.
@@ -48,6 +52,7 @@ class Trainer:
     def __init__(
         self, model, optimizer, batches, loss=classification_loss, schedule=None, clip=None,
         evaluate=None, evaluate_every=None, folder=None, save_every=None,
+        accumulate=1,
     ):  # fmt: skip
         self.model, self.optimizer, self.batches, self.loss = model, optimizer, batches, loss
         self.schedule, self.clip = (
@@ -56,6 +61,8 @@ class Trainer:
         )
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.folder, self.save_every = folder, save_every
+        check_sizes("Trainer", accumulate=accumulate)
+        self.accumulate = accumulate
         self.step = 0
         self.history = {"loss": [], "lr": [], "norm": [], "metrics": []}
         self._rates = [group["lr"] for group in optimizer.groups]
@@ -93,11 +100,9 @@ class Trainer:
             group["lr"] = rate * factor
 
         self.optimizer.zero_grad()
-        loss = self.loss(self.model, *batch)
-        value = loss.item()
+        value = backward(self.loss, self.model, batch, self.accumulate)
         if not math.isfinite(value):
             raise self._not_finite(batch, random_state)
-        loss.backward()
         try:
             norm = clip_grad_norm(self.model.parameters(), self.clip)
         except NonFiniteError:
@@ -119,7 +124,7 @@ class Trainer:
         try:
             backend.set_random_state(random_state)
             with detect_anomaly(), np.errstate(all="ignore"):
-                self.loss(self.model, *batch).backward()
+                backward(self.loss, self.model, batch, self.accumulate)
             cause = "the op was not found again"
         except NonFiniteError as error:
             cause = str(error)
