@@ -75,8 +75,8 @@ class Trainer:
         self.ranks = ranks.world()
         if accumulate > 1 and self.ranks.size > 1:
             raise OptionError(
-                f"Trainer: accumulate is {accumulate}, but {self.ranks.size} ranks divide the batch "
-                "already; expected 1. Start more ranks."
+                f"Trainer: accumulate is {accumulate}, but {self.ranks.size} ranks divide the "
+                "batch already; expected 1. Start more ranks."
             )
         newest = checkpoint.checkpoints(folder)[-1:] if folder else []
         for path in self.ranks.gather_facts([str(path) for path in newest])[0]:
