@@ -85,10 +85,10 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing diagrams transformer text history image_gpt vit scaling clip
+            drawing diagrams transformer text history image_gpt vit scaling clip icons
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
-            verdicts plans iconnet icon_clip
+            verdicts plans iconnet icon_clip icon_variants icon_few_shot
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
