@@ -10,6 +10,7 @@ from minivit.engine.errors import CheckpointError, DataError, OptionError, Shape
 
 CLIP = "openai/clip-vit-base-patch32"
 EMOJI = "emoji"  # the small CLIP of lecture 7, which is here and needs no network
+ICONS = "icons"  # another one that is here: it has seen drawings of 60,000 things
 TEMPLATE = "a photo of {}."
 NO_LABELS = 'classify: a CLIP needs labels: --labels "a dog" "a cat"'
 BATCH, PHOTOS = 256, 16  # texts, and photos, that are encoded at once
@@ -28,7 +29,7 @@ def add_to(parsers):
     )  # fmt: skip
     shared.add_model(
         parser, CLIP, f"a CLIP or a ViT such as google/vit-base-patch16-224; default {CLIP}. "
-        f"{EMOJI!r}: the small CLIP of lecture 7, which needs no network and knows emoji only"
+        f"{EMOJI!r} and {ICONS!r}: small CLIPs that need no network and know emoji, or icons, only"
     )  # fmt: skip
     parser.add_argument(
         "--top", type=shared.number(1, kind=int), default=5, metavar="K",
@@ -72,18 +73,26 @@ def run_folder(options):
     paths = shared.photos_in(options.photo)
     found = load(options.model)
     labels, classify = classifier(found, options)
-    photos = []
+    photos, unread = [], {}
     with tqdm(None, "photos", len(paths), disable=len(paths) < 2, leave=False) as bar:
         for i in range(0, len(paths), PHOTOS):
-            some = paths[i : i + PHOTOS]
-            p = classify(np.concatenate([seen(found, path) for path in some]))
-            photos += [
-                {"photo": path, "results": results}
-                for path, results in zip(some, likeliest(labels, p, options.top))
-            ]
-            bar.update(len(some))
+            images = {}
+            for path in paths[i : i + PHOTOS]:
+                try:
+                    images[path] = seen(found, path)  # (1, H, W, C)
+                except DataError as reason:
+                    unread[path] = str(reason)
+            if images:
+                p = classify(np.concatenate(list(images.values())))
+                photos += [
+                    {"photo": path, "results": results}
+                    for path, results in zip(images, likeliest(labels, p, options.top))
+                ]
+            bar.update(len(paths[i : i + PHOTOS]))
+    if not photos:
+        raise DataError(f"classify: none of {len(paths)} photos can be read: {unread[paths[0]]}")
     facts = {"folder": options.photo, "model": options.model, "layout": found.layout,
-             "photos": photos}  # fmt: skip
+             "photos": photos, "unread": unread}  # fmt: skip
     shared.show(options, facts, text_of_folder(facts))
     return 0
 
@@ -96,7 +105,7 @@ def check(options):
         if not named:
             raise DataError("classify: no picture is named: minivit classify PHOTO --labels ...")
         options.photo = labels.pop()
-    if options.model in (CLIP, EMOJI) and not labels:
+    if options.model in (CLIP, EMOJI, ICONS) and not labels:
         raise OptionError(NO_LABELS)
     if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
         raise OptionError("classify: --labels: each once, and none empty")
@@ -112,7 +121,9 @@ def load(name):
     try:
         return shared.load(name, "clip", "vit", "resnet")
     except DataError as reason:  # it could not be downloaded
-        raise DataError(f"{reason}\n(--model {EMOJI} needs no network)") from reason
+        raise DataError(
+            f"{reason}\n(--model {EMOJI} needs no network, nor does {ICONS})"
+        ) from reason
 
 
 def classifier(found, options):
@@ -136,7 +147,7 @@ def zero_shot(found, options):
     from minivit import Tensor, no_grad, softmax
     from minivit.models.clip import zero_shot_weights
 
-    labels, templates = options.labels, options.template or [TEMPLATE]
+    labels, templates = options.labels, options.template or default_templates(options.model)
     if not labels:
         raise OptionError(NO_LABELS)
     if found.tokenizer is None:
@@ -162,6 +173,13 @@ def zero_shot(found, options):
             return softmax(logits.astype(np.float64)).numpy()
 
     return labels, classify
+
+
+def default_templates(name):
+    """What is made of a label: the icons' CLIP was trained on templates of its own."""
+    from minivit.training.icon_pairs import TEMPLATES
+
+    return TEMPLATES if name == ICONS else [TEMPLATE]
 
 
 def refuse_too_long(tokenizer, where, text, prompt):
@@ -198,7 +216,7 @@ def by_classes(found, options):
 
 def seen(found, picture):
     if found.preprocess is None:
-        raise DataError("classify: the model is not shown pictures of three colours")
+        raise CheckpointError("classify: the model is not shown pictures of three colours")
     return found.preprocess(picture)
 
 
@@ -211,8 +229,8 @@ def text(facts):
         lines.append(f"{r['probability']:7.1%}  {r['label']:{width}}  {bar}".rstrip())
     if "(" in facts["layout"]:  # what was assumed
         lines.append(f"names of {facts['layout']}")
-    if facts["model"] == EMOJI:
-        lines.append("(this small CLIP has seen nothing but emoji)")
+    if facts["model"] in (EMOJI, ICONS):
+        lines.append(f"(this small CLIP has seen nothing but {facts['model']})")
     if "out" in facts:
         lines.append(f"drawn in {facts['out']}")
     return "\n".join(lines)
@@ -224,6 +242,7 @@ def text_of_folder(facts):
     for photo in facts["photos"]:
         found = ", ".join(f"{r['label']} {r['probability']:.1%}" for r in photo["results"])
         lines.append(f"{Path(photo['photo']).name}: {found}")
+    lines += [f"could not be read: {reason}" for reason in facts["unread"].values()]
     if "(" in facts["layout"]:  # what was assumed
         lines.append(f"names of {facts['layout']}")
     return "\n".join(lines)

@@ -69,8 +69,9 @@ def chain_rule(start, g):
     return gradients
 
 
-def newest_first(start):
-    """Every node between here and the leaves through which a gradient flows, the leaves too."""
+def newest_first(start, since=0):
+    """Every node between here and the leaves through which a gradient flows, the leaves too; what
+    was made before `since` counts as a leaf."""
     found, todo = {id(start): start}, [start]
     while todo:
         node = todo.pop()
@@ -82,7 +83,8 @@ def newest_first(start):
         for parent in node.parents:
             if parent is not None and parent._requires_grad and id(parent) not in found:
                 found[id(parent)] = parent
-                todo.append(parent)
+                if parent.made >= since:
+                    todo.append(parent)
     return sorted(found.values(), key=attrgetter("made"), reverse=True)
 
 
@@ -98,7 +100,20 @@ def walk(start, g):
     are written last, so an error on the way leaves every `.grad` as it was; and arrays that were
     overwritten since are refused, for their vjps would give wrong numbers.
     """
-    nodes = newest_first(start)[::-1]
+    leaves = yield from steps_back(start, g)
+    before = [leaf.grad for leaf, _ in leaves]  # somebody may have reshaped it, or moved the leaf
+    before = [
+        None if b is None else leaf.as_gradient(b, "backward: what stands in .grad")
+        for b, (leaf, _) in zip(before, leaves, strict=True)
+    ]
+    for b, (leaf, g) in zip(before, leaves, strict=True):
+        leaf.grad = g if b is None else _added(b, g)
+
+
+def steps_back(start, g, since=0):
+    """The steps of `walk`; returns [(leaf, its gradient)], newest first. What was made before
+    `since` counts as a leaf."""
+    nodes = newest_first(start, since)[::-1]
     pending, leaves, checked = {id(start): _Sum(g, ours=False)}, [], 0
     while nodes:
         if checked != writes.last:  # at first, and where somebody writes between two steps
@@ -108,7 +123,7 @@ def walk(start, g):
         total = pending.pop(id(node), None)
         if total is None:
             continue
-        if node.vjp is None:
+        if node.vjp is None or node.made < since:
             leaves.append((node, total.g if total.ours else total.g.copy()))
             continue
         gradients = node.pull(total.g)
@@ -121,13 +136,7 @@ def walk(start, g):
                 pending[id(parent)] = _Sum(gp, ours=gp is not total.g and gp.base is None)
         yield node, total.g, gradients
         node.vjp, node.parents = _freed, ()  # what only the vjp kept is free from here on
-    before = [leaf.grad for leaf, _ in leaves]  # somebody may have reshaped it, or moved the leaf
-    before = [
-        None if b is None else leaf.as_gradient(b, "backward: what stands in .grad")
-        for b, (leaf, _) in zip(before, leaves, strict=True)
-    ]
-    for b, (leaf, g) in zip(before, leaves, strict=True):
-        leaf.grad = g if b is None else _added(b, g)
+    return leaves
 
 
 class _Sum:

@@ -148,14 +148,28 @@ class Ranks:
 # -- which ranks there are -------------------------------------------------------------------------
 _alone = Alone()
 _world = _sharing = None
+_apart = False
 
 
 def world():
     """All processes that mpiexec started together, or `Alone`."""
     global _world
+    if _apart:
+        return _alone
     if _world is None:
         _world = _start()
     return _world
+
+
+@contextlib.contextmanager
+def apart():
+    """Inside of this block each rank works on something of its own, as if it were alone."""
+    global _apart
+    before, _apart = _apart, True
+    try:
+        yield
+    finally:
+        _apart = before
 
 
 @contextlib.contextmanager

@@ -294,3 +294,15 @@ def test_a_folder_is_classified_in_batches(model, labels, here, monkeypatch, cap
     assert commands.main([*asked[:1], "photos/", *(a for a in asked[1:] if a != "--json")]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"18 photos of photos/, by {model}:") and out.count("%") == 36
+
+
+def test_a_photo_that_cannot_be_read_does_not_end_the_folder(here, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(here)
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    arguments = ["classify", str(tmp_path), "--model", "vit"]
+    assert commands.main(arguments) == 2 and "none of 1 photos" in capsys.readouterr().err
+    (tmp_path / "b.png").write_bytes((here / "coffee.png").read_bytes())
+    assert commands.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "\nb.png: " in out
+    assert f"could not be read: {tmp_path / 'a.png'}: not an image" in out
