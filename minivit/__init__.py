@@ -77,6 +77,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         ranks             several processes that work as one, and how that ends
         distributed       a part of the batch a rank, and one step
         agreement         what ranks must have in common
+        launch            started, here or on the machines of a lab
         trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
