@@ -45,6 +45,10 @@ test-browser: $(STAMP)  ## open the pages in chromium (apt-get install chromium)
 wheel: $(STAMP)  ## build the wheel, install it elsewhere, and run its commands there
 	OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -m slow tests/test_wheel.py $(ARGS)
 
+icons: $(STAMP)  ## make the 300,000 icons in the cache: a network, npm, 15 minutes
+	$(RUN) -m pip install --disable-pip-version-check -q resvg_py==0.5.0
+	$(RUN) -m minivit.commands data icons
+
 bench: $(STAMP)  ## measure speed and memory
 	$(RUN) -m benchmarks $(ARGS)
 

@@ -73,20 +73,23 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
+        icons icon_pairs         300,000 open icons, and what they are called
         checkpoint
         ranks             several processes that work as one, and how that ends
         distributed       a part of the batch a rank, and one step
         agreement         what ranks must have in common
         launch            started, here or on the machines of a lab
+        accumulation      the step of a large batch, a piece at a time
         trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing diagrams transformer text history image_gpt vit scaling clip
+            drawing diagrams transformer text history image_gpt vit scaling clip icons
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
+            verdicts plans iconnet icon_clip icon_variants icon_few_shot
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
@@ -98,7 +101,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check watch hint reset build progress release grade
-        classify complete embed fill info export
+        classify complete embed search fill info export data
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 
@@ -106,17 +109,10 @@ Shapes in comments: B batch, N tokens (M: keys), D width, H heads, P patch side,
 classes, V vocabulary; H, W of an image are its height and width in pixels.
 """
 
-from minivit import attention, convolution, functions, nn, optim, transformer
-from minivit.attention import (
-    MhSa,
-    MultiHeadAttention,
-    causal_mask,
-    dot_product_attention,
-    self_attention,
-)
-from minivit.engine import backend, check, errors, graph, operators
+from importlib import import_module
+
+from minivit.engine import backend, errors, graph, operators
 from minivit.engine.backend import default_device, manual_seed, use
-from minivit.engine.check import gradcheck
 from minivit.engine.composed import expand_dims, moveaxis, ravel, squeeze
 from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.ops import (
@@ -155,28 +151,43 @@ from minivit.engine.ops import (
     where,
 )
 from minivit.engine.products import dot, einsum, matmul
-from minivit.engine.recompute import recompute
-from minivit.engine.record import OPS, op
+from minivit.engine.record import op
 from minivit.engine.tensor import Tensor
-from minivit.functions import (
-    cross_entropy_loss,
-    dropout,
-    embedding,
-    gelu,
-    l2_normalize,
-    layer_norm,
-    linear,
-    log_softmax,
-    logsumexp,
-    relu,
-    rms_norm,
-    sigmoid,
-    silu,
-    softmax,
-)
-from minivit.nn import Module, Parameter
 
 __version__ = "0.1.0"
+
+_LATER = {  # imported when they are wanted, so that `import minivit` costs little more than NumPy's
+    "minivit.functions": "cross_entropy_loss dropout embedding gelu l2_normalize layer_norm linear "
+    "log_softmax logsumexp relu rms_norm sigmoid silu softmax",
+    "minivit.nn": "Module Parameter",
+    "minivit.attention": "MhSa MultiHeadAttention causal_mask dot_product_attention self_attention",
+    "minivit.convolution": "",
+    "minivit.transformer": "",
+    "minivit.optim": "",
+    "minivit.engine.check": "gradcheck",
+    "minivit.engine.recompute": "recompute",
+}
+_PLACES = {name: room for room, names in _LATER.items() for name in names.split()}
+_ROOMS = {room.rpartition(".")[2]: room for room in _LATER}
+
+
+def __getattr__(name):
+    if name == "OPS":  # every operation there is: the rooms that define some come first
+        for room in _LATER:
+            import_module(room)
+        found = import_module("minivit.engine.record").OPS
+    elif name in _PLACES:
+        found = getattr(import_module(_PLACES[name]), name)
+    elif name in _ROOMS:
+        found = import_module(_ROOMS[name])
+    else:
+        raise AttributeError(f"module 'minivit' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return sorted({*globals(), *_ROOMS, *_PLACES, "OPS"})
 
 
 def load(source, path=None, classes=()):

@@ -13,11 +13,13 @@ minivit release --out DIR   the students' bundle: pages and starters, no solutio
 minivit grade DIR --out DIR points and reports of a folder of submissions
 
 minivit classify PHOTO      what is in a photo, by labels of your own
+minivit search WORDS DIR    the pictures of a folder, ranked by words
 minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
 minivit embed SENTENCE ...  sentences, or photos, as vectors
 minivit fill TEXT           what a BERT would write in the place of [MASK]
 minivit info FILE           what is in a published checkpoint
 minivit export MODEL DIR    a model in the layout of Hugging Face
+minivit data icons          300,000 open icons with names, made in the cache
 
 Each command is one file of this folder, and a name in COMMANDS:
 
@@ -38,6 +40,7 @@ from minivit.commands import (
     check,
     classify,
     complete,
+    data,
     embed,
     export,
     fill,
@@ -47,13 +50,14 @@ from minivit.commands import (
     progress,
     release,
     reset,
+    search,
     watch,
 )
 from minivit.engine.errors import MinivitError
 
 COMMANDS = (
-    check, watch, hint, reset, build, progress, release, grade, classify, complete, embed,
-    fill, info, export,
+    check, watch, hint, reset, build, progress, release, grade, classify, search,
+    complete, embed, fill, info, export, data,
 )  # fmt: skip
 USAGE = __doc__.partition("\nEach command is")[0]
 

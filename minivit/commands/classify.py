@@ -9,6 +9,7 @@ from minivit.engine.errors import CheckpointError, DataError, OptionError, Shape
 
 CLIP = "openai/clip-vit-base-patch32"
 EMOJI = "emoji"  # the small CLIP of lecture 7, which is here and needs no network
+ICONS = "icons"  # another one that is here: it has seen drawings of 60,000 things
 TEMPLATE = "a photo of {}."
 NO_LABELS = 'classify: a CLIP needs labels: --labels "a dog" "a cat"'
 BATCH = 256  # texts that are encoded at once
@@ -26,7 +27,7 @@ def add_to(parsers):
     )  # fmt: skip
     shared.add_model(
         parser, CLIP, f"a CLIP or a ViT such as google/vit-base-patch16-224; default {CLIP}. "
-        f"{EMOJI!r}: the small CLIP of lecture 7, which needs no network and knows emoji only"
+        f"{EMOJI!r} and {ICONS!r}: small CLIPs that need no network and know emoji, or icons, only"
     )  # fmt: skip
     parser.add_argument(
         "--top", type=shared.number(1, kind=int), default=5, metavar="K",
@@ -68,7 +69,7 @@ def check(options):
         if not labels or not (labels[-1] == "-" or Path(labels[-1]).suffix):
             raise DataError("classify: no picture is named: minivit classify PHOTO --labels ...")
         options.photo = labels.pop()
-    if options.model in (CLIP, EMOJI) and not labels:
+    if options.model in (CLIP, EMOJI, ICONS) and not labels:
         raise OptionError(NO_LABELS)
     if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
         raise OptionError("classify: --labels: each once, and none empty")
@@ -80,7 +81,9 @@ def load(name):
     try:
         return shared.load(name, "clip", "vit", "resnet")
     except DataError as reason:  # it could not be downloaded
-        raise DataError(f"{reason}\n(--model {EMOJI} needs no network)") from reason
+        raise DataError(
+            f"{reason}\n(--model {EMOJI} needs no network, nor does {ICONS})"
+        ) from reason
 
 
 def zero_shot(found, picture, options):
@@ -90,7 +93,7 @@ def zero_shot(found, picture, options):
     from minivit import Tensor, no_grad, softmax
     from minivit.models.clip import zero_shot_weights
 
-    labels, templates = options.labels, options.template or [TEMPLATE]
+    labels, templates = options.labels, options.template or default_templates(options.model)
     if not labels:
         raise OptionError(NO_LABELS)
     if found.tokenizer is None:
@@ -111,6 +114,13 @@ def zero_shot(found, picture, options):
     W = np.concatenate(columns, axis=1)  # (d_e, labels)
     logits = I_e.numpy() @ W * np.exp(found.model.t.numpy())
     return labels, softmax(logits[0].astype(np.float64)).numpy()
+
+
+def default_templates(name):
+    """What is made of a label: the icons' CLIP was trained on templates of its own."""
+    from minivit.training.icon_pairs import TEMPLATES
+
+    return TEMPLATES if name == ICONS else [TEMPLATE]
 
 
 def refuse_too_long(tokenizer, where, text, prompt):
@@ -156,8 +166,8 @@ def text(facts):
         lines.append(f"{r['probability']:7.1%}  {r['label']:{width}}  {bar}".rstrip())
     if "(" in facts["layout"]:  # what was assumed
         lines.append(f"names of {facts['layout']}")
-    if facts["model"] == EMOJI:
-        lines.append("(this small CLIP has seen nothing but emoji)")
+    if facts["model"] in (EMOJI, ICONS):
+        lines.append(f"(this small CLIP has seen nothing but {facts['model']})")
     if "out" in facts:
         lines.append(f"drawn in {facts['out']}")
     return "\n".join(lines)

@@ -9,8 +9,8 @@ cupy. The next chapters hold the functions that the two modules spell differentl
     model.to("cuda"); x.to("cpu")   # what exists moves only when told to
 """
 
-import contextlib
-import threading
+import sys
+from _thread import _local  # threading.local; threading itself is not needed yet
 from contextlib import contextmanager
 
 import numpy as np
@@ -125,9 +125,10 @@ def module(device=None):
 _mains = []
 
 
-class _Thread(threading.local):
+class _Thread(_local):
     def __init__(self):
-        self.is_main = threading.current_thread() is threading.main_thread()
+        threading = sys.modules.get("threading")  # without it there is one thread
+        self.is_main = not threading or threading.current_thread() is threading.main_thread()
         self.uses = _mains if self.is_main else []
         self.streams = None  # random streams of its own: {module: stream}, and their seed
 
@@ -247,7 +248,7 @@ def set_random_state(state):
     host_generator().bit_generator.state = state
 
 
-@contextlib.contextmanager
+@contextmanager
 def streams(seed):
     """Inside of this block random numbers come from new streams; afterwards from the old ones, as
     if nothing had been drawn."""

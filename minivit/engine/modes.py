@@ -5,7 +5,7 @@ its own answer, so that an evaluation in one does not stop the training in anoth
 """
 
 import contextvars
-import threading
+from _thread import _local
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
@@ -23,7 +23,7 @@ class _Modes:
         self.no_grad = self.detect_anomaly = 0
 
 
-class _Thread(threading.local):
+class _Thread(_local):
     def __init__(self):
         self.modes = _Modes()
 

@@ -82,14 +82,9 @@ def _numpys(theirs, ours, **renamed):
     what it is anyway. `renamed`: NumPy's names for ours. dtype= converts before, as NumPy does."""
     name = theirs.__name__
 
-    @cache
-    def known():  # at the first call: there are many functions, and signatures take their time
-        numpys = signature(_TEXTS.get(theirs, theirs))
-        taken = {p.name for p in signature(ours).parameters.values()} | set(renamed)
-        return numpys, next(iter(numpys.parameters)), taken
-
     def call(*args, **options):
-        numpys, first, taken = known()
+        numpys, first, taken = _signatures(theirs, ours)
+        taken = taken | renamed.keys()
         plain = len(args) == 1 and options.keys() <= taken and not renamed
         if plain and not any(value is np._NoValue for value in options.values()):
             return ours(*args, **options)
@@ -116,8 +111,16 @@ def _numpys(theirs, ours, **renamed):
         given = {renamed.get(key, key): value for key, value in given.items()}
         return ours(*operands, **given)
 
-    call.__name__, call.__doc__, call.takes = name, ours.__doc__, known
+    call.__name__, call.__doc__, call.ours = name, ours.__doc__, ours
     return call
+
+
+@cache
+def _signatures(theirs, ours):
+    """NumPy's, its first argument, and the names of ours; at the first call: there are many
+    functions, and signatures take their time."""
+    numpys = signature(_TEXTS.get(theirs, theirs))
+    return numpys, next(iter(numpys.parameters)), set(signature(ours).parameters)
 
 
 def _same(value, usual):

@@ -37,7 +37,7 @@ def command(ranks, program, hosts=None, options=()):
     root = hasattr(os, "getuid") and os.getuid() == 0
     return [
         mpiexec(), "-n", str(ranks), *(["--allow-run-as-root"] if root else []),
-        *(["--hostfile", str(hosts)] if hosts else []), *([] if hosts else ["--oversubscribe"]), *options,
+        *(["--hostfile", str(hosts)] if hosts else ["--oversubscribe"]), *options,
         sys.executable, *program,
     ]  # fmt: skip
 

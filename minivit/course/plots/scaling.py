@@ -64,7 +64,7 @@ def power_laws(panels):
                 errors = errors.mean(axis=1)
             panel.plot(
                 x, errors, color=COLORS[k], marker=MARKERS[k], label=name,
-                linestyle="none" if fit and len(curves) == 1 else DASHES[k],
+                linestyle="none" if len(curves) == 1 else DASHES[k],
             )  # fmt: skip
         if fit:
             x, lower, middle, upper, words = fit
