@@ -16,13 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from minivit.engine import backend
-from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError
+from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError, OptionError
 from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss
+from minivit.nn import check_sizes
 from minivit.optim import clip_grad_norm
 from minivit.published import own
 from minivit.training import agreement, checkpoint, distributed, ranks
+from minivit.training.accumulation import backward
 
 
 def classification_loss(model, images, labels):
@@ -43,6 +45,8 @@ class Trainer:
     history: {"loss", "lr" (of the first group), "norm", "metrics"}, a number a step.
     folder: checkpoints go there every `save_every` steps, at the end and on interruption, the
         newest two are kept; if it holds one, the trainer continues from it.
+    accumulate: in how many pieces the gradient of a batch is made, for one that would not fit: the
+        same step up to rounding, for a loss that is a mean (minivit.training.accumulation).
 
     A loss or gradient that is not finite stops the training with a NonFiniteError that names the
     step and the first op that made it; the weights are those of the last good step.
@@ -54,7 +58,7 @@ class Trainer:
 
     def __init__(
         self, model, optimizer, batches, loss=classification_loss, schedule=None, clip=None,
-        evaluate=None, evaluate_every=None, folder=None, save_every=None,
+        evaluate=None, evaluate_every=None, folder=None, save_every=None, accumulate=1,
     ):  # fmt: skip
         self.model, self.optimizer, self.batches, self.loss = model, optimizer, batches, loss
         self.schedule, self.clip = (
@@ -63,10 +67,17 @@ class Trainer:
         )
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.folder, self.save_every = folder, save_every
+        check_sizes("Trainer", accumulate=accumulate)
+        self.accumulate = accumulate
         self.step = 0
         self.history = {"loss": [], "lr": [], "norm": [], "metrics": []}
         self._rates = [group["lr"] for group in optimizer.groups]
         self.ranks = ranks.world()
+        if accumulate > 1 and self.ranks.size > 1:
+            raise OptionError(
+                f"Trainer: accumulate is {accumulate}, but {self.ranks.size} ranks divide the "
+                "batch already; expected 1. Start more ranks."
+            )
         newest = checkpoint.checkpoints(folder)[-1:] if folder else []
         for path in self.ranks.gather_facts([str(path) for path in newest])[0]:
             self.resume(path)
@@ -134,10 +145,7 @@ class Trainer:
         if self.ranks.size > 1:
             with self._own_streams():
                 return distributed.backward(self.loss, self.model, batch, self.ranks)
-        loss = self.loss(self.model, *batch)
-        if math.isfinite(value := loss.item()):
-            loss.backward()
-        return value
+        return backward(self.loss, self.model, batch, self.accumulate)
 
     def _own_streams(self):
         """Dropout draws other numbers on each rank, while what the ranks have in common moves on by
@@ -170,7 +178,7 @@ class Trainer:
         try:
             with streams, detect_anomaly(), np.errstate(all="ignore"):
                 if here.start < here.stop:
-                    self.loss(self.model, *(a[here] for a in batch)).backward()
+                    backward(self.loss, self.model, [a[here] for a in batch], self.accumulate)
         except NonFiniteError as error:
             return str(error)
 

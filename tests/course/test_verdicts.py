@@ -90,3 +90,53 @@ def test_marks_count_by_family(monkeypatch):
     got = iconnet.marks(scores, "test")
     assert got["top-1"] == 1 and got["right by family"] == got["pictures by family"]
     assert sum(got["pictures by family"]) == len(labels)
+
+
+@pytest.mark.slow
+def test_every_kind_of_job_runs_to_its_end(tmp_path, monkeypatch):
+    """Two steps of each, on the part that ships."""
+    from minivit.course.runs import icon_few_shot, icon_variants
+
+    small = iconnet.icons.iconnet()
+    few = small._replace(  # 300 test pictures are enough
+        images=small.images[: small.starts[2] + 300], labels=small.labels[: small.starts[2] + 300],
+        families=small.families[: small.starts[2] + 300],
+        starts=(*small.starts[:3], small.starts[2] + 300),
+    )  # fmt: skip
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
+    monkeypatch.setattr(plans.record, "folder", lambda: tmp_path)
+    monkeypatch.setattr(iconnet, "net", lambda: few)
+    monkeypatch.setattr(iconnet, "STEPS", {"ViT": 8, "ResNet": 8})
+    monkeypatch.setattr(iconnet, "LARGEST", ((32, 2), 2))
+    for run in (icon_variants, icon_few_shot):
+        monkeypatch.setattr(run, "STEPS", 2)
+    monkeypatch.setattr(icon_variants, "net", lambda: few)
+    monkeypatch.setattr(icon_few_shot, "SHOTS", (1,))
+    labels = np.repeat(np.arange(60), 22)  # few test pictures: enough of each of some classes
+    images = few.images[: len(labels)]
+    monkeypatch.setattr(
+        icon_few_shot, "downstream", lambda: (images, labels, np.arange(len(labels)) % 2 == 0)
+    )
+    for job in (
+        plans.Job(iconnet.rates, ("ResNet", 1e-3), 0), plans.Job(iconnet.resnet, (0, 2), 0),
+        plans.Job(iconnet.pictures, ("ViT", 1000, 0), 0), plans.Job(iconnet.internals, (1,), 0),
+        plans.Job(iconnet.shuffled_pixels, (1000, 0), 0), plans.Job(iconnet.nearest, (1000,), 0),
+        plans.Job(iconnet.logistic, (1000,), 0), plans.Job(iconnet.sizes, ("ViT", (32, 2), 0), 0),
+        plans.Job(icon_variants.rates, ("Adafactor", 1e-3), 0),
+        plans.Job(icon_few_shot.decay, (3.0, 0), 0),
+    ):  # fmt: skip
+        plans.do("try", "part", job)
+        kept = plans.record.made("try")[job.name]
+        assert kept["command"].endswith("try part") and kept["wall seconds"] > 0
+    assert 0 < plans.record.made("try")["nearest 1000"]["test"]["top-1"] < 1
+
+
+def test_a_grey_resnet_and_the_same_one_for_colours_agree():
+    from minivit import Tensor
+    from minivit.course.runs import icon_clip
+    from minivit.models.resnet import ResNet
+
+    grey = ResNet(1, 5, 4, (1, 1), patch=2).eval()
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    got = icon_clip.of_colour(grey)(Tensor(x.repeat(3, axis=-1))).numpy()
+    assert np.allclose(got, grey.features(Tensor(x)).numpy(), atol=1e-5)

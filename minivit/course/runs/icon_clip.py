@@ -1,9 +1,14 @@
 """CLIP on icons: the model that ships, zero-shot on unseen families, a suite of category sets.
 
     python -m minivit.course.runs icon_clip --plan      # the parts, and how long they take
-    python -m minivit.course.runs icon_clip model       # data/models/icons (C14)
+    python -m minivit.course.runs icon_clip locked      # data/models/icons, the one that ships
+    python -m minivit.course.runs icon_clip model       # both encoders from nothing (C14)
     python -m minivit.course.runs icon_clip objectives  # captions, bag of words, contrastive (C13)
     python -m minivit.course.runs icon_clip compute     # ViT and ResNet, three sizes each (C15)
+
+The model that ships has the image encoder of `iconnet resnet`, which was trained with labels, and
+learns only to read, as a bag of words (locked-image tuning, Zhai et al. 2022, arXiv 2111.07991): so
+it is no evidence for C14, which is about no labels.
 
 Needs the whole set: `minivit data icons`. The rules of the verdicts: runs/verdicts.py.
 """
@@ -11,18 +16,22 @@ Needs the whole set: `minivit data icons`. The rules of the verdicts: runs/verdi
 import functools
 
 import numpy as np
+from tqdm.auto import tqdm
 
 import minivit
 from minivit import Tensor, manual_seed, no_grad
 from minivit.course.runs import iconnet, plans
 from minivit.course.runs import results as record
 from minivit.course.runs.plans import Job
+from minivit.engine.errors import StateError
 from minivit.models import clip
 from minivit.models.clip_objectives import Captioner, WordPredictor
 from minivit.models.resnet import ResNet
 from minivit.models.vit import ViT
+from minivit.optim import AdamW, decay_groups
 from minivit.published.preprocess import Preprocess
 from minivit.training import icons
+from minivit.training.checkpoint import checkpoints
 from minivit.training.icon_pairs import (
     CONTEXT,
     TEMPLATES,
@@ -165,22 +174,98 @@ def suite(model, tokenizer, templates=TEMPLATES, part=("test", "validation")):
 
 # -- the jobs --------------------------------------------------------------------------------------
 def model(seed, steps):
-    """The CLIP that ships (seed 0); what float16 kept is what counts."""
+    """A CLIP of two encoders that begin with nothing; what float16 kept is what counts."""
     manual_seed(seed)
     tokenizer, net = source().tokenizer, icon_clip(len(source().tokenizer))
     numbers = plans.train(
         RUN, f"model {seed} {steps}", net, pairs(seed), contrastive, steps, RATE, decay=0.1
     )
-    where = record.folder() / "models" / "icons"
-    if seed:
-        where = plans.folder(RUN, f"model {seed} {steps}") / "model"
+    numbers = {"seed": seed, "captions": len(source().captions), **numbers}
+    return numbers | exam(net, tokenizer, plans.folder(RUN, f"model {seed} {steps}") / "model")
+
+
+def exam(net, tokenizer, where):
+    """Keep a model, in float16, and ask what that kept of it."""
     look = Preprocess((32, 32), 32, "box")  # areas averaged, as the pictures were made
     minivit.save(net, where, tokenizer=tokenizer, preprocess=look, dtype="float16")
     net = minivit.load(where).model
-    return {"seed": seed, "captions": len(source().captions), **numbers} | {
+    return {
         "test": naming(net, tokenizer), "validation": naming(net, tokenizer, "validation"),
         "suite": suite(net, tokenizer), "suite, plain names": suite(net, tokenizer, ("{}",)),
     }  # fmt: skip
+
+
+def locked(seed, steps):
+    """The CLIP that ships: the trained ResNet, locked, and a bag of words that learns to agree."""
+    manual_seed(seed)
+    encoder = of_colour(trained_resnet())
+    reader = Locked(source(), encoder, seed)
+    words = clip.BagOfWords(len(reader.tokenizer), 128)
+    net = clip.CLIP(encoder, words, 128, 128, D_E)
+    for parameter in encoder.parameters():
+        parameter.requires_grad = False
+    free = decay_groups(net, 0.1)
+    for group in free:
+        group["params"] = [p for p in group["params"] if p.requires_grad]
+    numbers = plans.train(
+        RUN, f"locked {seed} {steps}", net, reader, read, steps, 1e-3,
+        optimizer=AdamW(free, lr=1e-3, betas=(0.9, 0.98)),
+    )  # fmt: skip
+    numbers = {"seed": seed, "captions": len(reader.rows), **numbers}
+    return numbers | exam(net, reader.tokenizer, record.folder() / "models" / "icons")
+
+
+def trained_resnet():
+    """What `iconnet resnet` made, by its newest checkpoint."""
+    made = sorted(plans.folder("iconnet", "").glob("resnet 0 *"), key=lambda p: int(p.name[9:]))
+    done = [checkpoints(folder)[-1] for folder in made if checkpoints(folder)]
+    if not done:
+        raise StateError("icon_clip locked: train the ResNet first: iconnet resnet")
+    return minivit.load(done[0]).model
+
+
+def of_colour(net):
+    """The same ResNet without its head, for three colours: it looks at their mean."""
+    config = net.config | {"channels": 3, "classes": 0}
+    state = {name: a for name, a in net.state_dict().items() if not name.startswith("head.")}
+    state["stem.weight"] = np.repeat(state["stem.weight"] / 3, 3, axis=-1)
+    other = ResNet(**config)
+    other.load_state_dict(state)
+    return other.eval()
+
+
+class Locked(IconPairs):
+    """Batches of features and texts: the pictures of the commoner captions went through the encoder
+    once, at most `most` of a caption."""
+
+    def __init__(self, of, encoder, seed, batch_size=256, least=5, most=5):
+        self.__dict__ |= of.__dict__
+        rng = np.random.default_rng(seed)
+        common = [i for i, rows in enumerate(of.rows) if len(rows) >= least]
+        self.captions = [of.captions[i] for i in common]
+        self.rows = [rng.permutation(of.rows[i])[:most] for i in common]
+        root = np.sqrt([len(of.rows[i]) for i in common])
+        self.odds, self.seed, self.batch_size = root / root.sum(), seed, batch_size
+        rows = np.sort(np.concatenate(self.rows))
+        self.place = {int(row): i for i, row in enumerate(rows)}
+        self.shift, parts = 0, range(0, len(rows), 512)
+        still = np.random.default_rng(0)
+        with no_grad():
+            self.features = np.concatenate([
+                encoder(Tensor(super(Locked, self)._pictures(rows[i : i + 512].tolist(), still)))
+                .numpy() for i in tqdm(parts, "features", leave=False)
+            ])  # fmt: skip
+
+    def _pictures(self, rows, rng):
+        return self.features[[self.place[row] for row in rows]]
+
+
+def read(net, features, texts):
+    """The contrastive loss of features that are there already."""
+    net.clip_temperature()
+    return clip.clip_loss(
+        lambda I: I, net.text_encoder, features, texts, net.W_i, net.W_t, net.t
+    )  # fmt: skip
 
 
 OBJECTIVES = {  # of (encoder, its width, vocabulary); a bag of words reads the text of the last
@@ -242,6 +327,7 @@ def compute(name, seed):
 
 
 PARTS = {
+    "locked": [Job(locked, (0, 3_000), 300)],
     "model": [Job(model, (0, n), n * SECONDS) for n in (STEPS, 12_000)],
     "objectives": [Job(objectives, (k, s), 1600 * 0.4) for s in SEEDS for k in OBJECTIVES],
     "compute": [Job(compute, (name, s), COMPARED * 0.6) for s in SEEDS for name in ENCODERS],

@@ -77,17 +77,18 @@ def batches(n, seed, kind=icons.IconBatches):
     return kind(images, labels, batch_size=min(BATCH, len(labels)), seed=seed)
 
 
-def marks(scores, part):
+def marks(scores, part, of=None):
     """What a net gets right of a part: scores (n, classes). By family too, for the interval."""
-    labels = net().part(part)[1]
-    families = net().families[slice(*net().starts[icons.PARTS.index(part) :][:2])]
+    of = of or net()
+    labels = of.part(part)[1]
+    families = of.families[slice(*of.starts[icons.PARTS.index(part) :][:2])]
     rank = (scores > scores[np.arange(len(labels)), labels][:, None]).sum(axis=1)
     kinds, which = np.unique(families, return_inverse=True)
     return {
         "top-1": float((rank == 0).mean()), "top-5": float((rank < 5).mean()),
         "right by family": np.bincount(which, rank == 0).astype(int).tolist(),
         "pictures by family": np.bincount(which).tolist(),
-        "families": [net().family_names[k] for k in kinds],
+        "families": [of.family_names[k] for k in kinds],
     }  # fmt: skip
 
 
