@@ -45,8 +45,15 @@ test-browser: $(STAMP)  ## open the pages in chromium (apt-get install chromium)
 wheel: $(STAMP)  ## build the wheel, install it elsewhere, and run its commands there
 	OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -m slow tests/test_wheel.py $(ARGS)
 
+icons: $(STAMP)  ## make the 300,000 icons in the cache: a network, npm, 15 minutes
+	$(RUN) -m pip install --disable-pip-version-check -q resvg_py==0.5.0
+	$(RUN) -m minivit.commands data icons
+
 bench: $(STAMP)  ## measure speed and memory
 	$(RUN) -m benchmarks $(ARGS)
+
+bench-growth: $(STAMP)  ## measure how time and memory grow with each size
+	$(RUN) -m benchmarks growth $(ARGS)
 
 lint: $(STAMP)  ## check style and format
 	$(RUN) -m ruff check .
@@ -85,7 +92,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c "$$CHECK"
 	@echo "Installing into $(VENV), once; this takes a minute or two."
 	@"$(PYTHON)" -m venv --clear "$(VENV)"
-	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test]'
+	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test,mpi]'
 	@touch "$@"
 
 .PHONY: help lectures lab test test-nightly test-parity test-browser wheel bench lint notebooks gallery clean

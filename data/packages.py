@@ -6,6 +6,7 @@ folder, and writes one file (or a few) beside itself. Nothing here is needed to 
 
 import gzip
 import hashlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -33,11 +34,18 @@ def from_pypi(requirement, folder):
     return zipfile.ZipFile(next(into.glob("*.whl")))
 
 
+def npm_archive(requirement, folder):
+    """The package `name@version` as it travels: the path of a .tgz."""
+    if not shutil.which("npm"):
+        raise SystemExit("npm fetches the package: install Node.js, https://nodejs.org")
+    return Path(folder) / _run(["npm", "pack", "--silent", requirement], folder).split()[-1]
+
+
 def from_npm(requirement, folder):
     """The package `name@version`, unpacked: the path of its root."""
-    archive = _run(["npm", "pack", "--silent", requirement], folder).split()[-1]
-    into = Path(folder) / archive.removesuffix(".tgz")
-    with tarfile.open(Path(folder) / archive) as tar:
+    archive = npm_archive(requirement, folder)
+    into = archive.with_suffix("")
+    with tarfile.open(archive) as tar:
         tar.extractall(into, filter="data")
     return into / "package"
 
@@ -52,15 +60,20 @@ def from_debian(requirement, folder):
 
 
 def save_npz(name, **arrays):
+    """A data file that ships."""
+    write_npz(HERE / name, **arrays)
+    report(name)
+
+
+def write_npz(path, **arrays):
     """Like np.savez_compressed, but the same arrays always give the same bytes: no clock in it."""
-    with files.writing_whole(HERE / name) as half, zipfile.ZipFile(half, "w") as archive:
+    with files.writing_whole(path) as half, zipfile.ZipFile(half, "w") as archive:
         for key, array in sorted(arrays.items()):
             entry = zipfile.ZipInfo(key + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             with archive.open(entry, "w") as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-    report(name)
 
 
 def save_gz(name, text):

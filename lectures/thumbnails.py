@@ -2,9 +2,11 @@
 
 import io
 import sys
+from pathlib import Path
 
 from minivit import course, files
 
+HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- gallery: written by `make gallery` -->", "<!-- gallery: end -->"
 
 
@@ -52,7 +54,13 @@ def gallery(folder):
         path = shelf / f"{id}.png"
         seen = f"![{_cell(alt_text(path))}](gallery/{id}.png)" if path.is_file() else "not made yet"
         rows.append(f"| {id} {seen} | {_cell(row['slide'])} | {_cell(row['shows'])} |")
-    rows += ["", "| claim | the slide says | verdict | numbers |", "|---|---|---|---|"]
+    rows += [
+        "",
+        *slides(),
+        "",
+        "| claim | the slide says | verdict | numbers |",
+        "|---|---|---|---|",
+    ]
     rows += ["| " + " | ".join(map(_cell, row)) + " |" for row in course.verdicts()]
     page = folder / "README.md"
     text = page.read_text(encoding="utf-8") if page.is_file() else f"# Lectures\n\n{BEGIN}\n{END}\n"
@@ -65,6 +73,21 @@ def gallery(folder):
     files.write_whole(page, f"{before}{BEGIN}\n{table}\n{END}{after}")
     print(f"{len(course.figures())} figures in {shelf}/, tables in {page}")
     return 0
+
+
+def slides():
+    """A table: each slide, the headings where its counterpart stands, and its figures."""
+    rows = ["| slide | where | figures |", "|---|---|---|"]
+    for slide in course.SLIDES:
+        where = []
+        for place in slide["at"]:
+            number, _, heading = place.partition(": ")
+            (notebook,) = HERE.glob(f"{number}_*.ipynb")
+            where.append(f"[{number} {_cell(heading)}]({notebook.name})")
+        rows.append(
+            f"| {_cell(slide['title'])} | {', '.join(where)} | {', '.join(slide['figures'])} |"
+        )
+    return rows
 
 
 def _cell(text):

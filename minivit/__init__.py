@@ -7,10 +7,12 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         backend           which arrays: NumPy or CuPy
         memory            what the C library is told about memory
         numerics          what NumPy and CuPy spell differently
+        writes            which memory was written in place, and when
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
         modes             what is recorded, in which thread
         record            op: from a function of arrays to a function of Tensors
+        recompute         memory for time: what is kept, and what is made again
         ops/              the primitives, each beside its derivative
             arithmetic reductions movement
         products          matmul, dot, einsum
@@ -34,7 +36,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     convolution       the other way to look at an image
     attention/        every token looks at the others
         textbook          scores, mask, softmax, values
-        kernel            the same as one op, with its derivative
+        kernel            the same on arrays, with its derivative
+        blocks            long sequences, whose scores are never all there
+        dot_product       both as one op
         multihead         with projections, and with a cache
     transformer       the layer, in both orders
     text/             from text to numbers
@@ -59,9 +63,9 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             numbers tensors npz
         tables fields     from their names and configurations to ours
         vocabularies      their tokenizers
-        preprocess        their pictures
+        resizing preprocess  their pictures
         sentences         one vector of the states of a text
-        bert_layouts vit_layouts  relatives under other names
+        bert_layouts vit_layouts timm  relatives under other names
         bert gpt2 image_gpt marian vit clip clip_halves
         refused           what is not read, and why
         companions own    what `save` writes and `load` reads
@@ -69,15 +73,22 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs    the data sets, and batches
-        checkpoint trainer parallel
+        icons icon_pairs         300,000 open icons, and what they are called
+        checkpoint
+        ranks             several processes that work as one, and how that ends
+        distributed       a part of the batch a rank, and one step
+        agreement         what ranks must have in common
+        accumulation      the step of a large batch, a piece at a time
+        trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing transformer text history image_gpt vit scaling clip
+            drawing diagrams transformer text history image_gpt vit scaling clip icons
         runs/             python -m minivit.course.runs
-            results image_gpt scaling clip
+            results image_gpt canvas scaling clip
+            verdicts plans iconnet icon_clip icon_variants icon_few_shot
     grading/          the exercises, and the judge of the answers
         exercise properties report
         process/          what runs beside the student's code
@@ -89,7 +100,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check watch hint reset build progress release grade
-        classify complete embed fill info export
+        classify complete embed search fill info export data
 
 A file imports only from what stands before it (tests/test_reading_order.py).
 
@@ -97,17 +108,10 @@ Shapes in comments: B batch, N tokens (M: keys), D width, H heads, P patch side,
 classes, V vocabulary; H, W of an image are its height and width in pixels.
 """
 
-from minivit import attention, convolution, functions, nn, optim, transformer
-from minivit.attention import (
-    MhSa,
-    MultiHeadAttention,
-    causal_mask,
-    dot_product_attention,
-    self_attention,
-)
-from minivit.engine import backend, check, errors, graph, operators
+from importlib import import_module
+
+from minivit.engine import backend, errors, graph, operators
 from minivit.engine.backend import default_device, manual_seed, use
-from minivit.engine.check import gradcheck
 from minivit.engine.composed import expand_dims, moveaxis, ravel, squeeze
 from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.ops import (
@@ -146,27 +150,43 @@ from minivit.engine.ops import (
     where,
 )
 from minivit.engine.products import dot, einsum, matmul
-from minivit.engine.record import OPS, op
+from minivit.engine.record import op
 from minivit.engine.tensor import Tensor
-from minivit.functions import (
-    cross_entropy_loss,
-    dropout,
-    embedding,
-    gelu,
-    l2_normalize,
-    layer_norm,
-    linear,
-    log_softmax,
-    logsumexp,
-    relu,
-    rms_norm,
-    sigmoid,
-    silu,
-    softmax,
-)
-from minivit.nn import Module, Parameter
 
 __version__ = "0.1.0"
+
+_LATER = {  # imported when they are wanted, so that `import minivit` costs little more than NumPy's
+    "minivit.functions": "cross_entropy_loss dropout embedding gelu l2_normalize layer_norm linear "
+    "log_softmax logsumexp relu rms_norm sigmoid silu softmax",
+    "minivit.nn": "Module Parameter",
+    "minivit.attention": "MhSa MultiHeadAttention causal_mask dot_product_attention self_attention",
+    "minivit.convolution": "",
+    "minivit.transformer": "",
+    "minivit.optim": "",
+    "minivit.engine.check": "gradcheck",
+    "minivit.engine.recompute": "recompute",
+}
+_PLACES = {name: room for room, names in _LATER.items() for name in names.split()}
+_ROOMS = {room.rpartition(".")[2]: room for room in _LATER}
+
+
+def __getattr__(name):
+    if name == "OPS":  # every operation there is: the rooms that define some come first
+        for room in _LATER:
+            import_module(room)
+        found = import_module("minivit.engine.record").OPS
+    elif name in _PLACES:
+        found = getattr(import_module(_PLACES[name]), name)
+    elif name in _ROOMS:
+        found = import_module(_ROOMS[name])
+    else:
+        raise AttributeError(f"module 'minivit' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return sorted({*globals(), *_ROOMS, *_PLACES, "OPS"})
 
 
 def load(source, path=None, classes=()):

@@ -1,8 +1,10 @@
 """Attention beyond its op cases: masks, blocks, large scores, the module, what it must not see."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivit as mv
@@ -10,7 +12,9 @@ from minivit.attention import (
     KVCache,
     MultiHeadAttention,
     attention_weights,
+    blocks,
     causal_mask,
+    dot_product,
     kernel,
     split_heads,
 )
@@ -30,6 +34,18 @@ def the_same_numbers_in_any_order():
     rng = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True, params=["at once", "in blocks"])
+def both_kernels(request, monkeypatch):
+    """Whatever holds of short sequences holds of long ones, and of blocks that do not divide."""
+    if request.param == "in blocks":
+        monkeypatch.setattr(dot_product, "LONG", 1)
+        monkeypatch.setattr(blocks, "BLOCK", 3)
+        monkeypatch.setattr(blocks, "DEVICE_BLOCK", 3)
+
+
+AT_ONCE = pytest.mark.parametrize("both_kernels", ["at once"], indirect=True)
+
+
 def send(array, device, **options):
     return mv.Tensor(array, device=device, **options)
 
@@ -45,6 +61,7 @@ def test_the_causal_mask(device):
     assert isinstance(mv.causal_mask(4), np.ndarray)
 
 
+@AT_ONCE
 @pytest.mark.parametrize("size", [-1, 4.0, "4", None, True])
 def test_a_causal_mask_has_a_number_of_rows_and_columns(size):
     with pytest.raises(OptionError, match=r"causal_mask: N is .*, expected an integer, 0 or more"):
@@ -155,6 +172,7 @@ def test_a_mask_of_tensors_and_one_already_there(device):
 
 
 # -- blocks and large scores -----------------------------------------------------------------------
+@AT_ONCE
 @pytest.mark.parametrize("N, M", [(1, 1), (5, 5), (8, 8), (3, 7), (7, 9)])
 @pytest.mark.parametrize("block", [1, 2, 3, 64])
 def test_causal_blocks(N, M, block, monkeypatch):
@@ -166,6 +184,93 @@ def test_causal_blocks(N, M, block, monkeypatch):
     np.testing.assert_allclose(cut.numpy(), whole.numpy(), rtol=1e-12, atol=1e-14)
     f = lambda q, k, v: mv.dot_product_attention(q, k, v, heads=2, causal=True)  # noqa: E731
     assert gradcheck(f, q, k, v).kinks == 0
+
+
+@st.composite
+def long_attention(draw):
+    """Operands, options and the size of a block: lengths that it does not divide, keys fewer than
+    queries, heads, every mask that broadcasts, queries that see nothing, scores small and large."""
+    B, H, d, block = (draw(st.integers(1, n)) for n in (2, 2, 3, 6))
+    N, M = draw(st.integers(0, 13)), draw(st.integers(0, 13))
+    r = np.random.default_rng(draw(st.integers(0, 10**6)))
+    q, k, v = (r.standard_normal((B, n, H * d)) for n in (N, M, M))
+    mask = None
+    if draw(st.booleans()):
+        full = [n if draw(st.booleans()) else 1 for n in (B, H, N, M)]
+        mask = r.random(full[draw(st.integers(0, 2)) :]) < draw(st.sampled_from([0.2, 0.6, 0.9]))
+    options = {"heads": H, "mask": mask, "causal": draw(st.booleans())}
+    return (q * draw(st.sampled_from([0.1, 1.0, 100.0])), k, v), options, block
+
+
+@AT_ONCE
+@ON_EVERY_DEVICE
+@given(long_attention(), st.sampled_from([np.float32, np.float64]))
+def test_blocks_of_keys_give_the_textbooks_numbers(device, case, dtype):
+    """Values and all gradients, to rounding."""
+    operands, options, block = case
+    with pytest.MonkeyPatch.context() as patch, mv.use(device):
+        patch.setattr(dot_product, "LONG", 1)
+        patch.setattr(blocks, "BLOCK", block)
+        patch.setattr(blocks, "DEVICE_BLOCK", block)
+        results = []
+        for f, kind in (
+            (mv.dot_product_attention, dtype),
+            (mv.dot_product_attention.composed, np.float64),
+        ):
+            leaves = [
+                send(x.astype(dtype).astype(kind), device, requires_grad=True) for x in operands
+            ]
+            out = f(*leaves, **options)
+            assert out.dtype == kind
+            out.backward(backend.to_device(np.cos(np.arange(out.size)).reshape(out.shape), device))
+            results.append([out.numpy(), *(backend.to_numpy(t.grad) for t in leaves)])
+    size = max(1, np.abs(operands[0]).max(initial=0) ** 2)  # of the scores, and of q in dk
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=200 * size * np.finfo(dtype).eps)
+
+
+@AT_ONCE
+def test_the_gradient_of_blocks():
+    """Against central differences, whatever the textbook says."""
+
+    @given(long_attention().filter(lambda c: np.abs(c[0][0]).max(initial=0) < 5))
+    @settings(max_examples=15)
+    def check(case):
+        operands, options, block = case
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dot_product, "LONG", 1)
+            patch.setattr(blocks, "BLOCK", block)
+            assert (
+                gradcheck(lambda *x: mv.dot_product_attention(*x, **options), *operands).kinks == 0
+            )
+
+    check()
+
+
+@AT_ONCE
+@pytest.mark.parametrize("causal", [False, True])
+def test_long_attention_never_holds_all_scores(causal):
+    """1,280 tokens and 2 heads have 13 MB of scores; a block has 256 KB."""
+    x = mv.Tensor(rng.standard_normal((1, 1280, 3 * 32), dtype=np.float32), requires_grad=True)
+    tracemalloc.start()
+    try:
+        y = mv.self_attention(x, heads=2, causal=causal)
+        y.backward(y.data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3.5e6
+
+
+@AT_ONCE
+def test_a_mask_that_repeats_is_never_written_out():
+    x = mv.Tensor(rng.standard_normal((8, 1024, 16), dtype=np.float32))
+    tracemalloc.start()
+    try:
+        mv.dot_product_attention(x, x, x, heads=4, mask=np.arange(1024) < 1000)
+        assert tracemalloc.get_traced_memory()[1] < 4e6  # (B, H, N, M) would be 34 MB
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -61,6 +61,13 @@ def test_sections_say_how_long_they_take_and_where_to_read_on(source):
     assert sections
     assert all(re.search(r"\(\d+ min\)$", section) for section in sections)
     assert re.search(r"For (who wants )?more", said)
+    total = sum(int(re.search(r"\((\d+) min\)$", section)[1]) for section in sections)
+    row = re.search(
+        rf"\({source.stem}.ipynb\) \| (\d+) \|", (LECTURES / "README.md").read_text("utf-8")
+    )
+    notes = (LECTURES / "teaching.md").read_text("utf-8")
+    assert int(row[1]) == total
+    assert int(re.search(rf"^## {source.stem[:2]} .*\((\d+) min\)$", notes, re.M)[1]) == total
 
 
 @each

@@ -49,6 +49,7 @@ from tqdm.auto import tqdm
 import minivit
 from minivit import no_grad
 from minivit.attention import KVCache
+from minivit.course.plots import diagrams
 from minivit.course.plots import transformer as plots
 from minivit.course.plots.drawing import show
 from minivit.functions import cross_entropy_loss, embedding, log_softmax
@@ -648,6 +649,42 @@ translator = Seq2Seq(len(pieces), start, end, context=48, width=128, layers=2, h
 print(f"{translator.count_parameters():,} parameters, post-LN, sinusoids for positions")
 
 # %% [markdown]
+# ### Cross-attention by hand
+#
+# **Predict, then run.** A source of M = 5 tokens, a target of N = 3, width D = 128, 4 heads. What
+# shape has A, the attention of one head? Which of its axes sums to 1?
+# <details><summary>Answer</summary>
+#
+# N x M = 3 x 5: a row a token of the target (queries), a column a token of the source (keys). Each
+# row sums to 1. The output has a row a query, N x D: the length of the source is gone.
+# </details>
+
+# %%
+cross = translator.decoder[0].cross
+rng = np.random.default_rng(0)
+m, y = rng.normal(size=(5, 128)), rng.normal(size=(3, 128))  # the encoder's output; the decoder's
+W_q, W_k, W_v = np.split(cross.in_proj_weight.numpy(), 3)
+q, k, v = y @ W_q.T, m @ W_k.T, m @ W_v.T  # the biases are 0 before training
+heads = []
+for h in range(4):
+    part = slice(32 * h, 32 * (h + 1))  # D/H = 32 features a head
+    scores = q[:, part] @ k[:, part].T / np.sqrt(32)  # (N, M)
+    A = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    heads.append(A @ v[:, part])
+by_hand = np.concatenate(heads, axis=1) @ cross.out_proj.weight.numpy().T
+by_library = cross(minivit.tensor(y[None]), minivit.tensor(m[None])).numpy()[0]
+assert np.allclose(by_hand, by_library, atol=1e-5) and np.allclose(A.sum(axis=1), 1)
+A.shape, by_hand.shape
+
+# %%
+show(
+    diagrams.encoder_decoder(),
+    alt="""Two columns of blocks. Encoder layer: self-attention, then mlp. Decoder layer: causal
+    self-attention, then cross-attention with Q from below and K, V from the encoder's output, then
+    mlp. Each is followed by add and LayerNorm.""",
+)
+
+# %% [markdown]
 # ### Teacher forcing
 #
 # In training the decoder reads the *true* target, shifted by one, and predicts each next token of
@@ -801,9 +838,10 @@ for name, last in [("person x head", ("mujer", "hombre")), ("tone x head", "")]:
 course.figure(
     "F05",
     plots.alignments(shown),
-    alt="""Two heat maps: rows are the Spanish tokens as they are written, columns the English
-    tokens of the source; darker is more attention. A row of the word for the person, the
-    occupation or the skin tone is darkest at or near its English counterpart.""",
+    alt="""Two heat maps: rows are the Spanish words as they are written, the decoder's queries;
+    columns the English words of the source, the encoder's keys and values; darker is more
+    attention. The row of the word for the person, the occupation or the skin tone is darkest at or
+    near its English counterpart.""",
 )
 
 # %% [markdown]

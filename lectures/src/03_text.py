@@ -295,6 +295,7 @@ assert count == 30_000 * 1024 == 30_720_000 and 30_522 * 1024 == 31_254_528
 course.figure(
     "F07",
     plots.look_up(
+        words,
         ids,
         layer.weight.numpy(),
         one_hot,

@@ -53,8 +53,9 @@ import numpy as np
 import minivit
 from minivit import Tensor, files, no_grad
 from minivit.attention import causal_mask
-from minivit.course.plots import drawing
+from minivit.course.plots import diagrams, drawing
 from minivit.course.plots import image_gpt as plots
+from minivit.course.runs import canvas
 from minivit.course.runs import image_gpt as long_runs
 from minivit.images import pictures
 from minivit.images.palette import Palette
@@ -409,6 +410,14 @@ for order in ("pre", "post"):
         X = norm(X + mlp(X), g2)
     assert np.allclose(X, expected, atol=1e-4)
 
+# %%
+drawing.show(
+    diagrams.two_orders(),
+    alt="""Two columns of blocks. Left, post-LN: attention, add, LayerNorm, mlp, add, LayerNorm.
+    Right, pre-LN: LayerNorm, attention, add, LayerNorm, mlp, add. The residual paths go round each
+    half; on the right no LayerNorm stands on the way from bottom to top.""",
+)
+
 # %% [markdown]
 # Pre-LN leaves a way from the last layer to the first on which nothing is rescaled: X itself. In
 # post-LN each layer divides what passes by its length, twice.
@@ -538,70 +547,106 @@ for name, p in {"untrained": untrained, **here}.items():
 print(f"raw pixels {raw_accuracy:.3f}")
 
 # %% [markdown]
-# **The rule for C03** ("the best features of a generative model lie in the middle, of a supervised
-# one at the end"), with 8 layers and three seeds. The best layer is that of the mean validation
-# accuracy. A model has its best *in the middle* if that is layer 2 to 6 and, on the test images, it
-# beats the last layer for every seed; *at the end*, if it is layer 7 or 8 and beats layer 4 for
-# every seed. Both generative in the middle and supervised at the end: *holds*. A generative one at
-# the end, or supervised in the middle: *does not hold*. Else: *not at this size*.
+# ### Digits at random places
 #
-# "Supervised" is the same network, bidirectional, trained with labels from the start.
+# The digits are centred, so even a mean over all pixels tells much, and each layer is about as good
+# as the next. A harder question: each digit at a random place of 11 x 11 pixels, where a probe of
+# the raw pixels reads half. 12 layers of width 32, 1,400 steps, three seeds with a split each: the
+# long run `python -m minivit.course.runs canvas`.
+#
+# **The rule for C03** ("the best features of a generative model lie in the middle, of a supervised
+# one at the end"), written into that run before it was started. The best layer is that of the mean
+# validation accuracy. A model has its best *in the middle* if that is layer 3 to 9 of 12 and, on
+# the test images, it beats the last layer for every seed; *at the end*, if it is layer 11 or 12 and
+# beats layer 6 for every seed. Both generative in the middle and supervised at the end: *holds*. A
+# generative one at the end, or supervised in the middle: *does not hold*. Else: *not at this size*.
+#
+# **Predict, then run.** AR on the canvas: which layer will be the best of 0 to 12?
+# <details><summary>Answer</summary>
+#
+# The paper's answer would be one in the middle, say 6 to 8. Ours is 11: the features get better
+# almost to the end, and nothing is lost in the last layer.
+# </details>
+
+# %%
+moved = [canvas.results()[f"generative ar {seed}"] for seed in SEEDS]
+on_canvas = np.array([run["probes"]["test"] for run in moved])  # (seeds, 13)
+best_on_canvas = int(np.mean([run["probes"]["validation"] for run in moved], axis=0).argmax())
+raw_on_canvas = np.mean([run["raw pixels"] for run in moved])
+if 3 <= best_on_canvas <= 9 and (on_canvas[:, best_on_canvas] > on_canvas[:, -1]).all():
+    where = "middle"
+elif best_on_canvas >= 11 and (on_canvas[:, best_on_canvas] > on_canvas[:, 6]).all():
+    where = "end"
+else:
+    where = "undecided"
+print(f"best layer {best_on_canvas} of 12: {where}; raw pixels {raw_on_canvas:.3f}")
+print("layers 0 to 12:", on_canvas.mean(axis=0).round(3))
 
 # %%
 runs = {"AR": "pretrain medium ar {seed}", "BERT": "pretrain medium bert {seed}"}
 runs["supervised"] = "supervised {seed}"
 on_test = {name: of_seeds(run, "probes", "test") for name, run in runs.items()}
 best = {n: int(of_seeds(r, "probes", "validation").mean(axis=0).argmax()) for n, r in runs.items()}
-
-
-def where(name):
-    curve, b = on_test[name], best[name]
-    if 2 <= b <= 6 and (curve[:, b] > curve[:, -1]).all():
-        return "middle"
-    return "end" if b >= 7 and (curve[:, b] > curve[:, 4]).all() else "undecided"
-
-
-peaks = {name: where(name) for name in runs}
-print(best, peaks)
-
-# %%
 course.figure(
     "F14",
     plots.probes_by_layer(
-        on_test,
-        best,
+        {"AR, at random places": on_canvas, **on_test},
+        {"AR, at random places": best_on_canvas, **best},
         {"raw pixels": raw_accuracy, "untrained, best layer": untrained["test"][untrained["best"]]},
         here={name: p["test"] for name, p in here.items()},
     ),
-    alt="""Accuracy of a linear probe after each of nine layers, for autoregressive, BERT and
-    supervised training, three seeds each; lines for raw pixels and an untrained model.""",
+    alt="""Accuracy of a linear probe after each layer, three seeds each. Digits at random places:
+    AR rises from 0.38 to 0.84 at layer 10 and stays there to layer 12. Centred digits, with
+    lines for raw pixels and an untrained model: AR, BERT and supervised are flat after layer 1.""",
 )
 
 # %%
-if peaks == {"AR": "middle", "BERT": "middle", "supervised": "end"}:
-    verdict = "holds"
-elif "end" in (peaks["AR"], peaks["BERT"]) or peaks["supervised"] == "middle":
-    verdict = "does not hold"
-else:
-    verdict = "not at this size"
 course.claim(
     "C03",
-    verdict,
-    numbers={f"{n}, layers 0 to 8": on_test[n].mean(axis=0).round(3) for n in runs}
-    | {f"best layer, {n}": best[n] for n in runs},
+    {"end": "does not hold"}.get(where, "not at this size"),  # "holds" asks for BERT's run too
+    numbers={"AR, layers 0 to 12": on_canvas.mean(axis=0).round(3), "best layer": best_on_canvas,
+             "best minus last, each seed": (on_canvas[:, best_on_canvas] - on_canvas[:, -1])
+             .round(3)},
     seeds=SEEDS,
-)
+)  # fmt: skip
 
 # %% [markdown]
-# Nothing peaks. From the first layer to the last AR stays within two points, BERT within four, and
-# the differences are those between seeds: on digits of 8 x 8 pixels a mean over all pixels is all
-# but exhausted after one layer. What can be said: training helps (an untrained model's best layer
+# The features get better almost to the end. Layer 11 of 12 is the best by validation; on the test
+# images layers 10, 11 and 12 differ by a point, within what seeds differ by: no hump in the middle.
+# The paper's networks are 24 to 60 layers deep and see images of a thousand pixels or more. BERT
+# and a supervised network on the canvas have yet to be run (hours of one core); the rule does not
+# need them for this verdict.
+#
+# On the centred digits nothing peaks at all: from the first layer to the last AR stays within two
+# points, BERT within four. What can be said there: training helps (an untrained model's best layer
 # is far below), and labels help most, by two to three points.
 #
-# The paper's own curves are not here: it prints them as a figure only, and a number without a
-# source stays out.
+# The paper's own curves are not here: it prints them as a figure only. Section 4.1 says of one of
+# them that on CIFAR-10 the last layer is 2.4 points below the best.
 #
 # *For who wants more: paper, section 4.1 and Figure 2.*
+
+# %% [markdown]
+# ### Two phases?
+#
+# The slide: "Perhaps generative model operates in two phases": first it gathers a global view of
+# the image, then it spends that view on the next pixel. The probe reads the first; for the second,
+# ask every layer for the pixel. Norm and output table are those of the end, the state is that of
+# layer i: how many bits does the next pixel cost?
+
+# %%
+with no_grad():
+    bits = [
+        float(minivit.cross_entropy_loss(model.head(model.norm(state)), test).item() / np.log(2))
+        for state in model.states(model.shifted(test), causal=True)
+    ]
+for layer, (b, accuracy) in enumerate(zip(bits, here["AR"]["test"])):
+    print(f"layer {layer}: {b:5.2f} bits a pixel, probe {accuracy:.3f}")
+
+# %% [markdown]
+# The pixel gets cheaper up to the last layer, in our model as well; the class is read as well after
+# the first layers as at the end. That agrees with the second phase, and says nothing of a first: on
+# centred digits there is little to gather. (The digits at random places, above, are the test.)
 
 # %% [markdown]
 # ## 5. Size (5 min)

@@ -32,9 +32,9 @@ course.setup()
 #
 # 1. build its input in five steps, on a photograph, and find them again in the library (15 min),
 # 2. look into its layer: LayerNorm and its gradient (15 min),
-# 3. follow one image through the whole forward pass (5 min), and one gradient back (5 min),
+# 3. follow one gradient back through three nodes (5 min),
 # 4. count the parameters of the published models (5 min),
-# 5. train a ViT on real handwritten digits, and one on colour pictures (15 min),
+# 5. train a ViT on real handwritten digits, and one on colour pictures (13 min),
 # 6. look inside: filters, positions, attention; two claims of the slides get a verdict (15 min).
 #
 # Letters: B images in a batch, H x W pixels, C channels, P patch side, N patches, D width.
@@ -546,7 +546,7 @@ course.figure(
 # *For who wants more: paper, Table 1; appendix B.1 has the training settings.*
 
 # %% [markdown]
-# ## 5. Training on real digits (10 min)
+# ## 5. Training on real digits (13 min)
 #
 # 1,797 digits that people wrote, 1,437 to train on and 360 to test on, a split that is fixed and
 # has a name.

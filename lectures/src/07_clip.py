@@ -56,6 +56,7 @@ from tqdm.auto import tqdm
 import minivit
 from minivit import Tensor, cross_entropy_loss, files, l2_normalize, nn, no_grad, softmax
 from minivit.course.plots import clip as plots
+from minivit.course.plots import diagrams, drawing
 from minivit.course.runs import clip as long_run
 from minivit.models.clip import (
     CLIP,
@@ -115,6 +116,26 @@ print(f"{len(pairs.concepts):,} concepts in {sum(map(len, pairs.places.values())
 print(f"training styles: {', '.join(TRAINING_STYLES)}; held out: {NEW_STYLE}")
 print(
     f"held-out concepts: {emoji.held_out.sum()}, such as {emoji.labels[emoji.held_out.argmax()]!r}"
+)
+
+# %% [markdown]
+# The paper's Figure 1 with numbers of our own: a model of 0.7 million parameters that a long run
+# trained on these pairs (1.4 MB, it ships; section 3 trains a smaller one). Six drawings in the new
+# style, their six names, all 36 logits; and the same two encoders as a classifier of one drawing.
+
+# %%
+long_model = minivit.load("emoji").model
+new_images, new_concepts = test_set(emoji, size=200)
+new_names = [emoji.labels[c] for c in new_concepts]
+six = np.arange(0, 200, 34)
+captions = [new_names[i] for i in six]
+with no_grad():
+    some = long_model(Tensor(new_images[six]), tokenize(captions)).numpy()
+    some_p = softmax(Tensor(some), axis=1).numpy()
+drawing.show(
+    diagrams.clip_overview(some, captions, some_p[2], asked=2),
+    alt="""Texts go through a text encoder, images through an image encoder; a 6x6 matrix of logits
+    is largest on its diagonal. On the right the softmax of one image's row over the six names.""",
 )
 
 # %% [markdown]
@@ -223,36 +244,54 @@ print(f"loss_i {loss_i.item():.4f}, loss_t {loss_t.item():.4f}, loss {loss.item(
 whole = clip_loss(image_encoder, text_encoder, I, T, W_i, W_t, t)  # the same lines, in the library
 assert whole.item() == loss.item()
 
-# %%
-steps = [
-    ("# extract feature representations of each modality", {}),
-    ("I_f = image_encoder(I) #[n, d_i]", {"I": I.numpy(), "I_f": I_f.numpy()}),
-    ("T_f = text_encoder(T) #[n, d_t]", {"T": T, "T_f": T_f.numpy()}),
-    ("# joint multimodal embedding [n, d_e]", {}),
-    ("I_e = l2_normalize(np.dot(I_f, W_i), axis=1)", {"W_i": W_i.numpy(), "I_e": I_e.numpy()}),
-    ("T_e = l2_normalize(np.dot(T_f, W_t), axis=1)", {"W_t": W_t.numpy(), "T_e": T_e.numpy()}),
-    ("# scaled pairwise cosine similarities [n, n]", {}),
-    ("logits = np.dot(I_e, T_e.T) * np.exp(t)", {"t": t.numpy(), "logits": logits.numpy()}),
-    ("# symmetric loss function", {}),
-    ("labels = np.arange(n)", {"labels": labels}),
-    ("loss_i = cross_entropy_loss(logits, labels, axis=0)", {"loss_i": loss_i.numpy()}),
-    ("loss_t = cross_entropy_loss(logits, labels, axis=1)", {"loss_t": loss_t.numpy()}),
-    ("loss = (loss_i + loss_t)/2", {"loss": loss.numpy()}),
-]
-course.figure(
-    "F31",
-    plots.pseudocode(steps),
-    alt="""The thirteen lines of the slide's pseudocode, top to bottom, each beside the arrays it
-    makes: six emoji and their features, texts and their features, the projections and unit
-    vectors, the 6x6 logits, the labels 0 to 5 and the three loss values.""",
-)
-
 # %% [markdown]
 # And it differentiates: one call, and all that is learnt has a gradient.
 
 # %%
 loss.backward()
 print("d loss / d t =", round(float(t.grad), 4), "  d loss / d W_i", W_i.grad.shape)
+
+# %% [markdown]
+# The whole of it as a picture, with **trained** weights in place of random ones: the model of
+# section 1.
+
+# %%
+v = {"I": Tensor(new_images[six]), "T": tokenize(captions), "t": long_model.t}
+v |= {"W_i": long_model.W_i, "W_t": long_model.W_t, "labels": np.arange(n)}
+with no_grad():
+    v["I_f"], v["T_f"] = long_model.image_encoder(v["I"]), long_model.text_encoder(v["T"])
+    v["I_e"] = l2_normalize(np.dot(v["I_f"], v["W_i"]), axis=1)
+    v["T_e"] = l2_normalize(np.dot(v["T_f"], v["W_t"]), axis=1)
+    v["logits"] = np.dot(v["I_e"], v["T_e"].T) * np.exp(v["t"])
+    v["loss_i"] = cross_entropy_loss(v["logits"], v["labels"], axis=0)
+    v["loss_t"] = cross_entropy_loss(v["logits"], v["labels"], axis=1)
+    v["loss"] = (v["loss_i"] + v["loss_t"]) / 2
+lines = [  # as on the slide, and what is drawn beside each
+    ("# extract feature representations of each modality", ""),
+    ("I_f = image_encoder(I) #[n, d_i]", "I I_f"),
+    ("T_f = text_encoder(T) #[n, d_t]", "T T_f"),
+    ("# joint multimodal embedding [n, d_e]", ""),
+    ("I_e = l2_normalize(np.dot(I_f, W_i), axis=1)", "W_i I_e"),
+    ("T_e = l2_normalize(np.dot(T_f, W_t), axis=1)", "W_t T_e"),
+    ("# scaled pairwise cosine similarities [n, n]", ""),
+    ("logits = np.dot(I_e, T_e.T) * np.exp(t)", "t logits"),
+    ("# symmetric loss function", ""),
+    ("labels = np.arange(n)", "labels"),
+    ("loss_i = cross_entropy_loss(logits, labels, axis=0)", "loss_i"),
+    ("loss_t = cross_entropy_loss(logits, labels, axis=1)", "loss_t"),
+    ("loss = (loss_i + loss_t)/2", "loss"),
+]
+arrays = {name: x.numpy() if isinstance(x, Tensor) else x for name, x in v.items()}
+course.figure(
+    "F31",
+    plots.pseudocode(
+        [(code, {name: arrays[name] for name in names.split()}) for code, names in lines], captions
+    ),
+    alt="""The thirteen lines of the slide's pseudocode, top to bottom, each beside the arrays it
+    makes: six emoji and their features, six captions and theirs, the projections, unit vectors,
+    6x6 logits with the largest of a row on the diagonal, the labels 0 to 5 and three losses.""",
+)
+
 assert all(p.grad is not None for p in (*image_encoder.parameters(), *text_encoder.parameters()))
 
 # %% [markdown]
@@ -302,9 +341,6 @@ assert np.allclose(z.grad, z_T.grad.T, atol=1e-7)
 # scales. (It must: with p the softmax of s·c, the derivative of the entropy by s is -s Var_p(c).)
 
 # %%
-long_model = minivit.load("emoji").model  # trained for minutes: part 5
-new_images, new_concepts = test_set(emoji, size=200)
-new_names = [emoji.labels[c] for c in new_concepts]
 with no_grad():
     E_i = long_model.encode_image(Tensor(new_images)).numpy()
     E_t = long_model.encode_text(tokenize(new_names)).numpy()

@@ -6,6 +6,6 @@ Masks are boolean, True = may attend, and broadcast to (B, H, N, M): N queries, 
 may attend to nothing gets zeros.
 """
 
-from minivit.attention.kernel import dot_product_attention, self_attention
+from minivit.attention.dot_product import dot_product_attention, self_attention
 from minivit.attention.multihead import KVCache, MhSa, MultiHeadAttention, SeparateProjections
 from minivit.attention.textbook import attention_weights, causal_mask, split_heads

@@ -1,4 +1,4 @@
-"""Attention as one op: the textbook's lines, with the derivative worked out on paper.
+"""Attention on arrays, with the derivative worked out on paper.
 
 With S = scale Q K^T, e = exp(S), l the row sums of e, A = e / l and o = A V:
 
@@ -11,65 +11,13 @@ kept is e; A is never made.
 
 import numpy as np
 
-from minivit.attention import textbook
-from minivit.attention.textbook import causal_mask, full_mask, scale_of, split_heads
+from minivit.attention.textbook import causal_mask, full_mask, scale_of
 from minivit.engine import numerics
-from minivit.engine.errors import ShapeError
-from minivit.engine.record import op
 
 BLOCK = 64  # queries that causal attention takes at a time
 
 
-@op
-def dot_product_attention(xp, q, k, v, /, heads=1, mask=None, causal=False, scale=None):
-    """softmax(scale Q K^T) V for each head: q (B, N, D), k and v (B, M, D) -> (B, N, D).
-
-    Head h owns columns h D/H to (h+1) D/H. scale: 1/sqrt(D/H) if not given.
-    """
-    if q.ndim != 3 or k.ndim != 3 or k.shape != v.shape or q.shape[::2] != k.shape[::2]:
-        raise ShapeError(
-            f"attention: q is {q.shape}, k {k.shape}, v {v.shape}; expected (B, N, D), (B, M, D), "
-            "(B, M, D)"
-        )
-    o = xp.empty(q.shape, dtype=xp.result_type(q, k, v))
-    q_k_v_o = [split_heads(x, heads) for x in (q, k, v, o)]
-    vjp_heads = _attend(xp, *q_k_v_o, mask, causal, scale)
-
-    def vjp(g):
-        dq, dk, dv = xp.empty_like(q), xp.empty_like(k), xp.empty_like(v)
-        vjp_heads(*[split_heads(x, heads) for x in (g, dq, dk, dv)])
-        return dq, dk, dv
-
-    return o, vjp
-
-
-@op
-def self_attention(xp, qkv, /, heads=1, mask=None, causal=False, scale=None):
-    """`dot_product_attention` of tokens on each other, queries, keys and values side by side:
-    (B, N, 3 D) -> (B, N, D). Reads and writes strided views: nothing is copied apart."""
-    if qkv.ndim != 3 or qkv.shape[2] % 3:
-        raise ShapeError(f"self_attention: got shape {qkv.shape}, expected (B, N, 3 D)")
-    B, N, D = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
-
-    def parts(x):
-        return [split_heads(x[:, :, i * D : (i + 1) * D], heads) for i in range(3)]
-
-    o = xp.empty((B, N, D), dtype=qkv.dtype)
-    vjp_heads = _attend(xp, *parts(qkv), split_heads(o, heads), mask, causal, scale)
-
-    def vjp(g):
-        dqkv = xp.empty_like(qkv)
-        vjp_heads(split_heads(g, heads), *parts(dqkv))
-        return dqkv
-
-    return o, vjp
-
-
-dot_product_attention.twin(textbook.dot_product_attention)
-self_attention.twin(textbook.self_attention)
-
-
-def _attend(xp, q, k, v, o, mask, causal, scale):
+def attend(xp, q, k, v, o, mask, causal, scale):
     """Attention on views (B, H, N, d): writes `o`, returns the vjp, which writes dq, dk, dv.
 
     On the CPU the fast exponentials are tried first. They show themselves whether they were good;

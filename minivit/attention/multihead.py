@@ -2,7 +2,7 @@
 
 from minivit import functions, nn
 from minivit.attention import textbook
-from minivit.attention.kernel import dot_product_attention, self_attention
+from minivit.attention.dot_product import dot_product_attention, self_attention
 from minivit.attention.textbook import attention_weights, split_heads
 from minivit.engine import backend, numerics, ops
 from minivit.engine.errors import ShapeError

@@ -12,12 +12,14 @@ minivit release --out DIR   the students' bundle: pages and starters, no solutio
         --gradescope ZIP    or an autograder for Gradescope; --only 2: of one exercise
 minivit grade DIR --out DIR points and reports of a folder of submissions
 
-minivit classify PHOTO      what is in a photo, by labels of your own
+minivit classify PHOTO      what is in a photo, or in those of a folder, by labels of your own
+minivit search WORDS DIR    the pictures of a folder, ranked by words
 minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
 minivit embed SENTENCE ...  sentences, or photos, as vectors
 minivit fill TEXT           what a BERT would write in the place of [MASK]
 minivit info FILE           what is in a published checkpoint
 minivit export MODEL DIR    a model in the layout of Hugging Face
+minivit data icons          300,000 open icons with names, made in the cache
 
 Each command is one file of this folder, and a name in COMMANDS:
 
@@ -32,11 +34,13 @@ import os
 import sys
 import textwrap
 
+import minivit
 from minivit.commands import (
     build,
     check,
     classify,
     complete,
+    data,
     embed,
     export,
     fill,
@@ -46,13 +50,14 @@ from minivit.commands import (
     progress,
     release,
     reset,
+    search,
     watch,
 )
 from minivit.engine.errors import MinivitError
 
 COMMANDS = (
-    check, watch, hint, reset, build, progress, release, grade, classify, complete, embed,
-    fill, info, export,
+    check, watch, hint, reset, build, progress, release, grade, classify, search,
+    complete, embed, fill, info, export, data,
 )  # fmt: skip
 USAGE = __doc__.partition("\nEach command is")[0]
 
@@ -70,6 +75,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="minivit", description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"minivit {minivit.__version__}")
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", parser_class=functools.partial(
             argparse.ArgumentParser, formatter_class=_Help, allow_abbrev=False
@@ -77,8 +83,10 @@ def main(arguments=None):
     )  # fmt: skip
     for command in COMMANDS:
         command.add_to(commands)
-    for stream in (sys.stdout, sys.stderr):  # a terminal may lack the letters of a label
-        stream.reconfigure(errors="backslashreplace")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`: nobody reads
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        getattr(sys, name).reconfigure(errors="backslashreplace")  # letters that a terminal lacks
     try:
         try:
             options = parser.parse_args(arguments)

@@ -39,7 +39,7 @@ def run(options):
     here = "completed.png" if options.photo == "-" else f"{Path(options.photo).stem}-completed.png"
     out = here if options.out is None else options.out
     shared.check_out(out, ".png", ".jpg", ".webp")
-    source = shared.given() if options.photo == "-" else options.photo
+    source = shared.given("a picture") if options.photo == "-" else options.photo
     square = pictures.middle_square(pictures.read(source))
     model, pixels = load(options.model)
     ids = pixels(np.rint((square + 1) * 127.5).astype(np.uint8))  # (1, N)

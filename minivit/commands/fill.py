@@ -10,7 +10,9 @@ BERT = "google-bert/bert-base-uncased"
 
 def add_to(parsers):
     parser = parsers.add_parser("fill", help="what stands in the place of [MASK]")
-    parser.add_argument("text", help='such as "the [MASK] sat on the mat"; several masks are read')
+    parser.add_argument(
+        "text", help='such as "the [MASK] sat"; several masks are read. -: from standard input'
+    )
     shared.add_model(parser, BERT, f"a BERT, RoBERTa or DistilBERT; default {BERT}")
     parser.add_argument(
         "--top", type=shared.number(1, kind=int), default=5, metavar="K",
@@ -21,6 +23,8 @@ def add_to(parsers):
 
 
 def run(options):
+    if options.text == "-":
+        options.text = " ".join(shared.lines("a text with [MASK]"))
     found = shared.load(options.model, "bert")
     if found.tokenizer is None or found.model.head is None:
         what = "vocabulary beside it" if found.tokenizer is None else "head for masked words"

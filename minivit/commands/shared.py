@@ -1,15 +1,19 @@
 """What the commands share: options, how a result is shown or written, where the exercises are."""
 
 import argparse
+import errno
 import functools
 import io
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
 from minivit import files
 from minivit.engine.errors import CheckpointError, DataError, TextError
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}  # of photos
 
 
 def add_json(parser):
@@ -57,17 +61,30 @@ def number(least, below=math.inf, kind=float):
     return parse
 
 
-def given():
-    """The bytes of standard input, which "-" stands for."""
-    return sys.stdin.buffer.read()
+def given(what):
+    """The bytes of standard input, which "-" stands for; `what` was expected there."""
+    content = sys.stdin.buffer.read()
+    if not content:
+        raise DataError(f"-: nothing came from standard input, expected {what}")
+    return content
 
 
-def lines():
+def lines(what):
     """The lines of standard input that are not empty."""
     try:
-        return [line for line in given().decode("utf-8").splitlines() if line.strip()]
+        return [line for line in given(what).decode("utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as reason:
         raise TextError(f"standard input is not UTF-8 text ({reason})") from reason
+
+
+def photos_in(name):
+    """The photos of a folder, by name; what is none is one itself."""
+    if not os.path.isdir(name):
+        return [name]
+    found = sorted(str(p) for p in Path(name).iterdir() if p.suffix.lower() in ENDINGS)
+    if not found:
+        raise DataError(f"{name}: there is no photo in this folder: {', '.join(sorted(ENDINGS))}")
+    return found
 
 
 def check_out(path, *endings):
@@ -81,6 +98,8 @@ def check_out(path, *endings):
             )
         if path.is_dir():
             raise DataError(f"--out {path}: that is a folder; expected the name of a file")
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         path.stat()
     except FileNotFoundError:
         pass  # it will be made

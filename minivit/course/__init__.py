@@ -11,6 +11,7 @@ The 40 figures and 16 claims are named in course.toml, beside this file.
 from minivit.course.register import (
     CLAIMS,
     FIGURES,
+    SLIDES,
     VERDICTS,
     CourseError,
     build_folder,

@@ -27,6 +27,9 @@ _table = tomllib.loads(
 )
 FIGURES = _table["figures"]  # "F25" -> {"slide": ..., "shows": ..., "how": [...]}
 CLAIMS = _table["claims"]  # "C09" -> what the slide says
+SLIDES = _table[
+    "slides"
+]  # in order: {"title": ..., "at": ["05: words of a heading"], "figures": ..}
 VERDICTS = {
     "holds": "holds here",
     "does not hold": "does not hold here",

@@ -9,7 +9,9 @@ cupy. The next chapters hold the functions that the two modules spell differentl
     model.to("cuda"); x.to("cpu")   # what exists moves only when told to
 """
 
-import threading
+import sys
+from _thread import _local  # threading.local; threading itself is not needed yet
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -123,9 +125,12 @@ def module(device=None):
 _mains = []
 
 
-class _Thread(threading.local):
+class _Thread(_local):
     def __init__(self):
-        self.uses = _mains if threading.current_thread() is threading.main_thread() else []
+        threading = sys.modules.get("threading")  # without it there is one thread
+        self.is_main = not threading or threading.current_thread() is threading.main_thread()
+        self.uses = _mains if self.is_main else []
+        self.streams = None  # random streams of its own: {module: stream}, and their seed
 
 
 _thread = _Thread()
@@ -139,6 +144,8 @@ class use:
     """
 
     def __init__(self, device):
+        if device is None:
+            raise DeviceError("use: device: got None, expected 'cpu' or 'cuda'")
         module(device)  # refuses now what cannot work later
         self.device, self._blocks, self._uses = device, 0, _thread.uses
         if len(self._uses) > 1 and not any(u._blocks for u in self._uses[-2:]):
@@ -222,9 +229,10 @@ def manual_seed(seed):
 
 
 def _generator(xp):
-    if xp not in _generators:
-        _generators[xp] = xp.random.default_rng(_seed)
-    return _generators[xp]
+    streams, seed = _thread.streams or (_generators, _seed)
+    if xp not in streams:
+        streams[xp] = xp.random.default_rng(seed)
+    return streams[xp]
 
 
 def host_generator():
@@ -242,6 +250,53 @@ def set_random_state(state):
     host_generator().bit_generator.state = state
 
 
+@contextmanager
+def streams(seed):
+    """Inside of this block random numbers come from new streams; afterwards from the old ones, as
+    if nothing had been drawn."""
+    global _seed
+    before = _seed, _generators.copy()
+    _seed = seed
+    _generators.clear()
+    try:
+        yield
+    finally:
+        _seed = before[0]
+        _generators.clear()
+        _generators.update(before[1])
+
+
 def uniform(xp, shape, dtype):
     """Numbers in [0, 1) drawn where they are used (a GPU has a stream of its own)."""
     return _generator(xp).random(shape, dtype=dtype)
+
+
+def random_start(xp):
+    """Where the random streams of this thread are, for `random_from`.
+
+    On the host the stream goes on; a thread besides the main one, which shares it with others, and
+    a GPU, whose stream cannot be copied, begin one from a seed that the host draws.
+    """
+    if xp is np and (_thread.is_main or _thread.streams):
+        state = random_state()
+        return state, state["state"]["state"] % 2**32
+    seed = int(host_generator().integers(2**32))
+    if _thread.is_main or _thread.streams:
+        return random_state(), seed
+    return np.random.default_rng(seed).bit_generator.state, seed
+
+
+@contextmanager
+def random_from(start, go_on=False):
+    """Inside of this block this thread draws what it drew after `random_start`; go_on: and
+    afterwards what follows."""
+    state, seed = start
+    host = np.random.default_rng(0)
+    host.bit_generator.state = state
+    before, _thread.streams = _thread.streams, ({np: host}, seed)
+    try:
+        yield
+    finally:
+        _thread.streams = before
+    if go_on and (_thread.is_main or before):
+        set_random_state(host.bit_generator.state)

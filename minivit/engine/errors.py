@@ -45,6 +45,10 @@ class GradientError(MinivitError, AssertionError):
     """A hand-derived gradient that central differences contradict."""
 
 
+class RankError(MinivitError, RuntimeError):
+    """Processes that should work as one and do not: another program, seed or data, or silence."""
+
+
 class StateError(MinivitError, ValueError):
     """A state_dict of another architecture: missing, unexpected or mis-shaped names."""
 

@@ -12,11 +12,10 @@ functions/, without a graph.
 """
 
 from operator import attrgetter
-from weakref import ref
 
 import numpy as np
 
-from minivit.engine import backend, numerics
+from minivit.engine import backend, numerics, writes
 from minivit.engine.errors import GraphError, ShapeError
 
 
@@ -26,12 +25,11 @@ class Node:
     parents: for each operand its node, itself if it is a leaf, or None if it is no Tensor.
     """
 
-    __slots__ = ("tensor", "parents", "vjp", "op", "made", "shape", "dtype")
+    __slots__ = ("parents", "vjp", "op", "made", "shape", "dtype")
     requires_grad = _requires_grad = True
 
     def __init__(self, tensor, operands, vjp, op):
-        self.tensor, self.made = ref(tensor), tensor.made
-        self.shape, self.dtype = tensor._array.shape, tensor._array.dtype
+        self.made, self.shape, self.dtype = tensor.made, tensor._array.shape, tensor._array.dtype
         self.parents = tuple([None if x is None else x.node or x for x in operands])
         self.vjp, self.op = vjp, op
 
@@ -71,8 +69,9 @@ def chain_rule(start, g):
     return gradients
 
 
-def newest_first(start):
-    """Every node between here and the leaves through which a gradient flows, the leaves too."""
+def newest_first(start, since=0):
+    """Every node between here and the leaves through which a gradient flows, the leaves too; what
+    was made before `since` counts as a leaf."""
     found, todo = {id(start): start}, [start]
     while todo:
         node = todo.pop()
@@ -84,7 +83,8 @@ def newest_first(start):
         for parent in node.parents:
             if parent is not None and parent._requires_grad and id(parent) not in found:
                 found[id(parent)] = parent
-                todo.append(parent)
+                if parent.made >= since:
+                    todo.append(parent)
     return sorted(found.values(), key=attrgetter("made"), reverse=True)
 
 
@@ -100,16 +100,30 @@ def walk(start, g):
     are written last, so an error on the way leaves every `.grad` as it was; and arrays that were
     overwritten since are refused, for their vjps would give wrong numbers.
     """
-    nodes = newest_first(start)
-    _refuse_overwritten(nodes)
-    nodes.reverse()
-    pending, leaves = {id(start): _Sum(g, ours=False)}, []
+    leaves = yield from steps_back(start, g)
+    before = [leaf.grad for leaf, _ in leaves]  # somebody may have reshaped it, or moved the leaf
+    before = [
+        None if b is None else leaf.as_gradient(b, "backward: what stands in .grad")
+        for b, (leaf, _) in zip(before, leaves, strict=True)
+    ]
+    for b, (leaf, g) in zip(before, leaves, strict=True):
+        leaf.grad = g if b is None else _added(b, g)
+
+
+def steps_back(start, g, since=0):
+    """The steps of `walk`; returns [(leaf, its gradient)], newest first. What was made before
+    `since` counts as a leaf."""
+    nodes = newest_first(start, since)[::-1]
+    pending, leaves, checked = {id(start): _Sum(g, ours=False)}, [], 0
     while nodes:
+        if checked != writes.last:  # at first, and where somebody writes between two steps
+            _refuse_overwritten(nodes)
+            checked = writes.last
         node = nodes.pop()
         total = pending.pop(id(node), None)
         if total is None:
             continue
-        if node.vjp is None:
+        if node.vjp is None or node.made < since:
             leaves.append((node, total.g if total.ours else total.g.copy()))
             continue
         gradients = node.pull(total.g)
@@ -122,8 +136,7 @@ def walk(start, g):
                 pending[id(parent)] = _Sum(gp, ours=gp is not total.g and gp.base is None)
         yield node, total.g, gradients
         node.vjp, node.parents = _freed, ()  # what only the vjp kept is free from here on
-    for leaf, g in leaves:
-        leaf.grad = g if leaf.grad is None else _added(leaf.grad, g)
+    return leaves
 
 
 class _Sum:
@@ -149,18 +162,16 @@ def _added(a, b):
 
 
 def _refuse_overwritten(nodes):
-    """A GraphError if an array was written in place that a vjp needs as it was."""
-    nodes, written = [node for node in nodes if node.vjp], {}
+    """A GraphError if memory was written in place that a vjp needs as it was."""
+    oldest = min([node.made for node in nodes if node.vjp], default=writes.last)
+    if writes.last <= oldest:
+        return  # nearly always
+    newer = writes.since(oldest)
     for node in nodes:
-        for x in (node, *node.parents):
-            t = x.tensor() if type(x) is Node else x  # None: its Tensor is gone, nobody can write
-            if t is not None and t.written > node.made:
-                written[id(t)] = t
-    for t in written.values():
-        for node in nodes:
-            if t.written > node.made and _holds(node.vjp, t._array):
+        for array in writes.kept_by(node.vjp) if node.made < writes.last else ():
+            if writes.over(array, newer) > node.made:
                 raise GraphError(
-                    f"backward: an array of shape {t.shape} that {node.op!r} needs for its "
+                    f"backward: an array of shape {array.shape} that {node.op!r} needs for its "
                     "gradient was overwritten after use. Write after backward, or into a copy."
                 )
 
@@ -212,16 +223,3 @@ def _repeated(many, one, result):
         and many[:added] == result[:added]
         and all(n in (1, m) for m, n in zip(many[added:], one, strict=True))
     )
-
-
-def _holds(thing, array):
-    """Does a vjp (its closure, and the functions and tuples in it) keep this array or a view?"""
-    if hasattr(thing, "shape"):
-        if isinstance(array, np.ndarray) and isinstance(thing, np.ndarray):
-            return np.may_share_memory(thing, array)
-        memory = (array, array if array.base is None else array.base)
-        return any(a is b for a in (thing, getattr(thing, "base", None)) for b in memory)
-    if isinstance(thing, (tuple, list)):
-        return any(_holds(t, array) for t in thing)
-    cells = getattr(thing, "__closure__", None) or ()
-    return any(_holds(c.cell_contents, array) for c in cells)

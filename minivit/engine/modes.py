@@ -5,8 +5,8 @@ its own answer, so that an evaluation in one does not stop the training in anoth
 """
 
 import contextvars
-import threading
-from contextlib import ExitStack
+from _thread import _local
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import coroutine
@@ -23,7 +23,7 @@ class _Modes:
         self.no_grad = self.detect_anomaly = 0
 
 
-class _Thread(threading.local):
+class _Thread(_local):
     def __init__(self):
         self.modes = _Modes()
 
@@ -114,6 +114,17 @@ class detect_anomaly(_mode):
     """`with detect_anomaly():` the first op whose result or gradient holds NaN or infinity is named
     (NonFiniteError), and so is one whose arrays were overwritten before its vjp ran (GraphError).
     In this thread, as `no_grad`. Slow; for finding out."""
+
+
+@contextmanager
+def recording():
+    """Inside of this block ops are recorded, whatever `no_grad` is around it."""
+    before, _thread.modes = _thread.modes, _Modes()
+    _thread.modes.detect_anomaly = before.detect_anomaly
+    try:
+        yield
+    finally:
+        _thread.modes = before
 
 
 def as_here(f):

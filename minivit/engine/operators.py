@@ -37,6 +37,16 @@ def _plain(name, f=None):
     return function(plain)
 
 
+def _refused(call):
+    def refuse(self, other):
+        raise ArgumentError(
+            f"{call.format('t')} has no derivative in minivit; use the array: "
+            f"{call.format('t.numpy()')}, through which no gradient flows."
+        )
+
+    return refuse
+
+
 def _arrays(x):
     """The arrays of Tensors, also inside of lists and tuples. A NumPy number becomes Python's,
     which does not promote and is on every device; in `number > t` it comes as an array ()."""
@@ -62,6 +72,11 @@ for _name in "gt ge lt le eq ne and_ or_ xor".split():
     setattr(Tensor, f"__{_name.strip('_')}__", _f)
     if _name in ("and_", "or_", "xor"):
         setattr(Tensor, f"__r{_name.strip('_')}__", _reflected(_f))
+for _name, _sign in {"floordiv": "//", "mod": "%", "lshift": "<<", "rshift": ">>"}.items():
+    setattr(Tensor, f"__{_name}__", _refused(f"{{}} {_sign} x"))
+    setattr(Tensor, f"__r{_name}__", _refused(f"x {_sign} {{}}"))
+Tensor.__divmod__, Tensor.__rdivmod__ = _refused("divmod({}, x)"), _refused("divmod(x, {})")
+Tensor.__round__ = lambda self, ndigits=0: self.round(ndigits)
 Tensor.__invert__ = _plain("invert", operator.invert)
 Tensor.__neg__, Tensor.__pos__, Tensor.__abs__ = ops.negative, composed.positive, ops.absolute
 Tensor.__getitem__ = ops.getitem
@@ -82,14 +97,9 @@ def _numpys(theirs, ours, **renamed):
     what it is anyway. `renamed`: NumPy's names for ours. dtype= converts before, as NumPy does."""
     name = theirs.__name__
 
-    @cache
-    def known():  # at the first call: there are many functions, and signatures take their time
-        numpys = signature(_TEXTS.get(theirs, theirs))
-        taken = {p.name for p in signature(ours).parameters.values()} | set(renamed)
-        return numpys, next(iter(numpys.parameters)), taken
-
     def call(*args, **options):
-        numpys, first, taken = known()
+        numpys, first, taken = _signatures(theirs, ours)
+        taken = taken | renamed.keys()
         plain = len(args) == 1 and options.keys() <= taken and not renamed
         if plain and not any(value is np._NoValue for value in options.values()):
             return ours(*args, **options)
@@ -116,8 +126,16 @@ def _numpys(theirs, ours, **renamed):
         given = {renamed.get(key, key): value for key, value in given.items()}
         return ours(*operands, **given)
 
-    call.__name__, call.__doc__, call.takes = name, ours.__doc__, known
+    call.__name__, call.__doc__, call.ours = name, ours.__doc__, ours
     return call
+
+
+@cache
+def _signatures(theirs, ours):
+    """NumPy's, its first argument, and the names of ours; at the first call: there are many
+    functions, and signatures take their time."""
+    numpys = signature(_TEXTS.get(theirs, theirs))
+    return numpys, next(iter(numpys.parameters)), set(signature(ours).parameters)
 
 
 def _same(value, usual):

@@ -10,7 +10,8 @@ does not fit.
 """
 
 from functools import wraps
-from inspect import isgeneratorfunction, signature
+from inspect import CO_GENERATOR, Signature, signature
+from types import MappingProxyType
 
 import numpy as np
 
@@ -111,9 +112,8 @@ def op(f=None, *, accepts=numerics.FLOATS):
             vjp = _watched(vjp, arrays, wanted, name)
         return Tensor._from_op(value, parents, vjp, name)
 
-    if takes_xp:  # help() and an editor show the call that works
-        arguments = list(signature(f).parameters.values())[1:]
-        lifted.__signature__ = signature(f).replace(parameters=arguments)
+    if takes_xp:
+        lifted.__signature__ = _WithoutXp(f)
     OPS[name] = lifted
     lifted.on_arrays = f  # for code that has arrays, and no use for Tensors (sampling.decoding)
 
@@ -124,6 +124,20 @@ def op(f=None, *, accepts=numerics.FLOATS):
 
     lifted.twin, lifted.accepts = twin, accepts
     return lifted
+
+
+class _WithoutXp(Signature):
+    """The call that works, for help() and editors: f's signature without xp. It is worked out when
+    somebody asks: there are many ops, and signatures take their time."""
+
+    def __init__(self, f):
+        self._f = f
+
+    @property
+    def parameters(self):
+        return MappingProxyType(dict(list(signature(self._f).parameters.items())[1:]))
+
+    return_annotation = Signature.empty
 
 
 def _no_pair(returned, name):
@@ -173,25 +187,29 @@ def function(f):
     name = f.__qualname__.rpartition("<locals>.")[2]
     is_method, name = "." in name, name.removesuffix(".__init__")
 
-    @wraps(f)
-    def worded(*args, **options):
-        try:
-            return f(*args, **options)
-        except MinivitError:
-            raise
-        except _RAW as error:
-            raise _in_words(error, name, f, False, args, (), options, is_method) from error
+    if f.__code__.co_flags & CO_GENERATOR:
 
-    @wraps(f)
-    def worded_steps(*args, **options):
-        try:
-            return (yield from f(*args, **options))
-        except MinivitError:
-            raise
-        except _RAW as error:
-            raise _in_words(error, name, f, False, args, (), options, is_method) from error
+        @wraps(f)
+        def worded(*args, **options):
+            try:
+                return (yield from f(*args, **options))
+            except MinivitError:
+                raise
+            except _RAW as error:
+                raise _in_words(error, name, f, False, args, (), options, is_method) from error
 
-    return worded_steps if isgeneratorfunction(f) else worded
+    else:
+
+        @wraps(f)
+        def worded(*args, **options):
+            try:
+                return f(*args, **options)
+            except MinivitError:
+                raise
+            except _RAW as error:
+                raise _in_words(error, name, f, False, args, (), options, is_method) from error
+
+    return worded
 
 
 def _in_words(error, name, f, takes_xp, arrays, extra, options, is_method=False):
@@ -208,7 +226,9 @@ def _in_words(error, name, f, takes_xp, arrays, extra, options, is_method=False)
     given = [_kind(a) for a in arrays[is_method:]]
     given = " and ".join(given + [f"{key}={_kind(a)}" for key, a in options.items()])
     if isinstance(error, (TypeError, AttributeError)):
-        return DtypeError(f"{name}: got {given or 'nothing'}: {error}")
+        missing = "NoneType" in str(error)
+        why = "expected a Tensor, an array or a number in place of None" if missing else error
+        return DtypeError(f"{name}: got {given or 'nothing'}: {why}")
     kind = RangeError if isinstance(error, (LookupError, ArithmeticError)) else ShapeError
     shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
     return kind(f"{name}: got {f'shapes {shapes}' if shapes else given or 'nothing'}: {error}")

@@ -5,23 +5,22 @@ that `graph` needs.
 """
 
 import operator
-from itertools import count
 
 import numpy as np
 
-from minivit.engine import backend, graph
+from minivit.engine import backend, graph, numerics, writes
 from minivit.engine.errors import (
     ArgumentError,
     DeviceError,
     DtypeError,
     GraphError,
+    MinivitError,
     RangeError,
     ShapeError,
 )
 
 UFUNCS = {}  # np.exp -> exp: the NumPy functions that work on Tensors (filled by ops.py)
 FUNCTIONS = {}  # np.concatenate -> concatenate
-_clock = count(1)  # a node is always younger than its parents
 
 
 class Tensor:
@@ -33,7 +32,7 @@ class Tensor:
     promotes. Only floating-point data can require a gradient.
     """
 
-    __slots__ = ("_array", "grad", "_requires_grad", "node", "made", "written", "__weakref__")
+    __slots__ = ("_array", "_grad", "_requires_grad", "node", "made", "written", "__weakref__")
     parents, vjp = (), None  # a leaf stands in the graph for itself
 
     def __init__(self, data, *, dtype=None, device=None, requires_grad=False):
@@ -49,16 +48,16 @@ class Tensor:
         if dtype is not None:
             data = data.astype(backend.to_dtype(dtype, "Tensor"), copy=False)
         data = data if device is None else backend.to_device(data, device)
-        self._array, self._requires_grad, self.grad = data, False, None
-        self.node, self.made, self.written = None, next(_clock), 0
+        self._array, self._requires_grad, self._grad = data, False, None
+        self.node, self.made, self.written = None, next(writes.clock), None
         self.requires_grad = requires_grad
 
     @classmethod
     def _from_op(cls, value, operands, vjp, name):
         """The result of an op on Tensors (None: no Tensor); vjp None: nothing is recorded."""
         self = object.__new__(Tensor)
-        self._array, self._requires_grad, self.grad = value, vjp is not None, None
-        self.made, self.written = next(_clock), 0
+        self._array, self._requires_grad, self._grad = value, vjp is not None, None
+        self.made, self.written = next(writes.clock), None
         self.node = None if vjp is None else graph.Node(self, operands, vjp, name)
         return self
 
@@ -96,6 +95,38 @@ class Tensor:
             )
         self._requires_grad = bool(wanted)
 
+    grad = property(
+        operator.attrgetter("_grad"), doc="The gradient that `backward` adds to: an array, or None."
+    )
+
+    @grad.setter
+    def grad(self, g):
+        self._grad = None if g is None else self.as_gradient(g, "grad: a gradient")
+
+    def as_gradient(self, g, where, kinds="f"):
+        """g as an array of this Tensor's shape, dtype and device, or the error that it is not."""
+        g = g._array if isinstance(g, Tensor) else g
+        if isinstance(g, (int, float, np.generic)):
+            g = backend.MODULES[self.device].asarray(g)
+        if not backend.is_array(g):
+            if not hasattr(g, "__array_interface__"):
+                raise DtypeError(
+                    f"{where}: got {type(g).__name__}, expected an array of shape {self.shape}"
+                )
+            g = backend.to_array(g, where)
+        if backend.device_of(g) != self.device:
+            raise DeviceError(
+                f"{where}: got an array on {backend.device_of(g)!r}, the tensor is on "
+                f"{self.device!r}. Pass minivit.Tensor(gradient, device={self.device!r})."
+            )
+        if g.shape != self.shape:
+            raise ShapeError(f"{where}: got shape {g.shape}, the tensor has {self.shape}")
+        if g.dtype.kind not in kinds or self.dtype.kind != "f":
+            raise DtypeError(
+                f"{where}: got {g.dtype}, the tensor is {self.dtype}; expected floating point"
+            )
+        return g.astype(self.dtype, copy=False)
+
     def __setitem__(self, index, value):
         if self._requires_grad or (isinstance(value, Tensor) and value._requires_grad):
             raise GraphError(
@@ -103,10 +134,12 @@ class Tensor:
                 "derivative. Use minivit.where or minivit.stack; or write into t.data, between two "
                 "passes, what is to be a constant: value.detach()."
             )
-        parts = index if isinstance(index, tuple) else (index,)
-        parts = tuple([p._array if isinstance(p, Tensor) else p for p in parts])
+        xp = backend.MODULES[self.device]
         try:
-            self._array[parts] = value._array if isinstance(value, Tensor) else value
+            parts, _ = numerics.index_parts(xp, self.shape, index)
+            self._array[parts] = self._values(xp, value)
+        except MinivitError:
+            raise
         except IndexError as error:
             raise RangeError(f"t[index] = value: {error}") from error
         except ValueError as error:
@@ -115,9 +148,27 @@ class Tensor:
             raise DtypeError(f"t[index] = value: {error}") from error
         self.touch()
 
+    def _values(self, xp, value):
+        """What is to be written: numbers of a kind that this Tensor holds, on its device."""
+        if isinstance(value, (bool, int, float)):
+            return value
+        value = value._array if isinstance(value, Tensor) else value
+        listed = not hasattr(value, "dtype")
+        value = backend.to_array(value, "t[index] = value")
+        if value.dtype.kind not in "biufc" or (value.dtype.kind == "c" != self.dtype.kind):
+            raise DtypeError(f"t[index] = value: got {value.dtype}, the tensor is {self.dtype}")
+        if not isinstance(value, xp.ndarray) and not listed and value.ndim:
+            raise DeviceError(
+                f"t[index] = value: the value is on {backend.device_of(value)!r}, the tensor on "
+                f"{self.device!r}. Move it: minivit.Tensor(value, device={self.device!r})."
+            )
+        return value if isinstance(value, xp.ndarray) else xp.asarray(backend.to_numpy(value))
+
     def touch(self):
-        """Say that the array was written in place: a graph that still needs it will refuse."""
-        self.written = next(_clock)
+        """Say that the array was written in place: a graph that needs that memory will refuse."""
+        if self.written is None or self.written.array() is not self._array:
+            self.written = writes.to(self._array)
+        self.written.note()
 
     shape = property(lambda self: self._array.shape)
     ndim = property(lambda self: self._array.ndim)
@@ -228,14 +279,14 @@ class Tensor:
                 "Tensors that are not. Copy t.detach(), or compute it under minivit.no_grad()."
             )
         return getattr(self, "__dict__", None), {
-            "_array": self._array, "grad": self.grad, "_requires_grad": self._requires_grad
+            "_array": self._array, "_grad": self._grad, "_requires_grad": self._requires_grad
         }  # fmt: skip
 
     def __setstate__(self, state):
         own, slots = state
-        self._array, self.grad = slots["_array"], slots["grad"]
+        self._array, self._grad = slots["_array"], slots["_grad"]
         self._requires_grad = slots["_requires_grad"]
-        self.node, self.made, self.written = None, next(_clock), 0
+        self.node, self.made, self.written = None, next(writes.clock), None
         if own:
             vars(self).update(own)
 
@@ -260,7 +311,6 @@ class Tensor:
                 "backward: nothing to differentiate; no operand of this tensor had "
                 "requires_grad=True (or it was made under no_grad)."
             )
-        xp = backend.MODULES[self.device]
         if gradient is None:
             if self.size != 1:
                 raise GraphError(
@@ -268,22 +318,8 @@ class Tensor:
                     "backward(gradient) with an array of that shape, or make it one number first, "
                     "such as loss.mean().backward()."
                 )
-            return xp.ones(self.shape, dtype=self.dtype)
-        g = gradient._array if isinstance(gradient, Tensor) else gradient
-        if isinstance(g, (int, float, np.generic)):
-            g = xp.asarray(g)
-        if isinstance(g, np.ndarray):
-            g = backend.to_array(g, "backward: the gradient")
-        if not isinstance(g, xp.ndarray):
-            raise DeviceError(
-                f"backward: the gradient is {type(g).__name__}, the tensor an array on "
-                f"{self.device!r}. Pass minivit.Tensor(gradient, device={self.device!r})."
-            )
-        if g.shape != self.shape:
-            raise ShapeError(f"backward: the gradient has shape {g.shape}, the tensor {self.shape}")
-        if g.dtype.kind not in "biuf":
-            raise DtypeError(f"backward: the gradient is {g.dtype}, the tensor {self.dtype}")
-        return g.astype(self.dtype, copy=False)
+            return backend.MODULES[self.device].ones(self.shape, dtype=self.dtype)
+        return self.as_gradient(gradient, "backward: the gradient", "biuf")
 
 
 def _refuse_integers(dtype):

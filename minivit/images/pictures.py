@@ -43,6 +43,9 @@ def picture(source, most_pixels=MOST_PIXELS):
         with warnings.catch_warnings():  # the limit is ours, below
             warnings.simplefilter("ignore", pil.DecompressionBombWarning)
             image = pil.open(io.BytesIO(content))
+    except pil.UnidentifiedImageError as reason:
+        what = f"it starts with {content[:8]!r}" if content else "it is empty"
+        raise DataError(f"{name}: not an image that can be read ({what})") from reason
     except Exception as reason:
         raise DataError(
             f"{name}: not an image that can be read ({type(reason).__name__}: {reason})"
@@ -80,6 +83,8 @@ def transparent(image):
 def _content(source):
     if isinstance(source, bytes):
         return _name(source), source
+    if str(source) == "":
+        raise DataError("the name of the picture is empty, expected the path of a file")
     try:
         return str(source), Path(source).read_bytes()
     except OSError as reason:

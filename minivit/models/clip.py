@@ -11,7 +11,7 @@ import numpy as np
 from minivit import nn
 from minivit.engine import ops
 from minivit.engine.errors import DtypeError, GraphError, OptionError, ShapeError
-from minivit.engine.modes import no_grad
+from minivit.engine.recompute import recompute
 from minivit.engine.record import function
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
@@ -218,46 +218,43 @@ class CLIP(nn.Module):
         """Scaled cosine similarities, one row an image, one column a text."""
         return np.dot(self.encode_image(I), self.encode_text(T).T) * np.exp(self.t)
 
-    def loss(self, I, T):
-        """The contrastive loss of n aligned pairs."""
-        self._check_pairs(I, T)
-        return clip_loss(self.image_encoder, self.text_encoder, I, T, self._W_i(), self.W_t, self.t)
+    def loss(self, I, T, chunk=None):
+        """The contrastive loss of n aligned pairs.
 
-    def backward_in_chunks(self, I, T, chunk=256):
-        """`loss(I, T).backward()` for a batch that would not fit; returns the loss, a number.
-
-        Only the features and the (n, n) logits of the whole batch are held at once. 1. encode
-        without a graph, 2. the loss and its gradient for the features, 3. encode each chunk again,
-        with a graph, and pull its rows of that gradient back. Each pair still meets all others, so
-        loss and gradients are exact (gradient caching: Gao et al. 2021, arXiv 2101.06983).
+        chunk: for a batch that would not fit, the encoders take so many pairs at a time, and only
+        the features and the (n, n) logits of the whole batch are held at once. A chunk is encoded,
+        its graph is forgotten, and on the way back it is encoded again, with its rows of the
+        features' gradient (`recompute`). Each pair still meets all others, so loss and gradients
+        are exact (gradient caching: Gao et al. 2021, arXiv 2101.06983).
         """
         self._check_pairs(I, T)
-        if not (hasattr(chunk, "__index__") and chunk >= 1):
+        encoders = self.image_encoder, self.text_encoder
+        if chunk is not None:
+            encoders = [self._in_chunks(encoder, chunk) for encoder in encoders]
+        return clip_loss(*encoders, I, T, self._W_i(), self.W_t, self.t)
+
+    def _in_chunks(self, encoder, chunk):
+        if type(chunk) is not int or chunk < 1:
             raise OptionError(f"chunk: got {chunk!r}, expected an integer, 1 or more")
-        if self.training and any(
-            isinstance(m, BatchNorm2d) or getattr(m, "p", 0) or getattr(m, "dropout", 0)
-            for m in self.modules()
-        ):
+        if self.training and any(isinstance(m, BatchNorm2d) for m in self.modules()):
             raise GraphError(
-                "backward_in_chunks: BatchNorm sees the whole batch and dropout draws anew, so in "
-                "training a chunk's features are not the batch's. Call model.eval() first."
+                "chunk: BatchNorm sees the whole batch, so in training a chunk's features are not "
+                "the batch's. Call model.eval() first."
             )
-        parts = [slice(i, i + chunk) for i in range(0, len(I), chunk)]
-        features = []
-        for encoder, inputs in ((self.image_encoder, I), (self.text_encoder, T)):
-            with no_grad():
-                f = ops.concatenate([encoder(inputs[part]) for part in parts])
-            features.append(Tensor(f.data, requires_grad=True))
-        loss = clip_loss(lambda I: I, lambda T: T, *features, self._W_i(), self.W_t, self.t)
+        encode = recompute(encoder)
+        return lambda x: ops.concatenate(
+            [encode(x[i : i + chunk]) for i in range(0, len(x), chunk)]
+        )
+
+    def backward_in_chunks(self, I, T, chunk=256):
+        """`loss(I, T).backward()` for a batch that would not fit; returns the loss, a number."""
+        loss = self.loss(I, T, chunk)
         loss.backward()
-        for encoder, inputs, f in zip((self.image_encoder, self.text_encoder), (I, T), features):
-            for part in parts:
-                encoder(inputs[part]).backward(f.grad[part])
         return loss.item()
 
     def clip_temperature(self, largest=100.0):
         """Keep exp(t) at most 100, as in the paper (section 2.5); call it after each step."""
-        self.t.data[...] = min(float(self.t.data), math.log(largest))
+        self.t.assign(min(float(self.t.data), math.log(largest)))
 
     def _W_i(self):
         if self.W_i is not None:

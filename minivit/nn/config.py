@@ -1,6 +1,5 @@
 """Config: the arguments that a module was built with, as a dict that JSON can hold, and back."""
 
-import copy
 import inspect
 
 import numpy as np
@@ -28,14 +27,18 @@ def bound(cls, inputs, options):
 def _recorded(value):
     """What of an argument is kept: modules as dicts, and of what JSON cannot hold only its type."""
     if hasattr(value, "_config"):  # a Module (next chapter)
-        return {"class": class_name(type(value))} | copy.deepcopy(value._config)
+        return {"class": class_name(type(value))} | {
+            name: _recorded(x) for name, x in value._config.items()
+        }
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, (list, tuple)):
         return [_recorded(item) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _recorded(item) for key, item in value.items()}
-    return value if value is None or type(value) in (bool, int, float, str) else type(value)
+    if value is None or type(value) in (bool, int, float, str) or isinstance(value, type):
+        return value
+    return type(value)
 
 
 def as_json(value, what):

@@ -10,6 +10,7 @@ import numpy as np
 
 from minivit.engine import backend
 from minivit.engine.errors import ArgumentError, DtypeError, StateError
+from minivit.engine.recompute import recompute
 from minivit.engine.record import function
 from minivit.nn import config
 from minivit.nn.parameter import Buffer, Parameter
@@ -23,6 +24,7 @@ class Module:
     """
 
     training = True
+    recomputed = False  # True: of this module only the input is kept for the way back
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -48,7 +50,8 @@ class Module:
         }
 
     def __call__(self, *inputs, **options):
-        return self.forward(*inputs, **options)
+        f = recompute(self.forward) if self.recomputed else self.forward
+        return f(*inputs, **options)
 
     def forward(self, *inputs, **options):
         """What the module computes; a subclass says it."""
@@ -129,6 +132,8 @@ class Module:
 
     def train(self, mode=True):
         """Switch dropout on (or off)."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise DtypeError(f"train: mode is {mode!r}, expected True or False")
         for module in self.modules():
             module.training = mode
         return self

@@ -170,7 +170,9 @@ def family_of(config, names):
     else:
         found = [f for f in families if f.recognises(names)]
         shown = ", ".join(sorted(names)[:4])
-        what = f"no config.json, and no family has tensors with these names: {shown} ..."
+        said = {key: config[key] for key in ("architecture", "architectures") if key in config}
+        told = f"config.json has {said or 'no model_type'}" if config else "no config.json"
+        what = f"{told}, and no family has tensors with these names: {shown} ..."
     if not found:
         raise CheckpointError(f"{what}. Families: {', '.join(FAMILIES)}.")
     return found[0]

@@ -13,7 +13,7 @@ from minivit.published import Layout, bert_layouts, fields, sentences, tables, v
 
 OTHERS = {
     "distilbert": bert_layouts.distilbert, "roberta": bert_layouts.roberta,
-    "xlm-roberta": bert_layouts.roberta,
+    "xlm-roberta": bert_layouts.roberta, "camembert": bert_layouts.roberta,
 }  # fmt: skip
 MODEL_TYPES = ("bert", *OTHERS)
 EMBEDDINGS = {
@@ -112,6 +112,8 @@ def norm(ours, theirs, arrays):
 
 # -- what stands beside the weights ----------------------------------------------------------------
 def extras(folder, config, model):
+    if config.get("model_type") == "camembert":  # its pieces have other ids
+        return sentences.extras(folder, model, None)
     tokenizer = vocabularies.xlm_pieces(folder)  # the multilingual MiniLM has them, too
     if tokenizer is None and config.get("model_type") == "roberta":
         tokenizer = vocabularies.byte_pairs(folder, vocabularies.BytePairs)

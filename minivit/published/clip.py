@@ -28,7 +28,15 @@ def recognises(names):
 
 
 def build(config, arrays):
-    return hugging_face(config, arrays) if HUGGING_FACE in arrays else openai(config, arrays)
+    if HUGGING_FACE in arrays:
+        return hugging_face(config, arrays)
+    if not any(name.startswith("visual.") for name in arrays):
+        half = "text" if any(name.startswith("vision_model.") for name in arrays) else "image"
+        raise CheckpointError(
+            f"the file has no {half} encoder, which a CLIP has (a half of one has the model_type "
+            "clip_vision_model or clip_text_model)"
+        )
+    return openai(config, arrays)
 
 
 def extras(folder, config, model):

@@ -12,7 +12,7 @@ import numpy as np
 
 from minivit.engine.errors import CheckpointError, DtypeError
 from minivit.images.palette import Palette
-from minivit.published import preprocess, tables
+from minivit.published import preprocess, resizing, tables
 from minivit.published.image_gpt import Pixels
 from minivit.published.preprocess import Preprocess
 from minivit.text import BPE, WordPiece
@@ -133,6 +133,13 @@ def _look(said):
         tables.integer(said, "shortest", preprocess.MOST)
     if said["resample"] not in (*preprocess.FILTERS, preprocess.TWO_BY_TWO):
         raise CheckpointError(f"config.json: resample is {said['resample']!r}, not a filter")
+    if said["resizer"] not in preprocess.RESIZERS or (
+        said["resizer"] == "torchvision" and said["resample"] not in resizing.FILTERS
+    ):
+        raise CheckpointError(
+            f"config.json: resizer is {said['resizer']!r} with {said['resample']!r}, expected "
+            f"'pillow', or 'torchvision' with one of {', '.join(resizing.FILTERS)}"
+        )
     for key, default in defaults.items():
         if isinstance(default, bool) and type(said[key]) is not bool:
             raise CheckpointError(f"config.json: {key} is {said[key]!r}, expected true or false")

@@ -12,7 +12,7 @@ import json
 import numpy as np
 
 from minivit import files
-from minivit.engine.errors import DtypeError, OptionError
+from minivit.engine.errors import CheckpointError, DtypeError, MinivitError, OptionError
 from minivit.models.bert import BERT
 from minivit.models.clip import CLIP, TextTransformer, VisionTransformer
 from minivit.models.gpt import GPT
@@ -44,13 +44,19 @@ def export(model, folder, tokenizer=None, preprocess=None, labels=None):
         config |= _labels(model, labels)
     arrays = inverted(model, table, patch)
     said = None if preprocess is None else described(preprocess)
-    with files.writing_folder(folder) as new:
-        _write_json(new / "config.json", config)
-        (new / "model.safetensors").write_bytes(_safetensors(arrays))
-        if said is not None:
-            _write_json(new / "preprocessor_config.json", said)
-        if tokenizer is not None:
-            write_tokenizer(tokenizer, new)
+    try:
+        with files.writing_folder(folder) as new:
+            _write_json(new / "config.json", config)
+            (new / "model.safetensors").write_bytes(_safetensors(arrays))
+            if said is not None:
+                _write_json(new / "preprocessor_config.json", said)
+            if tokenizer is not None:
+                write_tokenizer(tokenizer, new)
+    except OSError as reason:
+        if isinstance(reason, MinivitError):
+            raise
+        why = reason.strerror or reason
+        raise CheckpointError(f"export: {folder}: cannot be written ({why})") from reason
     return folder
 
 

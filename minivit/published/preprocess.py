@@ -11,20 +11,21 @@ The published pipelines differ in details that move every pixel, and each is kep
   it with its transparency, and then show the colour that it hides.
 
 Of transformers' processors, which have two backends each, the results are those of Pillow's
-(`ViTImageProcessorPil`, `backend="pil"`); its default, torchvision's, is up to two bytes of 255
-away, because it rounds elsewhere.
+(`ViTImageProcessorPil`, `backend="pil"`). Its default since version 5, torchvision's, is up to two
+bytes of 255 away, because it rounds elsewhere: `preprocess.by_torchvision()` gives those.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minivit.engine.errors import CheckpointError, DataError
+from minivit.engine.errors import CheckpointError, DataError, OptionError
 from minivit.images import pictures
-from minivit.published import read_json, tables
+from minivit.published import read_json, resizing, tables
 
 FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
 TWO_BY_TWO = "two by two"
+RESIZERS = ("pillow", "torchvision")
 MOST = 1 << 12  # pixels of a side of what a file may ask for
 
 
@@ -36,7 +37,8 @@ class Preprocess:
     size: (H, W) of the result. shortest: resize the shorter side to this, then crop; None: squash,
     to `size`, or to `squashed` = (H, W), and then crop. resample: one of FILTERS, or TWO_BY_TWO.
     rounds: how a crop is placed, True as torchvision. shows_hidden: what is transparent shows its
-    colour, resized as OpenCLIP does; else it is put on white.
+    colour, resized as OpenCLIP does; else it is put on white. resizer: whose resizing, to the byte:
+    "pillow" or "torchvision" (which is here for bilinear and bicubic alone).
     A pixel is then (byte * scale - mean) / std.
     """
 
@@ -49,6 +51,7 @@ class Preprocess:
     std: tuple = (0.5, 0.5, 0.5)
     squashed: tuple | None = None
     shows_hidden: bool = False
+    resizer: str = "pillow"
 
     def __call__(self, picture):
         values = self.pixels(picture).astype(np.float64) * self.scale
@@ -58,11 +61,14 @@ class Preprocess:
         """The picture resized and cropped, in bytes (H, W, 3): what a person can look at. (With
         TWO_BY_TWO in fractions of bytes, which TensorFlow does not round.)"""
         picture = _unpacked(picture)
-        if not self.shows_hidden or picture.mode[0] in "IF" or self.resample == TWO_BY_TWO:
+        pillow = self.resizer == "pillow" and self.resample != TWO_BY_TWO
+        if not self.shows_hidden or picture.mode[0] in "IF" or not pillow:
             picture = pictures.rgb(picture)
         H, W = self._resized(picture.height, picture.width)
         if self.resample == TWO_BY_TWO:
             resized = two_by_two(np.asarray(picture), H, W)
+        elif not pillow:
+            resized = resizing.resize(np.asarray(picture), H, W, self.resample)
         else:
             resized = picture.resize((W, H), FILTERS.index(self.resample))
             resized = np.asarray(resized.convert("RGB"))
@@ -79,6 +85,15 @@ class Preprocess:
 
     def _offset(self, n, m):
         return round((n - m) / 2) if self.rounds else (n - m) // 2
+
+    def by_torchvision(self):
+        """The same as transformers' default processors do it, with torchvision's resizing."""
+        if self.resample not in resizing.FILTERS:
+            raise OptionError(
+                f"by_torchvision: resample is {self.resample!r}; torchvision's resizing is here "
+                f"for {' and '.join(resizing.FILTERS)} alone"
+            )
+        return replace(self, resizer="torchvision", shows_hidden=False)
 
     def of_folder(self, folder, square):
         """What preprocessor_config.json in `folder` says, and this where it says nothing. square:

@@ -1,5 +1,5 @@
 """ViT: google-research's .npz files, of two generations of names, and Hugging Face's. (Its
-relatives under other names stand in vit_layouts.py.)
+relatives under other names stand in vit_layouts.py and timm.py.)
 
 The same network with other constants: the paper's code has GELU by tanh and LayerNorm eps 1e-6;
 Hugging Face's port has what config.json says, and if that says nothing GELU by erf and eps 1e-12.
@@ -9,23 +9,21 @@ google-research/big_vision, modeling_vit.py of transformers.
 
 import math
 
-import numpy as np
-
 from minivit.engine.errors import CheckpointError
 from minivit.models.vit import ViT
-from minivit.published import Layout, fields, tables, vit_layouts
+from minivit.published import Layout, fields, tables, timm, vit_layouts
 from minivit.published.preprocess import Preprocess
 from minivit.published.tables import rows, transposed
-from minivit.published.vit_layouts import no_biases, photos
+from minivit.published.vit_layouts import no_biases, photos, unplaced_class_token
 
 OTHERS = {"dinov2": vit_layouts.dinov2, "siglip_vision_model": vit_layouts.siglip}
-MODEL_TYPES = ("vit", "deit", *OTHERS)
+MODEL_TYPES = ("vit", "deit", "vit_msn", "timm_wrapper", *OTHERS)
 
 
 def recognises(names):
     return (
         google_prefix(names) is not None
-        or vit_layouts.is_timm(names)
+        or timm.recognises(names)
         or vit_layouts.is_torchvision(names)
         or {"embeddings.cls_token", "vit.embeddings.cls_token"} & set(names)
     )
@@ -34,8 +32,8 @@ def recognises(names):
 def build(config, arrays):
     if (at := google_prefix(arrays)) is not None:
         return google(at, arrays)
-    if vit_layouts.is_timm(arrays):
-        return vit_layouts.timm(config, arrays)
+    if timm.recognises(arrays):
+        return timm.build(config, arrays)
     if vit_layouts.is_torchvision(arrays):
         return vit_layouts.torchvision(config, arrays)
     return OTHERS.get(config.get("model_type"), hugging_face)(config, arrays)
@@ -45,7 +43,10 @@ def extras(folder, config, model):
     """An .npz file comes without configuration: vit_jax squashes images, bilinear and without
     anti-aliasing, and its classes have no names. Photographs have three colours."""
     kind = config.get("model_type")
-    if not config or "pretrained_cfg" in config:  # of timm, the layout says it
+    if "architecture" in config:  # of timm, the layout says what pictures it has
+        classes = 0 if model.head is None else len(model.head.bias)
+        return {"labels": timm.labels(config, classes)}
+    if not config:
         return {"preprocess": photos(model, Preprocess(model.image, resample="two by two"))}
     if kind == "siglip_vision_model":
         squashed = Preprocess(model.image, resample="bicubic")
@@ -211,11 +212,6 @@ def into_heads(*kernels):
 def of_heads(*biases):
     """Each (H, D/H) -> (D,), one after the other."""
     return rows(*(bias.reshape(H * d) for bias in biases for H, d in [bias.shape]))
-
-
-def unplaced_class_token(position):
-    """(1, N, D) -> (1, 1 + N, D): zeros in the place of the class token."""
-    return np.pad(position, ((0, 0), (1, 0), (0, 0)))
 
 
 def layer_of(entry, i):

@@ -1,9 +1,9 @@
-"""The same ViT under other people's names: timm's, torchvision's, DINOv2's, SigLIP's image tower.
+"""The same ViT under other people's names: torchvision's, DINOv2's, SigLIP's image tower.
 
 Each function is `build` of published/vit.py for one of them. What a relative has that this network
 has not (registers, a second token, gated MLPs) is refused by its name. Sources:
-timm/models/vision_transformer.py, torchvision/models/vision_transformer.py, and modeling_dinov2.py
-and modeling_siglip.py of transformers.
+torchvision/models/vision_transformer.py (0.29), and modeling_dinov2.py and modeling_siglip.py of
+transformers.
 """
 
 import math
@@ -18,10 +18,6 @@ from minivit.published import Layout, fields, tables
 from minivit.published.preprocess import Preprocess
 from minivit.published.tables import conv_patches, rows
 
-HEADS = {  # (layers, width): heads, of the published sizes, where no configuration tells
-    (12, 192): 3, (12, 384): 6, (12, 768): 12, (24, 1024): 16, (32, 1280): 16, (40, 1408): 16,
-    (48, 1664): 16, (40, 1536): 24,
-}  # fmt: skip
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
@@ -29,7 +25,7 @@ def refuse(arrays, reasons):
     """Refuse a file with one of these tensors: {the end of a name: what it is}."""
     for end, what in reasons.items():
         if name := next((name for name in arrays if name.endswith(end)), None):
-            raise CheckpointError(f"the file has {name}: {what}, which is not built here")
+            raise CheckpointError(f"the file has {name}: {what}. That is not built here")
 
 
 def linears(same):
@@ -44,127 +40,30 @@ def square(N, what):
     return math.isqrt(N)
 
 
-def heads_of(config, key, layers, width):
-    """config[key], or what the published size has."""
-    if key not in config and (layers, width) not in HEADS:
-        raise CheckpointError(
-            f"{layers} layers of width {width} are no published size, and no configuration says "
-            f"{key}: how many heads a layer has, no tensor tells"
-        )
-    return tables.integer(config, key, width, HEADS.get((layers, width)))
-
-
-# -- timm, and the original DINO and DINOv2 --------------------------------------------------------
-TIMM_LAYER = {"ln_1": "norm1", "attn.out_proj": "attn.proj", "ln_2": "norm2",
-              "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}  # fmt: skip
-TIMM_OTHERS = {
-    "reg_token": "register tokens", "register_tokens": "register tokens",
-    "dist_token": "a second token in front, of distillation",
-    "norm_pre.weight": "the first norm of a CLIP",
-    "fc_norm.weight": "a norm after the mean of the tokens", "attn_pool.latent": "timm's MAP head",
-    "mlp.w12.weight": "a gated MLP (SwiGLU)", "mlp.fc1_g.weight": "a gated MLP",
-    "attn.q_norm.weight": "norms of queries and keys",
-    "attn.relative_position_bias_table": "biases of relative positions",
-}  # fmt: skip
-
-
-def is_timm(names):
-    return {"pos_embed", "patch_embed.proj.weight", "blocks.0.norm1.weight"} <= set(names)
-
-
-def timm(config, arrays):
-    """GELU by erf, unless the architecture says quickgelu; eps 1e-6. config: timm's own."""
-    refuse(arrays, TIMM_OTHERS)
-    if "cls_token" not in arrays or config.get("global_pool", "token") not in ("token", ""):
-        raise CheckpointError(
-            f"timm: global_pool is {config.get('global_pool')!r} or there is no cls_token; only "
-            "the class token's read-out is built here"
-        )
-    D, C, P, _ = fields.shape(arrays, "patch_embed.proj.weight", 4)
-    _, N, _ = fields.shape(arrays, "pos_embed", 3)
-    layers = tables.count_layers(arrays, "blocks.")
-    hidden, _ = fields.shape(arrays, "blocks.0.mlp.fc1.weight")
-    classes = fields.shape(arrays, "head.weight")[0] if "head.weight" in arrays else 0
-    scaled = "blocks.0.ls1.gamma" in arrays
-    quick = "quickgelu" in str(config.get("architecture", ""))
-    arguments = config.get("model_args")
-    heads = heads_of(arguments if isinstance(arguments, dict) else {}, "num_heads", layers, D)
-    model = ViT(
-        timm_image(config, N - 1, P), P, C, classes, D, layers, heads, hidden, eps=1e-6,
-        activation="quick_gelu" if quick else "gelu", layer_scale=1e-5 if scaled else 0.0,
-    )  # fmt: skip
-    table = {
-        "projection.weight": ("patch_embed.proj.weight", conv_patches),
-        "projection.bias": "patch_embed.proj.bias",
-        "class_token": "cls_token", "position": "pos_embed",
-        **linears({"norm": "norm"} | ({"head": "head"} if classes else {})),
-    }  # fmt: skip
-    biased = "blocks.0.attn.qkv.bias" in arrays
-    for i in range(layers):
-        ours, theirs = f"layers.{i}.", f"blocks.{i}."
-        table |= linears({ours + o: theirs + t for o, t in TIMM_LAYER.items()})
-        qkv = f"{theirs}attn.qkv"
-        table[f"{ours}attn.in_proj_weight"] = f"{qkv}.weight"
-        table[f"{ours}attn.in_proj_bias"] = (
-            f"{qkv}.bias" if biased else (f"{qkv}.weight", no_biases)
-        )
-        if scaled:
-            table |= {f"{ours}scale_{k}": f"{theirs}ls{k}.gamma" for k in (1, 2)}
-    name = "timm" if timm_settings(config) else "timm (no pretrained_cfg: its default pictures)"
-    seen = photos(model, as_timm(config, model.image))
-    return Layout(name, model, table, ("mask_token",), seen)
-
-
 def photos(model, preprocess):
+    """Only pictures of three colours are photographs."""
     return preprocess if model.channels == 3 else None
 
 
-def timm_image(config, N, P):
-    """The side, or (H, W) where the patches are no square and pretrained_cfg says the size."""
-    said = timm_settings(config).get("input_size")
-    if isinstance(said, list) and len(said) == 3 and all(type(n) is int and n > 0 for n in said):
-        if (said[1] // P) * (said[2] // P) == N:
-            return said[1], said[2]
-    return square(N, "pos_embed") * P
-
-
-def timm_settings(config):
-    """timm's own settings of preprocessing, {} where there are none."""
-    said = config.get("pretrained_cfg")
-    return said if isinstance(said, dict) else {}
-
-
-def as_timm(config, image):
-    """timm's preprocessing for evaluation: resized so that the crop is crop_pct of it."""
-    said = timm_settings(config)
-    share, mode = said.get("crop_pct", 0.875), said.get("crop_mode", "center")
-    kind = said.get("interpolation", "bicubic")
-    number = type(share) in (int, float) and 0.1 <= share <= 1
-    if not number or mode not in ("center", "squash") or kind not in ("bicubic", "bilinear"):
-        raise CheckpointError(
-            f"pretrained_cfg: crop_pct is {share!r}, crop_mode {mode!r}, interpolation {kind!r}; "
-            "expected 0.1 to 1, 'center' or 'squash', and 'bicubic' or 'bilinear'"
-        )
-    large = tuple(math.floor(side / share) for side in image)
-    shortest = large[0] if large[0] == large[1] and mode == "center" else None
-    seen = Preprocess(image, shortest, kind, True, squashed=None if shortest else large, **IMAGENET)
-    return seen.with_settings({  # its numbers are checked there
-        "size": {"shortest_edge": shortest} if shortest else dict(zip(("height", "width"), large)),
-        "crop_size": dict(zip(("height", "width"), image)), "do_center_crop": True,
-        **{f"image_{k}": said[k] for k in ("mean", "std") if k in said},
-    }, square=False)  # fmt: skip
+def unplaced_class_token(position):
+    """(1, N, D) -> (1, 1 + N, D): zeros in the place of the class token."""
+    return np.pad(position, ((0, 0), (1, 0), (0, 0)))
 
 
 # -- torchvision -----------------------------------------------------------------------------------
 TORCHVISION_LAYER = {"ln_1": "ln_1", "attn.out_proj": "self_attention.out_proj", "ln_2": "ln_2"}
 
 
+HEADS = {(12, 768): 12, (24, 1024): 16, (32, 1280): 16}  # (layers, width), of B, L and H
+
+
 def is_torchvision(names):
-    return {"conv_proj.weight", "encoder.pos_embedding", "class_token"} <= set(names)
+    return {"encoder.pos_embedding", "class_token"} <= set(names)
 
 
 def torchvision(config, arrays):
-    """GELU by erf, eps 1e-6."""
+    """GELU by erf, eps 1e-6; between the class token and the head maybe a Linear and tanh."""
+    refuse(arrays, {"conv_proj.conv_last.weight": "convolutions before the patches"})
     D, C, P, _ = fields.shape(arrays, "conv_proj.weight", 4)
     _, N, _ = fields.shape(arrays, "encoder.pos_embedding", 3)
     at = "encoder.layers.encoder_layer_"
@@ -172,14 +71,21 @@ def torchvision(config, arrays):
     old = f"{at}0.mlp.linear_1.weight" in arrays
     fc1, fc2 = ("mlp.linear_1", "mlp.linear_2") if old else ("mlp.0", "mlp.3")
     hidden, _ = fields.shape(arrays, f"{at}0.{fc1}.weight")
-    headed = "heads.head.weight" in arrays
-    classes = fields.shape(arrays, "heads.head.weight")[0] if headed else 0
-    heads = heads_of(config, "num_heads", layers, D)
+    head, before = "heads.head", "heads.pre_logits"
+    classes = fields.shape(arrays, f"{head}.weight")[0] if f"{head}.weight" in arrays else 0
+    between = fields.shape(arrays, f"{before}.weight")[0] if f"{before}.weight" in arrays else 0
+    if "num_heads" not in config and (layers, D) not in HEADS:
+        raise CheckpointError(
+            f"torchvision: {layers} layers of width {D} are none of its sizes: how many heads a "
+            'layer has, no tensor tells. A config.json beside the file may: {"num_heads": 12}'
+        )
+    heads = tables.integer(config, "num_heads", D, HEADS.get((layers, D)))
     model = ViT(
         square(N - 1, "encoder.pos_embedding") * P, P, C, classes, D, layers, heads, hidden,
-        activation="gelu", eps=1e-6,
+        activation="gelu", eps=1e-6, pre_logits=between,
     )  # fmt: skip
-    same = {"norm": "encoder.ln"} | ({"head": "heads.head"} if headed else {})
+    same = {"norm": "encoder.ln"} | ({"head": head} if classes else {})
+    same |= {"pre_logits": before} if between else {}
     table = {
         "projection.weight": ("conv_proj.weight", conv_patches),
         "projection.bias": "conv_proj.bias",
@@ -191,15 +97,19 @@ def torchvision(config, arrays):
         same |= {f"{ours}mlp.fc1": theirs + fc1, f"{ours}mlp.fc2": theirs + fc2}
         for w in ("weight", "bias"):
             table[f"{ours}attn.in_proj_{w}"] = f"{theirs}self_attention.in_proj_{w}"
-    name = "torchvision (pictures as for IMAGENET1K_V1)"
-    return Layout(
-        name, model, table | linears(same), (), photos(model, as_torchvision(model.image))
-    )
+    weights = "IMAGENET1K_V1" if model.image == (224, 224) else "SWAG_E2E_V1"
+    name = f"torchvision (pictures as for {weights})"
+    seen = photos(model, as_torchvision(model.image, P, layers))
+    return Layout(name, model, table | linears(same), (), seen)
 
 
-def as_torchvision(image):
-    """As for its IMAGENET1K_V1 weights: the shorter side to 256 for a crop of 224."""
-    return Preprocess(image, int(min(image) * 256 / 224), "bilinear", True, **IMAGENET)
+def as_torchvision(image, P, layers):
+    """The transforms of its weights: IMAGENET1K_V1 has crops of 224, out of a shorter side of 256
+    (242 for L/16), bilinear; SWAG_E2E_V1 has larger ones, of a side as large, bicubic. (224 pixels
+    may be SWAG_LINEAR_V1, too, which no tensor tells: side 224, bicubic.)"""
+    if image != (224, 224):
+        return Preprocess(image, min(image), "bicubic", True, **IMAGENET)
+    return Preprocess(image, 242 if (layers, P) == (24, 16) else 256, "bilinear", True, **IMAGENET)
 
 
 # -- DINOv2 ----------------------------------------------------------------------------------------

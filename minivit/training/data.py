@@ -271,6 +271,7 @@ class Batches:
 _MADE_BY = {
     "digits.npz": "make_digits.py",
     "mnist5k.npz": "make_mnist5k.py",
+    "icon": "make_iconnet.py",
     "emoji": "make_emoji.py",
     "photos": "make_photos.py",
     "wordnet-sentences.txt.gz": "make_text.py",
@@ -289,7 +290,7 @@ def _damaged(name, what):
     )
 
 
-def _read(name, parse):
+def read_shipped(name, parse):
     """`parse` the bytes of a file that ships; whatever goes wrong names the file and its script."""
     try:
         content = (files.data_folder() / name).read_bytes()
@@ -315,7 +316,7 @@ def _load_npz(name, shape):
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return arrays["images"], arrays["labels"]
 
-    images, labels = _read(name, parse)
+    images, labels = read_shipped(name, parse)
     for array, expected in ((images, shape), (labels, shape[:1])):
         if array.shape != expected or array.dtype != np.uint8:
             raise _damaged(name, f"got {array.shape} {array.dtype}, expected {expected} uint8")
@@ -323,11 +324,11 @@ def _load_npz(name, shape):
 
 
 def _load_text(name):
-    return _read(name, lambda content: gzip.decompress(content).decode())
+    return read_shipped(name, lambda content: gzip.decompress(content).decode())
 
 
 def _load_json(name):
-    return _read(name, lambda content: json.loads(gzip.decompress(content)))
+    return read_shipped(name, lambda content: json.loads(gzip.decompress(content)))
 
 
 def _load_picture(name, size):
@@ -335,7 +336,9 @@ def _load_picture(name, size):
         image = importlib.import_module("PIL.Image")
     except ImportError as reason:
         raise ImportError(f"{name} is a PNG file, read by Pillow: pip install pillow") from reason
-    pixels = _read(name, lambda content: np.asarray(image.open(io.BytesIO(content)).convert("RGB")))
+    pixels = read_shipped(
+        name, lambda content: np.asarray(image.open(io.BytesIO(content)).convert("RGB"))
+    )
     if pixels.shape[:2] != size:
         raise _damaged(name, f"it has {pixels.shape[:2]} pixels, expected {size}")
     return to_unit(pixels)

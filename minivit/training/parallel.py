@@ -9,20 +9,20 @@ computes, and beats threads inside each product, which wait for each other after
 
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from itertools import pairwise
 
 import numpy as np
 
 from minivit.engine import memory
-from minivit.engine.errors import ShapeError
 from minivit.engine.modes import as_here
 from minivit.engine.tensor import Tensor
+from minivit.training.accumulation import cut
 
 
 class DataParallel:
     """A loss(model, *batch) that is computed, with its gradients, by several threads.
 
-    loss: the mean over the examples of a batch, each of whose arrays has them along axis 0.
+    loss: the mean over the examples of a batch, each of whose arrays has them along axis 0, or over
+        the labels that count.
     The result is a Tensor with one number, whose `backward` hands out the gradients that were
     computed with it. Equal to `loss` up to rounding; dropout draws in no fixed order.
     Under no_grad or detect_anomaly of the caller, the threads do the same. BLAS is set to one
@@ -39,14 +39,9 @@ class DataParallel:
         self._pool = ThreadPoolExecutor(threads)
 
     def __call__(self, model, *batch):
-        n = len(batch[0])
-        if any(len(a) != n for a in batch):
-            raise ShapeError(f"DataParallel: arrays of {[len(a) for a in batch]} examples")
+        pieces, shares = zip(*cut(batch, self.threads, "DataParallel"), strict=True)
         if model is not self._model:
             self._model, self._copies = model, [deepcopy(model) for _ in range(self.threads)]
-        cuts = [n * i // self.threads for i in range(self.threads + 1)]
-        pieces = [[a[i:j] for a in batch] for i, j in pairwise(cuts) if i < j]
-        shares = [len(piece[0]) / n for piece in pieces]
         results = self._pool.map(as_here(self._piece), self._copies, pieces, shares)
         value, gradients = next(results)
         for other, more in results:
@@ -67,7 +62,9 @@ class DataParallel:
         """The loss of a part, weighted by its share of the batch, and its gradients."""
         own = list(copy.parameters())
         for p, shared in zip(own, self._model.parameters(), strict=True):
-            p.data, p.grad, p.requires_grad = shared.data, None, shared.requires_grad
+            if p.data is not shared.data:  # an assignment is noted as a write, which others read
+                p.data = shared.data
+            p.grad, p.requires_grad = None, shared.requires_grad
         for module, original in zip(copy.modules(), self._model.modules(), strict=True):
             module.training = original.training
         loss = self.loss(copy, *piece) * share

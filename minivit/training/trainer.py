@@ -3,23 +3,28 @@
     trainer = Trainer(model, optimizer, batches, schedule=..., folder="runs/digits")
     trainer.run(600)        # interrupted? the same two lines go on where it stopped, bit for bit
 
-The loop itself is five lines (`_step`); the rest is bookkeeping.
+The loop itself is five lines (`_step`); the rest is bookkeeping. The same file trains on several
+cores or machines (the chapters ranks and distributed): `mpiexec -n 4 python train.py`.
 """
 
+import contextlib
 import math
 import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 
 from minivit.engine import backend
-from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError
+from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError, OptionError
 from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss
+from minivit.nn import check_sizes
 from minivit.optim import clip_grad_norm
 from minivit.published import own
-from minivit.training import checkpoint
+from minivit.training import agreement, checkpoint, distributed, ranks
+from minivit.training.accumulation import backward
 
 
 def classification_loss(model, images, labels):
@@ -40,14 +45,20 @@ class Trainer:
     history: {"loss", "lr" (of the first group), "norm", "metrics"}, a number a step.
     folder: checkpoints go there every `save_every` steps, at the end and on interruption, the
         newest two are kept; if it holds one, the trainer continues from it.
+    accumulate: in how many pieces the gradient of a batch is made, for one that would not fit: the
+        same step up to rounding, for a loss that is a mean (minivit.training.accumulation).
 
     A loss or gradient that is not finite stops the training with a NonFiniteError that names the
     step and the first op that made it; the weights are those of the last good step.
+
+    Under mpiexec each rank takes its part of every batch, all make the same steps, and rank 0 alone
+    writes files and shows the bar. `loss` is then a mean over the examples, or is marked by
+    distributed.over_all_ranks. Inside of `evaluate`, `predict` divides its images among the ranks.
     """
 
     def __init__(
         self, model, optimizer, batches, loss=classification_loss, schedule=None, clip=None,
-        evaluate=None, evaluate_every=None, folder=None, save_every=None,
+        evaluate=None, evaluate_every=None, folder=None, save_every=None, accumulate=1,
     ):  # fmt: skip
         self.model, self.optimizer, self.batches, self.loss = model, optimizer, batches, loss
         self.schedule, self.clip = (
@@ -56,21 +67,33 @@ class Trainer:
         )
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.folder, self.save_every = folder, save_every
+        check_sizes("Trainer", accumulate=accumulate)
+        self.accumulate = accumulate
         self.step = 0
         self.history = {"loss": [], "lr": [], "norm": [], "metrics": []}
         self._rates = [group["lr"] for group in optimizer.groups]
-        if folder and checkpoint.checkpoints(folder):
-            self.resume(checkpoint.checkpoints(folder)[-1])
+        self.ranks = ranks.world()
+        if accumulate > 1 and self.ranks.size > 1:
+            raise OptionError(
+                f"Trainer: accumulate is {accumulate}, but {self.ranks.size} ranks divide the "
+                "batch already; expected 1. Start more ranks."
+            )
+        newest = checkpoint.checkpoints(folder)[-1:] if folder else []
+        for path in self.ranks.gather_facts([str(path) for path in newest])[0]:
+            self.resume(path)
 
     def run(self, steps, progress=True):
         """Train until `steps` steps have been made in all; returns the history."""
         from tqdm.auto import tqdm
 
         self.model.train()
-        bar = tqdm(total=steps, initial=self.step, disable=not progress, unit="step")
-        with _Interruption() as interruption, bar:
-            while self.step < steps and not interruption.asked:
-                self._step()
+        silent = not progress or self.ranks.rank > 0
+        bar = tqdm(total=steps, initial=self.step, disable=silent, unit="step")
+        with _Interruption(self.ranks.size > 1) as interruption, bar:
+            if self.ranks.size > 1 and self.step < steps:
+                self._introduce(steps)
+            while self.step < steps and not interruption.agreed:
+                self._step(interruption)
                 bar.update()
                 bar.set_postfix(loss=f"{self.history['loss'][-1]:.3f}", refresh=False)
                 last = self.step == steps
@@ -80,24 +103,32 @@ class Trainer:
                     self.save()
         if self.folder:
             self.save()
-        if interruption.asked:
+        if interruption.agreed:
             where = f"; saved in {self.folder}, run again to continue" if self.folder else ""
-            raise KeyboardInterrupt(f"stopped after step {self.step}{where}")
+            raise agreement.of_all(KeyboardInterrupt(f"stopped after step {self.step}{where}"))
         return self.history
 
-    def _step(self):
-        batch = [self._placed(a) for a in self.batches[self.step]]
+    def _introduce(self, steps):
+        """Refuse ranks that would not train the same model, and a loss that has no parts."""
+        batch = self.batches[self.step]
+        facts = agreement.facts(self.model, self.optimizer, batch, self.step)
+        agreement.compare(self.ranks, {**facts, "steps": steps, "clip": self.clip})
+        agreement.check_mean(self.loss, self.model, [self._placed(a) for a in batch])
+
+    def _step(self, interruption):
+        batch = self.batches[self.step]
+        if self.ranks.size > 1:
+            interruption.all_asked = agreement.same_step(self.ranks, batch, interruption.asked)
+        batch = [self._placed(a) for a in batch]
         random_state = backend.random_state()
         factor = self.schedule(self.step)
         for group, rate in zip(self.optimizer.groups, self._rates):
             group["lr"] = rate * factor
 
         self.optimizer.zero_grad()
-        loss = self.loss(self.model, *batch)
-        value = loss.item()
+        value = self._backward(batch)
         if not math.isfinite(value):
             raise self._not_finite(batch, random_state)
-        loss.backward()
         try:
             norm = clip_grad_norm(self.model.parameters(), self.clip)
         except NonFiniteError:
@@ -109,6 +140,19 @@ class Trainer:
         for name, number in (("loss", value), ("lr", first), ("norm", norm)):
             self.history[name].append(number)
 
+    def _backward(self, batch):
+        """The loss, and gradients where it is finite."""
+        if self.ranks.size > 1:
+            with self._own_streams():
+                return distributed.backward(self.loss, self.model, batch, self.ranks)
+        return backward(self.loss, self.model, batch, self.accumulate)
+
+    def _own_streams(self):
+        """Dropout draws other numbers on each rank, while what the ranks have in common moves on by
+        one number: a checkpoint needs no more to go on, with as many ranks or others."""
+        seed = int(backend.host_generator().integers(1 << 40))
+        return backend.streams(seed * self.ranks.size + self.ranks.rank)
+
     def _not_finite(self, batch, random_state):
         """The error of a step whose loss or gradient is no number: it is made again, every op
         watched."""
@@ -116,19 +160,27 @@ class Trainer:
         if self.folder:
             backend.set_random_state(random_state)
             self.save()
-        try:
-            backend.set_random_state(random_state)
-            with detect_anomaly(), np.errstate(all="ignore"):
-                self.loss(self.model, *batch).backward()
-            cause = "the op was not found again"
-        except NonFiniteError as error:
-            cause = str(error)
+        backend.set_random_state(random_state)
+        causes = self.ranks.gather_facts(self._cause(batch))  # of each rank's part
+        cause = next(filter(None, causes), "the op was not found again")
         self.optimizer.zero_grad()
-        return NonFiniteError(
-            f"step {self.step}: the loss or a gradient is not finite. First: {cause}. The weights "
-            "are those before this step. A smaller lr, a warm-up or clip=1.0 usually helps; so "
-            "does a look at this batch."
+        return agreement.of_all(
+            NonFiniteError(
+                f"step {self.step}: the loss or a gradient is not finite. First: {cause}. The "
+                "weights are those before this step. A smaller lr, a warm-up or clip=1.0 usually "
+                "helps; so does a look at this batch."
+            )
         )
+
+    def _cause(self, batch):
+        here = distributed.part(len(batch[0]), self.ranks.rank, self.ranks.size)
+        streams = self._own_streams() if self.ranks.size > 1 else contextlib.nullcontext()
+        try:
+            with streams, detect_anomaly(), np.errstate(all="ignore"):
+                if here.start < here.stop:
+                    backward(self.loss, self.model, [a[here] for a in batch], self.accumulate)
+        except NonFiniteError as error:
+            return str(error)
 
     def _placed(self, array):
         if array.dtype.kind != "f":
@@ -139,24 +191,30 @@ class Trainer:
         return bool(every) and self.step % every == 0
 
     def _evaluate(self, bar):
-        with self.model.evaluating(), no_grad():
+        with self.model.evaluating(), no_grad(), ranks.sharing(self.ranks):
             metrics = {name: float(x) for name, x in self.evaluate(self.model).items()}
+        metrics = self.ranks.gather_facts(metrics)[0]
         self.history["metrics"].append({"step": self.step, **metrics})
         shown = ", ".join(f"{name} {x:.4g}" for name, x in metrics.items())
         bar.set_description(shown)
 
     def save(self):
-        """Write a checkpoint of this very step."""
-        path = checkpoint.save(
-            self.folder,
-            self.step,
-            {"history": self.history, "random": backend.random_state()},
-            self._config(),
-            model=self.model.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-        )
-        checkpoint.keep_newest(self.folder, 2)
-        return path
+        """Write a checkpoint of this very step: rank 0 does, the others wait until it is there."""
+        if self.ranks.size > 1:
+            weights = agreement.weights(self.model)
+            agreement.compare(self.ranks, {f"the weights after step {self.step}": weights})
+        path = None
+        if self.ranks.rank == 0:
+            path = checkpoint.save(
+                self.folder,
+                self.step,
+                {"history": self.history, "random": backend.random_state()},
+                self._config(),
+                model=self.model.state_dict(),
+                optimizer=self.optimizer.state_dict(),
+            )
+            checkpoint.keep_newest(self.folder, 2)
+        return Path(self.ranks.gather_facts(str(path))[0])
 
     def _config(self):
         """What config.json says of the model. None: it was changed after it was built, or built of
@@ -168,7 +226,7 @@ class Trainer:
 
     def resume(self, path):
         """Go on from a checkpoint. If it does not fit, nothing is changed."""
-        state, arrays = checkpoint.load(path)
+        state, arrays = agreement.load(self.ranks, path)
         for part in ("model", "optimizer"):
             if part not in arrays:
                 raise CheckpointError(f"checkpoint: {path} holds no {part}.safetensors")
@@ -187,14 +245,23 @@ class Trainer:
 
 class _Interruption:
     """Ctrl-C inside of this block sets `asked`, so that a step is finished before stopping; a
-    second Ctrl-C stops at once."""
+    second Ctrl-C stops at once. Under mpiexec, which makes SIGTERM of Ctrl-C and hands SIGUSR1 on,
+    these ask too."""
 
-    asked = False
+    def __init__(self, under_mpiexec=False):
+        self.asked, self.all_asked = False, False if under_mpiexec else None
+        names = ["SIGINT"] + ["SIGTERM", "SIGUSR1"] * under_mpiexec
+        self._signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+    @property
+    def agreed(self):
+        """Is it time to stop: for all ranks after the same step, whichever was asked?"""
+        return self.asked if self.all_asked is None else self.all_asked
 
     def __enter__(self):
         self._here = threading.current_thread() is threading.main_thread()
         if self._here:
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._before = [(s, signal.signal(s, self._ask)) for s in self._signals]
         return self
 
     def _ask(self, *_):
@@ -204,19 +271,25 @@ class _Interruption:
 
     def __exit__(self, *exc):
         if self._here:
-            signal.signal(signal.SIGINT, self._before)
+            for number, handler in self._before:
+                signal.signal(number, handler)
 
 
 @no_grad()
 def predict(model, images, batch_size=256):
     """The model's outputs for all images, in eval mode, as one NumPy array."""
-    device = next(model.parameters()).device
+    device, group = next(model.parameters()).device, ranks.shared()
+    own = images[distributed.part(len(images), group.rank, group.size)]
     with model.evaluating():
         pieces = [
-            model(Tensor(images[i : i + batch_size], device=device)).numpy()
-            for i in range(0, len(images), batch_size)
+            model(Tensor(own[i : i + batch_size], device=device)).numpy()
+            for i in range(0, len(own), batch_size)
         ]
-    return np.concatenate(pieces)
+    kinds = group.gather_facts([(a.dtype.str, a.shape[1:]) for a in pieces[:1]])
+    if not pieces and any(kinds):  # fewer images than ranks: rows like those of the others
+        dtype, shape = next(filter(None, kinds))[0]
+        pieces = [np.empty((0, *shape), np.dtype(dtype))]
+    return group.all_gather(np.concatenate(pieces))
 
 
 def accuracy(model, images, labels, batch_size=256):

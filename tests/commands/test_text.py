@@ -166,7 +166,8 @@ def test_embed_sentences_with_a_clip():
 
 
 @pytest.mark.parametrize("arguments, given, says", [
-    (["-", "--model", "bert"], "\n", "nothing came from standard input"),
+    (["-", "--model", "bert"], "\n", "only empty lines came from standard input"),
+    (["-", "--model", "bert"], "", "nothing came from standard input"),
     (["a", "--model", "vit"], None, "a model of the family vit; this needs bert or clip"),
     (["a.png", "--photos", "--model", "vit"], None, "a.png: cannot be read"),
     (["a", "--photos", "--model", "bert"], None, "this needs clip or vit"),
@@ -244,3 +245,44 @@ def test_complete_takes_a_picture_from_a_pipe(here, tmp_path):
         input=(here / "coffee.png").read_bytes(), cwd=tmp_path, capture_output=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0 and (tmp_path / "completed.png").is_file()
+
+
+# -- fill, and what all commands share -------------------------------------------------------------
+def test_fill_takes_a_text_from_a_pipe(here):
+    asked = ["--model", "bert", "--json", "--top", "3"]
+    _, text, _ = run("fill", "a [MASK] c", *asked, folder=here)
+    _, piped, _ = run("fill", "-", *asked, folder=here, given="a [MASK]\nc\n")
+    assert json.loads(piped) == json.loads(text) and len(json.loads(text)["masks"][0]) == 3
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        commands.main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"minivit {minivit.__version__}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(closed, here):
+    line = f"'{sys.executable}' -m minivit.commands info bert {closed}"
+    done = subprocess.run(line, shell=True, cwd=here, capture_output=True, timeout=120)
+    assert done.returncode == 0 and not done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+def test_a_folder_that_may_not_be_written_is_told_before_the_work(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(shared.os, "access", lambda path, mode: False)  # as root, all may be
+    with pytest.raises(minivit.errors.DataError, match=r"cannot be written .Permission denied"):
+        shared.check_out(tmp_path / "x.png", ".png")
+
+
+@pytest.mark.parametrize("source, says", [
+    ("", "the name of the picture is empty"), (b"", "0 bytes: .*it is empty"),
+    (b"GIF9 no gif", "it starts with b'GIF9 no '"),
+])  # fmt: skip
+def test_a_picture_that_is_none_is_told_without_addresses(source, says):
+    from minivit.images import pictures
+
+    with pytest.raises(minivit.errors.DataError, match=says) as error:
+        pictures.picture(source)
+    assert "0x" not in str(error.value)

@@ -53,6 +53,24 @@ def test_the_table_names_40_figures_and_16_claims():
         assert row["how"] and set(row["how"]) <= {"measured", "computed", "published", "diagram"}
 
 
+def test_every_slide_has_a_counterpart_in_the_lectures_and_every_figure_a_slide():
+    """The headings that the table of slides names are there; README shows that table."""
+    folder = ROOT / "lectures"
+    headings = {
+        path.name[:2]: [line for line in path.read_text("utf-8").splitlines() if "# ##" in line[:6]]
+        for path in (folder / "src").glob("0*.py")
+    }
+    for slide in course.SLIDES:
+        assert slide["at"] and slide["figures"], slide
+        for place in slide["at"]:
+            number, _, words = place.partition(": ")
+            assert any(words in heading for heading in headings[number]), place
+    shown = [id for slide in course.SLIDES for id in slide["figures"]]
+    assert sorted(shown) == list(course.FIGURES)
+    readme = (folder / "README.md").read_text("utf-8")
+    assert "\n".join(thumbnails.slides()) in readme, "make gallery writes it"
+
+
 # -- setup -----------------------------------------------------------------------------------------
 def test_setup_seeds_and_says_where_the_numbers_come_from(capsys):
     with plt.rc_context():

@@ -41,9 +41,20 @@ def test_logits_are_drawn_as_they_are_with_the_diagonal_framed():
 
 def test_pseudocode_shows_each_line_its_arrays_and_their_shapes():
     steps = [("# a comment", {}), ("x = f(I)", {"I": pictures(5), "x": np.ones((5, 2))}),
+             ("T", {"T": np.ones((5, 9)), "logits": np.eye(5)}),
              ("loss = g(x)", {"loss": np.array(1.25)})]  # fmt: skip
-    written = words(plots.pseudocode(steps))
-    for text in ("# a comment", "x = f(I)", "I [5, 4, 4, 3]", "x [5, 2]", "loss []", "1.250"):
+    written = words(plots.pseudocode(steps, ["ram", "scarf", "bow", "cat", "ox"]))
+    for text in (
+        "# a comment",
+        "ram",
+        "ox",
+        "logits [5, 5]",
+        "x = f(I)",
+        "I [5, 4, 4, 3]",
+        "x [5, 2]",
+        "loss []",
+        "1.250",
+    ):
         assert text in written
 
 

@@ -47,10 +47,11 @@ def test_head_decay_has_a_place_for_zero():
     assert np.allclose(fig.axes[0].lines[-1].get_ydata(), [0.2, 0.4])
 
 
-def test_variants_have_the_heights_of_the_means_and_of_the_bytes():
+def test_variants_show_each_seed_the_mean_and_the_bytes():
     fig = plots.variants([("pool", {"class": [0.8, 0.9], "map": [0.9, 0.9]})], {"AdamW": 8.0})
-    heights = [[p.get_height() for p in axes.patches] for axes in fig.axes]
-    assert np.allclose(heights[0], [0.85, 0.9]) and heights[1] == [8.0]
+    seeds = [line.get_ydata().tolist() for line in fig.axes[0].lines]
+    assert np.allclose(seeds, [[80, 90], [90, 90]]) and {"85.0", "90.0"} <= set(words(fig))
+    assert [p.get_height() for p in fig.axes[1].patches] == [8.0]
 
 
 def test_schedules_are_drawn_as_they_are():

@@ -248,7 +248,7 @@ def test_the_alignment_does_not_see_padding():
 
 # -- figures: what is in them ----------------------------------------------------------------------
 plt = pytest.importorskip("matplotlib.pyplot")
-from minivit.course.plots import history, text, transformer  # noqa: E402
+from minivit.course.plots import diagrams, history, text, transformer  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -298,12 +298,16 @@ def test_next_tokens_has_a_panel_a_step():
     shown = [axes for axes in fig.axes if axes.get_visible()]
     assert len(shown) == 2 and [len(axes.patches) for axes in shown] == [2, 1]
     assert "he was the" in titles(fig)[1]
+    assert [t.get_text().endswith("drawn") for t in shown[0].texts] == [False, True]
 
 
 def test_alignments_check_their_shape():
+    A = np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.2, 0.1], [0.0, 0.0, 0.0, 1.0]])
+    fig = transformer.alignments([(["fac", "tory", " worker", "END"], ["ab", "c", "END"], A)])
+    drawn = fig.axes[0].images[0].get_array()  # whole words: keys added, queries averaged
+    assert np.allclose(drawn, [[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]])
+    assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["factory", "worker", "END"]
     A = np.full((2, 3), 1 / 3)
-    fig = transformer.alignments([(["a", "b", "c"], ["x", "y"], A)])
-    assert np.array_equal(fig.axes[0].images[0].get_array(), A)
     with pytest.raises(ShapeError, match="expected \\(3, 2\\)"):
         transformer.alignments([(["x", "y"], ["a", "b", "c"], A)])
 
@@ -319,7 +323,7 @@ def test_pipeline_shows_symbols_ids_and_vectors():
 def test_look_up_draws_the_three_matrices():
     table = np.random.default_rng(0).normal(size=(6, 4))
     ids = [1, 4, 1]
-    fig = text.look_up(ids, table, np.eye(6)[ids], table[ids], "title")
+    fig = text.look_up(["a", "b", "a"], ids, table, np.eye(6)[ids], table[ids], "title")
     shapes = [axes.images[0].get_array().shape for axes in fig.axes if axes.images]
     assert shapes == [(3, 6), (6, 4), (3, 4)]
 
@@ -360,3 +364,14 @@ def test_losses_and_climbs_draw_what_they_are_given():
     fig = transformer.accuracy_climbs({"seed 0": [(10, 0.1), (20, 0.3)]}, {"commonest token": 0.05})
     assert fig.axes[0].lines[0].get_ydata().tolist() == [0.1, 0.3]
     assert fig.axes[0].lines[1].get_ydata()[0] == 0.05 and "commonest token" in texts(fig)
+
+
+# -- diagrams --------------------------------------------------------------------------------------
+def test_the_diagrams_name_their_blocks_and_show_the_numbers_that_they_got():
+    assert texts(diagrams.two_orders()).count("LayerNorm") == 4
+    blocks = texts(diagrams.encoder_decoder())
+    assert blocks.count("cross-attention") == 1 and "K, V" in blocks and " Q " in blocks
+    logits = np.array([[3.0, 1.0], [0.0, 2.0]])
+    fig = diagrams.clip_overview(logits, ["ram", "scarf"], [0.25, 0.75], asked=1)
+    assert np.array_equal(fig.axes[0].images[0].get_array(), logits)
+    assert all(word in texts(fig) for word in ("ram", "scarf", "25%", "75%"))

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 import minivit
 from minivit.engine import backend
 from minivit.engine.check import arrays, axes, broadcastable, masks, shapes
+from minivit.training import distributed  # noqa: F401 it has an op
 
 # The ops of the library itself, not what a test or an exercise registers later under their names.
 OPS = {name: op for name, op in minivit.OPS.items() if op.__module__.startswith("minivit.")}
@@ -254,6 +255,11 @@ def min_(draw):
 def prod(draw):
     x = draw(arrays(some))
     return (x,), (), _reduction(draw, x)
+
+
+@case(lambda x: x)  # of one process; tests/training/mpi has several
+def all_gather(draw):
+    return ((draw(arrays(shapes(max_side=3))),),)
 
 
 @case(np.cumsum)

@@ -43,7 +43,7 @@ OTHERS = {  # for one function
     (np.squeeze, "axis"): 0, (np.split, "axis"): 2, (np.take_along_axis, "axis"): 2,
     (np.diagonal, "axis1"): 2, (np.trace, "axis1"): 2, (np.linalg.norm, "axis"): 0,
 }  # fmt: skip
-PLAIN = {f for f, ours in FUNCTIONS.items() if not hasattr(ours, "takes")} - {np.where}
+PLAIN = {f for f, ours in FUNCTIONS.items() if not hasattr(ours, "ours")} - {np.where}
 
 
 def parameters(function):

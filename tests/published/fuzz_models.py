@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 import minivit
 from minivit.engine.errors import MinivitError
 from minivit.published.sentences import embed
-from tests.published.fuzz_weights import limit_memory, mutated_tree
+from tests.published.fuzz_weights import limit_memory, mutated_tree, text_of
 
 
 def mutant(rng, good, folder):
@@ -32,11 +32,14 @@ def mutant(rng, good, folder):
         content = json.loads(config.read_text())
         for _ in range(rng.integers(1, 4)):
             content = mutated_tree(rng, content)
-        config.write_text(json.dumps(content))
+        config.write_bytes(text_of(rng, content))
         return
-    (file,) = (p for p in folder.iterdir() if p.suffix in (".safetensors", ".npz"))
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".npz"))
+    file = files[rng.integers(len(files))]
     arrays = dict(np.load(file)) if file.suffix == ".npz" else load_file(file)
     for _ in range(rng.integers(1, 4)):
+        if not arrays:  # a head without parameters
+            break
         name = list(arrays)[rng.integers(len(arrays))]
         array = arrays.pop(name)
         match rng.integers(6):

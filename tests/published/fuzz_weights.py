@@ -41,7 +41,10 @@ NUMBERS = [
     2**64,
     10**30,
 ]
-TEXTS = ["", "F32", "BF16", "X9", "a", "../a", "__metadata__", "\0", "é" * 50, "C:\\a"]
+TEXTS = ["", "F32", "BF16", "X9", "a", "../a", "__metadata__", "\0", "é" * 50, "C:\\a", ".", "..",
+         "/etc/passwd", "CON", "a\nb", "x" * 300 + ".safetensors", "é" * 130, "1.safetensors/",
+         "layer.0", "\ud800"]  # fmt: skip
+DEEP = "nested very deeply"  # what `text_of` writes in its place
 
 
 # -- good files ------------------------------------------------------------------------------------
@@ -99,16 +102,34 @@ def mutated_tree(rng, tree):
     if isinstance(tree, (list, tuple)) and tree and rng.random() < 0.8:
         i = rng.integers(len(tree))
         return type(tree)([*tree[:i], mutated_tree(rng, tree[i]), *tree[i + 1 :]])
-    other = [NUMBERS, TEXTS, [None, True, [], {}, (), 0.5, float("nan"), [[1]], {"a": 1}]]
+    odd = [None, True, [], {}, (), 0.5, float("nan"), float("inf"), [[1]], {"a": 1}, DEEP]
+    other = [NUMBERS, TEXTS, odd]
     return (values := other[rng.integers(3)])[rng.integers(len(values))]
+
+
+def text_of(rng, tree):
+    """The JSON of a tree; what is to be DEEP is nested more than Python's parser goes."""
+    text = json.dumps(tree)
+    if f'"{DEEP}"' in text:
+        n = int(rng.choice([500, 5_000, 200_000]))
+        lists, objects = "[" * n + "]" * n, '{"a":' * n + "1" + "}" * n
+        text = text.replace(f'"{DEEP}"', lists if rng.random() < 0.5 else objects)
+    return text.encode()
 
 
 def bad_safetensors(rng):
     header, data = safetensors(rng)
+    if rng.random() < 0.15:  # tensors of several names, as save_model writes them
+        names = [*header, "b", "c"]
+        header["__metadata__"] = {
+            str(rng.choice(names)): str(rng.choice(names)) for _ in range(rng.integers(1, 4))
+        }
     if rng.random() < 0.6:
         for _ in range(rng.integers(1, 3)):
             header = mutated_tree(rng, header)
-        text = json.dumps(header).encode()
+        text = text_of(rng, header)
+        if rng.random() < 0.01:  # spaces may follow, but not by the megabyte
+            text += b" " * int(rng.choice([9, 1 << 20, 17 << 20]))
         if rng.random() < 0.1:
             text = text.replace(b"layer.1", b"layer.0")
         return struct.pack("<Q", len(text)) + text + data
@@ -129,6 +150,7 @@ def bad_npz(rng):
                 header = mutated_tree(rng, header)
                 if rng.random() < 0.2:
                     name = TEXTS[rng.integers(len(TEXTS))].replace("\0", "0") + ".npy"
+                    name = name.replace("\ud800", "")  # which no zip can be written with
             text = repr(header).encode().ljust(118) + b"\n"
             if fields and rng.random() < 0.05:
                 text = b"-" * rng.integers(1, 60_000)
@@ -159,7 +181,7 @@ def bad_shards(rng, folder):
     written = json.dumps(index).encode()
     match rng.integers(3):
         case 0:
-            written = json.dumps(mutated_tree(rng, index)).encode()
+            written = text_of(rng, mutated_tree(rng, index))
         case 1:
             written = mutated_bytes(rng, written)
         case 2:

@@ -32,7 +32,9 @@ def test_each_cell_is_a_test_of_the_parity_group():
         before, found, _ = text.partition(f"\ndef {name}(")
         assert found, test
         marked = "\npytestmark = pytest.mark.parity" in text
-        assert marked or "@pytest.mark.parity" in before[before.rfind("\n\n\n") :], test
+        fixture = path == "tests/published/test_timm.py"  # of numbers that timm itself computed
+        parity = "@pytest.mark.parity" in before[before.rfind("\n\n\n") :]
+        assert marked or fixture or parity, test
 
 
 def test_each_family_is_there():

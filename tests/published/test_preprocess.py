@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import minivit
-from minivit.engine.errors import CheckpointError, DataError
+from minivit.engine.errors import CheckpointError, DataError, OptionError
 from minivit.images import pictures
-from minivit.published import preprocess
+from minivit.published import preprocess, resizing
 from minivit.published.preprocess import FILTERS, TWO_BY_TWO, Preprocess
 from tests.published.test_vision import case
 
@@ -290,3 +290,35 @@ def test_open_clip_says_it_in_words():
     assert preprocess.as_open_clip(32, {}) == preprocess.as_openai(32)
     with pytest.raises(CheckpointError, match="resize_mode is 'longest'"):
         preprocess.as_open_clip(32, {"resize_mode": "longest"})
+
+
+# -- torchvision's resizing ------------------------------------------------------------------------
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40), st.integers(1, 40),
+       st.sampled_from(["bilinear", "bicubic"]), st.integers(0, 255))  # fmt: skip
+def test_torchvisions_bilinear_resizing_is_within_two_bytes_of_pillows(h, w, H, W, resample, grey):
+    rng = np.random.default_rng([h, w, H, W])
+    image = rng.integers(0, 256, (h, w, 3), np.uint8)
+    found = resizing.resize(image, H, W, "bilinear")  # bicubic noise depends on which pass is first
+    expected = Image.fromarray(image).resize((W, H), Image.BILINEAR)
+    assert np.abs(found.astype(int) - np.asarray(expected)).max() <= 2
+    flat = np.full((h, w, 3), grey, np.uint8)
+    assert (np.abs(resizing.resize(flat, H, W, resample).astype(int) - grey) <= 1).all()
+    assert np.array_equal(resizing.resize(image, h, w, resample), image)
+
+
+def test_by_torchvision_is_kept_and_refuses_other_filters(tmp_path):
+    seen = preprocess.as_openai(16).by_torchvision()
+    assert seen.resizer == "torchvision" and not seen.shows_hidden and seen.rounds
+    model = minivit.load(case("clip_hf").write(tmp_path / "a")).model
+    folder = minivit.save(model, tmp_path / "b", preprocess=seen)
+    assert minivit.load(folder).preprocess == seen
+    said = json.loads((folder / "config.json").read_text())
+    for change in ({"resizer": "opencv"}, {"resizer": 3}, {"resample": "lanczos"}):
+        said["preprocess"] |= {"resizer": "torchvision", "resample": "bicubic"} | change
+        (folder / "config.json").write_text(json.dumps(said))
+        with pytest.raises(CheckpointError, match=r"config.json: resizer is"):
+            minivit.load(folder)
+    with pytest.raises(OptionError, match="resample is 'lanczos'"):
+        Preprocess((4, 4), resample="lanczos").by_torchvision()
+    with pytest.raises(OptionError, match="not for 'box'"):
+        Preprocess((4, 4), resample="box", resizer="torchvision")(np.zeros((9, 9, 3), np.uint8))

@@ -74,7 +74,7 @@ def check(folder, model, given, theirs, ours, rename=None, config=None):
     g = np.random.default_rng(1).standard_normal(y.shape)
     (y * torch.tensor(g)).sum().backward()
     grads = write(folder, model, rename, config)
-    grads = {re.sub(r"^((module|_orig_mod)\.)+", "", name): g for name, g in grads.items()}
+    grads = {re.sub(r"^((module|_orig_mod|model)\.)+", "", name): g for name, g in grads.items()}
     found = minivit.load(folder)
     for _, p in found.model.named_tensors():
         p.data = p.data.astype(np.float64)
@@ -230,7 +230,7 @@ def test_timm(tmp_path):
 
 
 def test_timm_quickgelu_and_no_biases(tmp_path):
-    config = ARCHITECTURE | {"architecture": "vit_tiny_patch4_quickgelu_12"}
+    config = ARCHITECTURE | {"model_args": {"num_heads": 3, "act_layer": "quick_gelu"}}
     model = vit(hidden_act="quick_gelu", qkv_bias=False)
     check(tmp_path, model, (IMAGES,), logits, image, as_timm, config)
 
@@ -248,8 +248,10 @@ def test_dinov2_as_it_was_first_published(tmp_path):
 @pytest.mark.parametrize("old", [True, False])
 def test_torchvision(old, tmp_path):
     model = vit(hidden_size=192, num_hidden_layers=12, num_attention_heads=3)
-    found = check(tmp_path, model, (IMAGES,), logits, image, lambda w: as_torchvision(w, old), {})
-    assert "torchvision" in found.layout and found.preprocess.resample == "bilinear"
+    heads = {"num_heads": 3}
+    names = lambda w: as_torchvision(w, old)  # noqa: E731
+    found = check(tmp_path, model, (IMAGES,), logits, image, names, heads)
+    assert "torchvision" in found.layout and found.preprocess.resample == "bicubic"
 
 
 def test_a_deit_without_distillation(tmp_path):
@@ -259,7 +261,7 @@ def test_a_deit_without_distillation(tmp_path):
 
 @pytest.mark.parametrize("more, says", [
     ("reg_token", "register tokens"), ("dist_token", "of distillation"),
-    ("norm_pre.weight", "the first norm of a CLIP"), ("fc_norm.weight", "after the mean"),
+    ("norm_pre.weight", "a norm before the layers"), ("fc_norm.weight", "after the mean"),
     ("blocks.0.mlp.w12.weight", "SwiGLU"), ("blocks.0.attn.q_norm.weight", "norms of queries"),
 ])  # fmt: skip
 def test_what_timms_have_more_is_refused_by_name(more, says, tmp_path):
@@ -273,7 +275,7 @@ def test_what_timms_have_more_is_refused_by_name(more, says, tmp_path):
 
 def test_an_average_pool_is_not_read_as_the_class_token(tmp_path):
     write(tmp_path, vit(), as_timm, ARCHITECTURE | {"global_pool": "avg"})
-    with pytest.raises(CheckpointError, match="only the class token"):
+    with pytest.raises(CheckpointError, match="global_pool is 'avg' of a file with a class token"):
         minivit.load(tmp_path)
 
 
@@ -302,7 +304,7 @@ def hidden(model, ids, mask):
 
 
 @pytest.mark.parametrize("kinds", [1, 2])
-@pytest.mark.parametrize("name", ["Roberta", "XLMRoberta"])
+@pytest.mark.parametrize("name", ["Roberta", "XLMRoberta", "Camembert"])
 def test_roberta(name, kinds, tmp_path):
     config = getattr(T, f"{name}Config")(**TEXT, type_vocab_size=kinds, layer_norm_eps=1e-5)
     model = made(getattr(T, f"{name}ForMaskedLM"), config)
@@ -329,7 +331,9 @@ def test_buffers_that_old_files_have(tmp_path):
     assert minivit.load(tmp_path).model.vocabulary == 30
 
 
-@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize(
+    "wrapper", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model._orig_mod."]
+)
 def test_names_of_pytorchs_wrappers(wrapper, tmp_path):
     check(tmp_path, vit(), (IMAGES,), logits, image,
           lambda w: {wrapper + k: v for k, v in w.items()})  # fmt: skip
@@ -391,6 +395,30 @@ def test_a_relative_that_is_not_read_is_refused_with_the_reason(kind, tmp_path):
     with pytest.raises(CheckpointError, match=f"{kind} is not read: ") as error:
         minivit.load(tmp_path)
     assert published.refused.REFUSED[kind] in str(error.value)
+
+
+def test_vit_msn(tmp_path):
+    """Masked Siamese networks: a ViT without a head."""
+
+    def first_token(model, images):
+        return seen(model, images).last_hidden_state[:, 0]
+
+    model = made(T.ViTMSNModel, T.ViTMSNConfig(**SIZE))
+    check(tmp_path, model, (IMAGES,), first_token, image)
+
+
+def test_camemberts_pieces_have_other_ids_than_xlms(tmp_path):
+    write(tmp_path, made(T.CamembertModel, T.CamembertConfig(**TEXT)))
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"not read")
+    assert minivit.load(tmp_path).tokenizer is None
+
+
+def test_a_clip_without_one_of_its_halves_is_refused(tmp_path):
+    parts = dict(text_config=T.CLIPTextConfig(**TEXT), vision_config=T.CLIPVisionConfig(**SIZE))
+    parts = {key: config.to_dict() for key, config in parts.items()}
+    write(tmp_path, made(T.CLIPForImageClassification, T.CLIPConfig(**parts, num_labels=5)))
+    with pytest.raises(CheckpointError, match="no text encoder"):
+        minivit.load(tmp_path)
 
 
 def test_a_bare_image_gpt_is_refused(tmp_path):

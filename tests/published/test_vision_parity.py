@@ -3,6 +3,7 @@ processors and the tokenizer of transformers on whole photographs and texts; the
 the embeddings together."""
 
 import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 import minivit
 from minivit import Tensor
-from minivit.published import preprocess
+from minivit.published import preprocess, resizing
 from minivit.published.preprocess import TWO_BY_TWO, Preprocess
 from minivit.text import CLIPTokenizer
 from tests.published.test_vision import REFERENCE, Case, compare
@@ -109,6 +110,37 @@ def test_two_by_two_of_any_size(w, h, H, W):
     x = torch.tensor(photo.copy()).permute(2, 0, 1)[None].double()
     expected = torch.nn.functional.interpolate(x, (H, W), mode="bilinear", align_corners=False)
     assert np.abs(out - expected[0].permute(1, 2, 0).numpy()).max() < 1e-4  # of 255
+
+
+@settings(max_examples=100)
+@given(st.integers(2, 224), st.integers(2, 224), st.integers(2, 60), st.integers(2, 60),
+       st.booleans(), st.booleans())  # fmt: skip
+def test_torchvisions_resizing_to_the_byte(w, h, H, W, cubic, channels_last):
+    """What torchvision calls for bytes; its package is not needed. (Of one pixel PyTorch 2.13 fails
+    in an assertion of its own.)"""
+    capable = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    if not cubic and not capable and platform.machine() not in ("aarch64", "arm64"):
+        return  # there torchvision resizes floats
+    photo = np.asarray(Image.open(PHOTOS / "coffee.png").convert("RGB").crop((0, 0, w, h)))
+    mode = "bicubic" if cubic else "bilinear"
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    x = torch.tensor(photo.copy()).permute(2, 0, 1)[None].contiguous(memory_format=form)
+    y = torch.nn.functional.interpolate(x, (H, W), mode=mode, antialias=True, align_corners=False)
+    assert np.array_equal(resizing.resize(photo, H, W, mode), y[0].permute(1, 2, 0).numpy())
+
+
+def test_transformers_default_processor(tmp_path):
+    """All of it, where torchvision is installed."""
+    pytest.importorskip("torchvision")
+    for theirs, square in (
+        (transformers.CLIPImageProcessor(size={"shortest_edge": 41}, crop_size=32), False),
+        (transformers.ViTImageProcessor(size={"height": 32, "width": 40}), True),
+    ):
+        ours = preprocess.as_clip_processor(224) if not square else Preprocess((224, 224))
+        ours = ours.with_settings(json.loads(theirs.to_json_string()), square).by_torchvision()
+        for path in PHOTOS.glob("*.png"):
+            expected = theirs(Image.open(path), return_tensors="np")["pixel_values"][0]
+            assert np.abs(ours(path)[0] - expected.transpose(1, 2, 0)).max() < 1e-5
 
 
 def test_the_embedding_of_a_photograph(tmp_path):

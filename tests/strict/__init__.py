@@ -112,7 +112,7 @@ def _memory(array):
 class ndarray:
     """An array on a device that does not exist; `_host` is what only this file may touch."""
 
-    __slots__ = ("_host", "base")
+    __slots__ = ("_host", "base", "__weakref__")
     __array_ufunc__ = None  # NumPy's ufuncs refuse it, np.float32(2) * x comes to __rmul__
     __array_priority__ = 100
     __hash__ = None
@@ -129,6 +129,11 @@ class ndarray:
             raise AttributeError(f"cupy.ndarray.{name}: not portable, or not in this double")
         method = _method(name)
         return lambda *args, **kwargs: method.run(args, kwargs, self)
+
+    @property
+    def data(self):
+        """Where the memory is; of cupy.cuda.MemoryPointer only the number."""
+        return SimpleNamespace(ptr=self._host.__array_interface__["data"][0])
 
     def get(self):
         """A copy on the host, for which the host waits; so do item, float(x), print(x) ..."""

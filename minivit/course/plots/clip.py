@@ -46,37 +46,63 @@ def logits_matrices(panels, images, names):
 
 
 # -- F31 -------------------------------------------------------------------------------------------
-def pseudocode(steps):
+def pseudocode(steps, captions):
     """F31: the printed lines, and beside each what it made: steps of (code, {name: array}).
 
-    A step without arrays is a comment. Images (n, h, w, c) are drawn as pictures.
+    A step without arrays is a comment. Images (n, h, w, c) are drawn as pictures, texts T as their
+    captions, a matrix (n, n) as a square with its numbers and its diagonal framed.
     """
-    heights = [1.0 if arrays else 0.4 for _, arrays in steps]
-    fig = plt.figure(figsize=(15, 0.95 * sum(heights)))
-    most = max(len(arrays) for _, arrays in steps)
-    rows = fig.add_gridspec(
-        len(steps), 1 + most, height_ratios=heights, width_ratios=[2] + [1] * most
-    )
+    n = len(captions)
+    heights = [
+        0.45 if not arrays else 3.4 if any(np.shape(v) == (n, n) for v in arrays.values())
+        else 1.7 if "T" in arrays else 1.1 if any(map(np.ndim, arrays.values())) else 0.6
+        for _, arrays in steps
+    ]  # fmt: skip
+    fig = plt.figure(figsize=(16, 0.95 * sum(heights)))
+    grid = fig.add_gridspec(len(steps), 3, height_ratios=heights, width_ratios=[1.75, 1, 1])
     for row, (code, arrays) in enumerate(steps):
-        axes = fig.add_subplot(rows[row, 0])
+        axes = fig.add_subplot(grid[row, 0])
         bare(axes)
         axes.text(
-            0, 0.5, code, family="monospace", fontsize=13, va="center", transform=axes.transAxes,
+            0, 0.5, code, family="monospace", fontsize=16, va="center", transform=axes.transAxes,
             color=BLUE if not arrays else "black",
         )  # fmt: skip
         for place, (name, value) in enumerate(arrays.items(), 1):
-            value = np.asarray(value)
-            axes = fig.add_subplot(rows[row, place])
-            if value.ndim == 4:
-                axes.imshow(picture(np.concatenate(list(value), axis=1)))
-                axes.set(xticks=[], yticks=[])
-            elif value.ndim:
-                heat(axes, value)
-            else:
-                bare(axes)
-                axes.text(0.5, 0.5, f"{value:.3f}", ha="center", va="center", fontsize=16)
-            axes.set_title(f"{name} {list(value.shape)}", fontsize=11, pad=3)
+            axes = fig.add_subplot(grid[row, place])
+            _drawn(axes, name, np.asarray(value), captions)
+            axes.set_title(f"{name} {list(np.shape(value))}", fontsize=15, pad=4)
     return fig
+
+
+def _drawn(axes, name, value, captions):
+    n = len(captions)
+    if value.ndim == 4:
+        axes.imshow(picture(np.concatenate(list(value), axis=1)), interpolation="none")
+        bare(axes)
+    elif name == "T":
+        bare(axes)
+        axes.set_ylim(n - 0.5, -0.5)
+        for i, caption in enumerate(captions):
+            axes.text(0, i, textwrap.shorten(caption, 34, placeholder=" …"), fontsize=14,
+                      va="center")  # fmt: skip
+    elif value.shape == (n, n):
+        heat(axes, value)
+        axes.set(aspect="equal", xlabel="text", ylabel="image")
+        limit = np.abs(value).max()
+        for i, j in np.ndindex(n, n):
+            axes.text(j, i, f"{value[i, j]:.0f}", ha="center", va="center", fontsize=14,
+                      color="white" if abs(value[i, j]) > 0.6 * limit else "black")  # fmt: skip
+        for i in range(n):
+            axes.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, ec="black", lw=3))
+    elif value.ndim:
+        heat(axes, value)
+        if value.ndim == 1:
+            for i, v in enumerate(value):
+                axes.text(i, 0, f"{v}", ha="center", va="center", fontsize=15,
+                          color="white" if v > 0.6 * value.max() else "black")  # fmt: skip
+    else:
+        bare(axes)
+        axes.text(0.5, 0.3, f"{value:.3f}", ha="center", va="center", fontsize=18)
 
 
 # -- F32 -------------------------------------------------------------------------------------------

@@ -174,11 +174,12 @@ def norm_orders(gradients, curves, steps, final, rate):
 
 # -- F14 -------------------------------------------------------------------------------------------
 def probes_by_layer(curves, best, lines, here=None):
-    """F14: probe accuracy after every layer. curves {"AR": (seeds, L + 1), ...}; best {"AR": layer,
-    ...}; lines {name: accuracy}: drawn across; here {"AR": (L + 1,), ...}: this notebook's."""
-    fig, panels = plt.subplots(1, len(curves), figsize=(5.6 * len(curves), 6), sharey=True)
+    """F14: probe accuracy after every layer. curves {"AR": (seeds, L + 1), "AR, at random places":
+    ...}; best {"AR": layer, ...}; here {"AR": (L + 1,), ...}: this notebook's; lines {name:
+    accuracy}: drawn across the panels whose name is a kind alone."""
+    fig, panels = plt.subplots(1, len(curves), figsize=(5.4 * len(curves), 6), sharey=True)
     for axes, (name, values) in zip(np.atleast_1d(panels), curves.items()):
-        color, marker = KINDS[name]
+        color, marker = KINDS[name.partition(",")[0]]
         values = np.asarray(values)
         layers = np.arange(values.shape[1])
         axes.plot(layers, values.T, color=color, linewidth=1, linestyle="-", alpha=0.45)
@@ -193,11 +194,11 @@ def probes_by_layer(curves, best, lines, here=None):
         if here and name in here:
             axes.plot(layers, here[name], "d", color=BLACK, ms=6, linestyle=":", lw=1.5,
                       label="this notebook")  # fmt: skip
-        for (line, accuracy), style in zip(lines.items(), ("--", "-.", ":")):
+        for (line, accuracy), style in zip(lines.items() if name in KINDS else (), ("--", "-.")):
             axes.axhline(accuracy, color="grey", linestyle=style, linewidth=1.5)
-            if axes is np.atleast_1d(panels)[0]:
-                axes.text(0.05, accuracy - 0.004, line, color="0.35", fontsize=13, va="top")
-        axes.set(xlabel="layer (0: the input)", xticks=layers)
+            if name == next(n for n in curves if n in KINDS):
+                axes.text(0.05, accuracy - 0.004, line, color="0.35", fontsize=14, va="top")
+        axes.set(xlabel="layer (0: the input)", xticks=layers[:: 1 if len(layers) < 10 else 2])
         axes.set_title(name, fontsize=18, color=color)
         axes.legend(fontsize=13, loc="lower right", bbox_to_anchor=(1.0, 0.08))
     np.atleast_1d(panels)[0].set_ylabel("accuracy of a linear probe")

@@ -64,7 +64,7 @@ def power_laws(panels):
                 errors = errors.mean(axis=1)
             panel.plot(
                 x, errors, color=COLORS[k], marker=MARKERS[k], label=name,
-                linestyle="none" if fit and len(curves) == 1 else DASHES[k],
+                linestyle="none" if len(curves) == 1 else DASHES[k],
             )  # fmt: skip
         if fit:
             x, lower, middle, upper, words = fit
@@ -103,27 +103,28 @@ def head_decay(decays, tasks):
         axes.set_xticks(x, [f"{d:g}" for d in decays])
         axes.set(xlabel="weight decay of the head", ylabel="accuracy", title=title)
         axes.margins(y=0.25)
-        axes.legend(fontsize=13, ncols=len(curves), loc="upper center")
+        axes.set_ylim(max(0.0, axes.get_ylim()[0]))
+        axes.legend(fontsize=14, ncols=len(curves), loc="upper center")
     return fig
 
 
 # -- F29 -------------------------------------------------------------------------------------------
 def variants(groups, held):
-    """F29. Bars of accuracy, groups: [(title, {name: accuracies (seeds,)})], and held: {optimizer:
-    bytes for each parameter}."""
+    """F29. Accuracy, a dot a seed and a line for the mean, groups: [(title, {name: accuracies
+    (seeds,)})], and held: {optimizer: bytes for each parameter}. Each panel has its own scale: what
+    is compared differs by points in one and by tens of points in another."""
     n = len(groups) + 1
     fig, panels = plt.subplots(1, n, figsize=(5 * n, 5.4))
-    low = min(np.min(v) for _, bars in groups for v in bars.values())
     for axes, (title, bars) in zip(panels, groups):
         for i, (_, values) in enumerate(bars.items()):
-            mean = float(np.mean(values))
-            axes.bar(i, mean, color=COLORS[i], alpha=0.85)
-            axes.plot(np.full(len(values), i), values, "o", color="black", markersize=5)
-            axes.text(i, max(values), f"{mean:.3f}\n", ha="center", va="center", fontsize=14)
+            mean = 100 * float(np.mean(values))
+            axes.hlines(mean, i - 0.3, i + 0.3, color=COLORS[i], linewidth=5)
+            axes.plot(np.full(len(values), i), 100 * np.asarray(values), "o", color="black",
+                      markersize=7, linestyle="none")  # fmt: skip
+            axes.text(i + 0.34, mean, f"{mean:.1f}", va="center", fontsize=15)
         axes.set_xticks(range(len(bars)), list(bars))
-        bottom = max(0.0, np.floor(low * 20 - 1) / 20)
-        axes.set_ylim(bottom, 1.02)
-        axes.set(ylabel=f"test accuracy (from {bottom:.2f})", title=title)
+        axes.set(ylabel="test accuracy (%)", title=title, xlim=(-0.5, len(bars) - 0.1))
+        axes.margins(y=0.15)
     for i, (_, size) in enumerate(held.items()):
         panels[-1].bar(i, size, color=COLORS[i], alpha=0.85)
         panels[-1].text(i, size, f"{size:.2f}", ha="center", va="bottom", fontsize=14)

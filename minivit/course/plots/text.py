@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from minivit.course.plots.drawing import BLUE, ORANGE, bare, shown, sign
 
@@ -57,24 +58,26 @@ def pipeline(text, steps, ids, vectors):
     return fig
 
 
-def look_up(ids, table, one_hot, rows, title):
+def look_up(words, ids, table, one_hot, rows, title):
     """F07: one-hot (N, V) times the table (V, D) = rows of the table (N, D)."""
+    names = [f"{word} → {id}" for word, id in zip(words, ids, strict=True)]
     fig = plt.figure(figsize=(15, 6.5))
     fig.suptitle(title, fontsize=18)
     panels = fig.subplots(1, 5, width_ratios=[2, 0.3, 1.2, 0.3, 1.2])
     panels[0].imshow(one_hot, cmap="Greys", aspect="auto", vmin=0, vmax=1, interpolation="none")
     panels[0].set_title(f"one-hot\nN x V = {one_hot.shape[0]} x {one_hot.shape[1]}", fontsize=16)
     panels[0].set(yticks=range(len(ids)), xlabel="token id")
-    panels[0].set_yticklabels([f"id {i}" for i in ids], fontsize=14)
+    panels[0].set_yticklabels(names, fontsize=15)
     panels[0].grid(False)
     sign(panels[1], "×")
     limit = float(np.abs(table).max())
     colours = dict(cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
     panels[2].imshow(table, **colours)
     panels[2].set_title(f"the table\nV x D = {table.shape[0]} x {table.shape[1]}", fontsize=16)
-    for i in ids:
+    for i in sorted(set(ids)):
+        arrow = dict(arrowstyle="->", color=ORANGE, linewidth=2)
         panels[2].annotate(
-            "", (-0.5, i), (-2, i), arrowprops=dict(arrowstyle="->", color=ORANGE, linewidth=2)
+            f"{i}", (-0.5, i), (-3, i), arrowprops=arrow, color=ORANGE, fontsize=14, va="center"
         )
     panels[2].set(yticks=[], xlabel="feature")
     panels[2].grid(False)
@@ -83,6 +86,9 @@ def look_up(ids, table, one_hot, rows, title):
     panels[4].set_title(
         f"rows of the table\nN x D = {rows.shape[0]} x {rows.shape[1]}", fontsize=16
     )
-    panels[4].set(yticks=[], xlabel="feature")
+    panels[4].set(yticks=range(len(ids)), xlabel="feature")
+    panels[4].set_yticklabels([f"{i}" for i in ids], fontsize=14, color=ORANGE)
     panels[4].grid(False)
+    for axes in (panels[2], panels[4]):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return fig

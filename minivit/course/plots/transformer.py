@@ -2,11 +2,13 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import ConnectionPatch
 
 from minivit.course.plots.drawing import (
     BLUE,
     GREEN,
     ORANGE,
+    bare,
     heat,
     shown,
     sign,
@@ -64,9 +66,9 @@ def layer_norm_steps(stages, words):
 def layer_diagram(stages, words):
     """F01: the layer from its arrays: {"X": (D, N), "A": (H, N, N), "MhSa[X]", ... "out"}."""
     H = len(stages["A"])
-    fig = plt.figure(figsize=(15, 10))
+    fig = plt.figure(figsize=(15, 11))
     upper, lower = fig.subfigures(2, 1)
-    panels = upper.subplots(1, 6 + H, width_ratios=[1.4, 0.4, *[1.4] * H, 0.4, 1.4, 0.5, 1.4])
+    panels = _under_a_band(upper, [1.4, 0.4, *[1.4] * H, 0.4, 1.4, 0.5, 1.4])
     shape = f"{stages['X'].shape[0]} x {stages['X'].shape[1]}"
     upper.suptitle("X ← X + MhSa[X]:  tokens look at each other", fontsize=20, color=BLUE)
     _columns(panels[0], stages["X"], words, f"X\n{shape}")
@@ -83,20 +85,41 @@ def layer_diagram(stages, words):
     _columns(panels[3 + H], stages["MhSa[X]"], words, f"MhSa[X]\n{shape}", BLUE)
     sign(panels[4 + H], "+X\n=")
     _columns(panels[5 + H], stages["X + MhSa[X]"], words, f"X + MhSa[X]\n{shape}")
+    _residual(upper, panels[0], panels[5 + H], "the residual path: X as it is")
 
     lower.suptitle(
         "LayerNorm;  xₙ ← xₙ + mlp[xₙ]:  each token for itself;  LayerNorm",
         fontsize=20, color=ORANGE,
     )  # fmt: skip
-    panels = lower.subplots(1, 7, width_ratios=[1.4, 0.4, 1.4, 0.5, 1.4, 0.4, 1.4])
+    panels = _under_a_band(lower, [1.4, 0.4, 1.4, 0.5, 1.4, 0.4, 1.4])
     _columns(panels[0], stages["LayerNorm"], words, f"LayerNorm[X]\n{shape}", GREEN)
     sign(panels[1], "→")
     _columns(panels[2], stages["mlp[x_n]"], words, f"mlp[xₙ]\n{shape}", ORANGE)
     sign(panels[3], "+xₙ\n=")
     _columns(panels[4], stages["x_n + mlp[x_n]"], words, f"xₙ + mlp[xₙ]\n{shape}")
+    _residual(lower, panels[0], panels[4], "the residual path: xₙ as it is")
     sign(panels[5], "→")
     _columns(panels[6], stages["out"], words, f"LayerNorm[X]: out\n{shape}", GREEN)
     return fig
+
+
+def _under_a_band(part, widths):
+    """A row of panels, and above it an empty band in which a residual path has room."""
+    rows = part.add_gridspec(2, len(widths), width_ratios=widths, height_ratios=[0.16, 1])
+    bare(part.add_subplot(rows[0, :]))
+    return [part.add_subplot(rows[1, i]) for i in range(len(widths))]
+
+
+def _residual(part, start, end, words):
+    """An arrow above the panels, from one to another: what is added unchanged."""
+    part.add_artist(
+        ConnectionPatch(
+            (0.5, 1.2), (0.5, 1.2), start.transAxes, end.transAxes, arrowstyle="->",
+            connectionstyle="bar,fraction=-0.025", linewidth=2.5, color="black", mutation_scale=22,
+        )
+    )  # fmt: skip
+    part.axes[0].text(0.5, 1, words, ha="center", va="top", fontsize=15,
+                      transform=part.axes[0].transAxes)  # fmt: skip
 
 
 def attention_pair(A, A_causal, words):
@@ -172,15 +195,22 @@ def next_tokens(steps, columns=4):
     """
     rows = -(-len(steps) // columns)
     fig, panels = plt.subplots(rows, columns, figsize=(4 * columns, 3.7 * rows), squeeze=False)
+    longest = max(p for _, guesses, _ in steps for _, p in guesses)
     for axes in panels.flat:
         axes.set_visible(False)
     for axes, (text, guesses, drawn) in zip(panels.flat, steps):
         names, p = zip(*guesses)
         axes.set_visible(True)
         bars = axes.barh(range(len(p)), p, color=[ORANGE if t == drawn else BLUE for t in names])
-        axes.bar_label(bars, [f"{100 * x:.1f}%" for x in p], fontsize=12, padding=3)
-        axes.set(yticks=range(len(p)), xlim=(0, 1.15), xticks=[0, 0.5, 1])
-        axes.set_yticklabels([shown(t) for t in names], fontsize=14)
+        labels = [_percent(x) + ("  ← drawn" if t == drawn else "") for t, x in zip(names, p)]
+        axes.bar_label(bars, labels, fontsize=14, padding=3)
+        axes.set(yticks=range(len(p)), xlim=(0, 1.4 * longest), xticks=[0, 0.5])
+        for i, (tick, t) in enumerate(
+            zip(axes.set_yticklabels([shown(t) for t in names], fontsize=14), names)
+        ):
+            if t == drawn:
+                tick.set(color=ORANGE, fontweight="bold")
+                axes.texts[i].set(color=ORANGE, fontweight="bold")
         axes.tick_params(axis="x", labelsize=12)
         axes.invert_yaxis()
         axes.set_title(_last(text), fontsize=14, loc="right")
@@ -189,22 +219,47 @@ def next_tokens(steps, columns=4):
     return fig
 
 
+def _percent(p):
+    return f"{100 * p:.1f}%" if p >= 0.001 else "< 0.1%"
+
+
 def _last(text, length=30):
     text = text.replace("$", r"\$")
     return text if len(text) <= length else "…" + text[-length:]
 
 
 def alignments(pairs):
-    """F05: where each target token looked in the source.
+    """F05: where each word of the target looked in the source.
 
-    pairs: [(source tokens, target tokens, A (targets, sources))].
+    pairs: [(source tokens, target tokens, A (targets, sources))]. The tokens of a word are drawn as
+    one: its attention is the mean of its queries, what it gets is the sum of its keys.
     """
-    fig, panels = plt.subplots(1, len(pairs), figsize=(7.2 * len(pairs), 7), squeeze=False)
+    fig, panels = plt.subplots(1, len(pairs), figsize=(7.6 * len(pairs), 7.4), squeeze=False)
     for axes, (source, target, A) in zip(panels[0], pairs):
         if A.shape != (len(target), len(source)):
             raise ShapeError(
                 f"alignments: A has shape {A.shape}, expected {(len(target), len(source))}"
             )
-        _weights(axes, A, [shown(t) for t in source], [shown(t) for t in target], "")
-        axes.set(xlabel="source: keys and values", ylabel="target written: queries")
+        (sources, keys), (targets, queries) = _whole_words(source), _whole_words(target)
+        A = np.add.reduceat(A, keys, axis=1)
+        counts = np.diff([*queries, len(target)])[:, None]
+        A = np.add.reduceat(A, queries, axis=0) / counts
+        _weights(axes, A, sources, targets, "")
+        for i, j in zip(*np.nonzero(A >= 0.2)):
+            axes.text(j, i, f"{A[i, j]:.0%}", ha="center", va="center", fontsize=14,
+                      color="white" if A[i, j] > 0.55 else "black")  # fmt: skip
+        axes.tick_params(labelsize=16)
+        axes.set_xlabel("source, from the encoder: keys K, values V", fontsize=16)
+        axes.set_ylabel("target, in the decoder: queries Q", fontsize=16)
     return fig
+
+
+def _whole_words(tokens):
+    """(words, where each begins): a token without a blank in front goes on with the word before."""
+    begins = [
+        i for i, t in enumerate(tokens) if i == 0 or t.startswith(" ") or not t[:1].isalpha()
+        or t == "END"
+    ]  # fmt: skip
+    ends = [*begins[1:], len(tokens)]
+    words = ["".join(tokens[a:b]).strip().replace("$", r"\$") for a, b in zip(begins, ends)]
+    return words, begins

@@ -8,9 +8,11 @@ from minivit.course import runs
 from minivit.course.runs import results
 from minivit.engine.errors import MinivitError
 
+HELPERS = ("results", "plans", "verdicts")  # of the runs; not runs
+
 
 def main(arguments):
-    names = [m.name for m in pkgutil.iter_modules(runs.__path__) if m.name != "results"]
+    names = [m.name for m in pkgutil.iter_modules(runs.__path__) if m.name not in HELPERS]
     if not arguments or arguments[0] not in names:
         print("usage: python -m minivit.course.runs NAME\nlong runs:")
         for name in names:

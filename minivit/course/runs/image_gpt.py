@@ -90,13 +90,13 @@ def tuner(model, objective, seed, folder=None):
     _, ids, labels, *_ = digits()
     kind = probe.MaskedBatches if objective == "bert" else data.Batches
     batches = kind(ids, labels, batch_size=BATCH, seed=seed)
-    loss = {"labels": _labels_only}.get(objective, probe.FineTuned.loss)
+    loss = {"labels": labels_only}.get(objective, probe.FineTuned.loss)
     body = [{**group, "lr": TUNING_RATE} for group in decay_groups(model.model, 0.01)]
     head = {"params": [model.classify.weight], "lr": HEAD_RATE, "weight_decay": 0.01}
     return trainer(model, batches, loss, TUNING_STEPS, [*body, head], folder)
 
 
-def _labels_only(model, ids, labels):
+def labels_only(model, ids, labels):
     return model.loss(ids, labels, generative=0)
 
 
@@ -199,7 +199,7 @@ def pretrain(size, objective, seed):
 def _pretrained(size, objective, seed):
     m = model(size, seed)
     folder = _folder(f"pretrain-{size}-{objective}-{seed}")
-    return m, *_train(pretrainer(m, objective, seed, folder=folder), STEPS)
+    return m, *train(pretrainer(m, objective, seed, folder=folder), STEPS)
 
 
 def supervised(seed):
@@ -207,7 +207,7 @@ def supervised(seed):
     _, train, labels, test, test_labels = digits()
     m = probe.FineTuned(model("medium", seed), 10, causal=False)
     folder = _folder(f"supervised-{seed}")
-    seconds, history = _train(tuner(m, "labels", seed, folder), TUNING_STEPS)
+    seconds, history = train(tuner(m, "labels", seed, folder), TUNING_STEPS)
     found = probe.probe_layers(
         probe.layer_features(m.model, train, False), labels,
         probe.layer_features(m.model, test, False), test_labels,
@@ -224,7 +224,7 @@ def finetune(objective, seed):
     _, _, _, test, labels = digits()
     m = probe.FineTuned(_pretrained("medium", objective, seed)[0], 10, objective == "ar")
     folder = _folder(f"finetune-{objective}-{seed}")
-    seconds, history = _train(tuner(m, objective, seed, folder), TUNING_STEPS)
+    seconds, history = train(tuner(m, objective, seed, folder), TUNING_STEPS)
     result = {"steps": TUNING_STEPS, "loss": thinned(history), "cpu seconds": seconds}
     result["accuracy"] = float((m.probabilities(test).argmax(axis=1) == labels).mean())
     if objective == "bert":
@@ -250,7 +250,7 @@ def colour():
     train, test, palette = flags_and_faces()
     m = colour_model()
     run = pretrainer(m, "ar", 0, COLOUR_STEPS, train, COLOUR_BATCH, _folder("colour"))
-    seconds, history = _train(run, COLOUR_STEPS)
+    seconds, history = train(run, COLOUR_STEPS)
     m = keep_colour(m, palette)  # what float16 kept is what counts
     return {
         "steps": COLOUR_STEPS, "batch size": COLOUR_BATCH, "images": len(train),
@@ -309,7 +309,7 @@ def _folder(name):
     return course.build_folder() / "long" / "image_gpt" / name
 
 
-def _train(trainer, steps):
+def train(trainer, steps):
     """Run to the end; (CPU seconds in all, the losses)."""
     path, start = Path(trainer.folder) / "seconds.txt", time.process_time()
     before = float(path.read_text()) if path.is_file() else 0.0

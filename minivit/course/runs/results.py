@@ -59,4 +59,5 @@ def machine():
 
 def thinned(values, n=60):
     """Means of n stretches of a long list."""
-    return [round(float(part.mean()), 4) for part in np.array_split(np.asarray(values), n)]
+    parts = np.array_split(np.asarray(values), max(1, min(n, len(values))))
+    return [round(float(part.mean()), 4) for part in parts]

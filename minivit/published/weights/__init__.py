@@ -23,7 +23,8 @@ NOT_FETCHED = (
     "it is a pointer of Git LFS, not the file itself: `git lfs pull` in that repository fetches it"
 )
 LONGEST = 200  # characters of the name of a shard; file systems allow 255 bytes
-WRAPPERS = ("module.", "_orig_mod.")  # DataParallel's and torch.compile's, before every name
+# before every name: DataParallel's, torch.compile's, Lightning's, transformers' of a model of timm
+WRAPPERS = ("module.", "_orig_mod.", "model.", "timm_model.")
 LOAD_SCRIPT = "w = torch.jit.load('{}', map_location='cpu').state_dict()"
 
 
@@ -140,7 +141,11 @@ def _read_folder(folder):
     readable = [p for p in files if p.suffix not in PICKLES]
     if len(readable) == 1 or (files and not readable):
         return _read_file((readable or files)[0])
-    found = f"several: {', '.join(p.name for p in readable)}; name one" if readable else "none"
+    if readable:
+        found = f"several: {', '.join(p.name for p in readable)}; name one"
+    else:
+        there = sorted(p.name for p in folder.iterdir())
+        found = f"none, but {', '.join(there[:6])}{' ...' * (len(there) > 6)}" if there else "none"
     raise CheckpointError(
         f"{folder}: expected {WHOLE[0]}, {INDEX} or one .safetensors or .npz file, found {found}"
     )

@@ -1,0 +1,105 @@
+"""minivit search WORDS FOLDER: the pictures of a folder, the likeliest to be meant first."""
+
+from pathlib import Path
+
+import numpy as np
+
+from minivit.commands import classify, embed, shared
+from minivit.engine.errors import CheckpointError, DataError, TextError
+
+
+def add_to(parsers):
+    parser = parsers.add_parser("search", help="a folder's pictures, ranked by words")
+    parser.add_argument("words", help='what to look for, such as "a red flag"')
+    parser.add_argument("folder", help="a folder of pictures, with the folders in it")
+    shared.add_model(
+        parser, classify.CLIP, f"a CLIP; default {classify.CLIP}. {classify.ICONS!r} and "
+        f"{classify.EMOJI!r}: small ones that need no network and know icons, or emoji, only"
+    )  # fmt: skip
+    parser.add_argument(
+        "--top", type=shared.number(1, kind=int), default=5, metavar="K",
+        help="how many are shown, the likeliest first (5)",
+    )  # fmt: skip
+    shared.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options):
+    if not options.words.strip():
+        raise TextError("search: the words are empty; expected what to look for")
+    paths = pictures_in(options.folder)
+    found = classify.load(options.model)
+    if found.family != "clip":
+        raise CheckpointError(
+            f"--model {options.model}: a model of the family {found.family}; words need a CLIP"
+        )
+    if found.tokenizer is None:
+        raise CheckpointError(f"{options.model}: the model has no vocabulary beside it")
+    templates = ["{}"] if options.model != classify.ICONS else classify.default_templates("icons")
+    for template in templates:
+        prompt = template.replace("{}", options.words)
+        classify.refuse_too_long(found.tokenizer, "search", options.words, prompt)
+    paths, rows, unread = vectors(found, paths)
+    cosines = rows @ of_words(found, options.words, templates)  # (n,)
+    order = np.argsort(-cosines, kind="stable")[: options.top]
+    facts = {
+        "words": options.words, "folder": options.folder, "model": options.model,
+        "pictures": len(paths), "unread": unread,
+        "results": [{"file": str(paths[i]), "cosine": float(cosines[i])} for i in order],
+    }  # fmt: skip
+    shared.show(options, facts, text(facts))
+    return 0
+
+
+def pictures_in(folder):
+    """The pictures in a folder and in the folders in it, by name."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "that is a file" if folder.exists() else "there is no such folder"
+        raise DataError(f"search: {folder}: {what}; expected a folder of pictures")
+    inside = (p for p in folder.rglob("*") if p.suffix.lower() in shared.ENDINGS and p.is_file())
+    if not (found := sorted(inside)):
+        endings = ", ".join(sorted(shared.ENDINGS))
+        raise DataError(f"search: {folder}: there is no picture in this folder: {endings}")
+    return found
+
+
+def vectors(found, paths):
+    """(paths that could be read, their unit vectors (n, d_e), what is wrong with the others)."""
+    from tqdm.auto import tqdm
+
+    from minivit import no_grad
+
+    kept, rows, unread, batch = [], [], {}, []
+    with no_grad(), tqdm(paths, "pictures", disable=len(paths) < 2, leave=False) as bar:
+        for path in bar:
+            try:
+                batch.append(classify.seen(found, path))
+                kept.append(path)
+            except DataError as reason:
+                unread[str(path)] = str(reason)
+            if batch and (len(batch) == embed.BATCH or path == paths[-1]):
+                rows.append(found.model.encode_image(np.concatenate(batch)).numpy())
+                batch = []
+    if not kept:
+        first = next(iter(unread.values()))
+        raise DataError(f"search: none of {len(paths)} pictures can be read. The first: {first}")
+    return kept, np.concatenate(rows), unread
+
+
+def of_words(found, words, templates):
+    """The unit vector of the words: (d_e,)."""
+    from minivit import no_grad
+    from minivit.models.clip import zero_shot_weights
+
+    with no_grad():
+        return zero_shot_weights(found.model, found.tokenizer, [words], templates).numpy()[:, 0]
+
+
+def text(facts):
+    """For people: a line a picture."""
+    lines = [f"{facts['words']!r} among {facts['pictures']} pictures, by {facts['model']}:"]
+    lines += [f"{r['cosine']:7.3f}  {r['file']}" for r in facts["results"]]
+    if facts["unread"]:
+        lines.append(f"{len(facts['unread'])} could not be read: {next(iter(facts['unread']))} ...")
+    return "\n".join(lines)

@@ -1,0 +1,263 @@
+"""Icons by name: ViT and ResNet from 1,000 to all pictures of IconNet, baselines, what scales.
+
+    python -m minivit.course.runs iconnet --plan     # the parts, and how long they take
+    python -m minivit.course.runs iconnet resnet     # a ResNet of 0.4M parameters, all pictures
+    python -m minivit.course.runs iconnet rates      # learning rates, judged by validation families
+    python -m minivit.course.runs iconnet pictures   # both nets, four training sets, 3 seeds (C08)
+    python -m minivit.course.runs iconnet shuffled   # the ResNet on pixels in one shuffled order
+    python -m minivit.course.runs iconnet baselines  # nearest neighbour, logistic regression
+    python -m minivit.course.runs iconnet sizes      # three sizes of each net (scaling, F27)
+    python -m minivit.course.runs iconnet internals  # the largest ViT: attention distance (C10)
+
+Needs the whole set: `minivit data icons`. The rules of the verdicts: runs/verdicts.py. A job looks
+at the test families once, at its end.
+"""
+
+import functools
+
+import numpy as np
+
+from minivit import Tensor, manual_seed, nn, no_grad
+from minivit.course.runs import plans
+from minivit.course.runs import results as record
+from minivit.course.runs.plans import Job
+from minivit.course.runs.scaling import subset
+from minivit.models.resnet import ResNet
+from minivit.models.vit import ViT
+from minivit.training import icons, inspect
+from minivit.training.trainer import accuracy, classification_loss, predict
+
+RUN = "iconnet"
+SEEDS = (0, 1, 2)
+BATCH, DECAY = 128, 0.05
+IMAGES = (1_000, 4_000, 16_000, None)  # None: all of the training families
+STEPS = {"ViT": 6_000, "ResNet": 4_000}
+RATES = {"ViT": (3e-4, 1e-3, 3e-3), "ResNet": (1e-3, 3e-3, 1e-2)}
+RATE = {"ViT": 1e-3, "ResNet": 3e-3}  # until `rates` has been made
+SIZES = {"ViT": ((32, 2), (64, 4), (128, 6)), "ResNet": ((8,), (16,), (32,))}
+LARGEST = (128, 6), 20_000  # the ViT whose weights are looked at, and its steps
+SECONDS = {  # a step of 128 pictures on one core, measured
+    ("ViT", 32, 2): 0.14, ("ViT", 64, 4): 0.45, ("ViT", 128, 6): 1.45,
+    ("ResNet", 8): 0.09, ("ResNet", 16): 0.17, ("ResNet", 32): 0.33,
+}  # fmt: skip
+
+
+@functools.cache
+def net():
+    return icons.iconnet("all")
+
+
+def built(kind, seed, size=None):
+    """A net for 32 x 32 grey pictures: ViT of (width, layers), or ResNet of (width,)."""
+    manual_seed(seed)
+    size = size or SIZES[kind][{"ViT": 1, "ResNet": 2}[kind]]
+    if kind == "ResNet":
+        return ResNet(1, len(net().classes), *size, blocks=(1, 1, 1), patch=2)
+    width, layers = size
+    return ViT(32, 4, 1, len(net().classes), width, layers, heads=4)
+
+
+class Shuffled(icons.IconBatches):
+    """The same pictures with all pixels in one order that was drawn once: no neighbours."""
+
+    def __getitem__(self, step):
+        images, labels = super().__getitem__(step)
+        return shuffled(images), labels
+
+
+def shuffled(images):
+    order = np.random.default_rng(0).permutation(32 * 32)
+    return images.reshape(len(images), -1)[:, order].reshape(images.shape)
+
+
+def batches(n, seed, kind=icons.IconBatches):
+    images, labels = net().part("train")
+    chosen = subset(labels, n, seed) if n else slice(None)
+    images, labels = images[chosen], labels[chosen]
+    return kind(images, labels, batch_size=min(BATCH, len(labels)), seed=seed)
+
+
+def marks(scores, part, of=None):
+    """What a net gets right of a part: scores (n, classes). By family too, for the interval."""
+    of = of or net()
+    labels = of.part(part)[1]
+    families = of.families[slice(*of.starts[icons.PARTS.index(part) :][:2])]
+    rank = (scores > scores[np.arange(len(labels)), labels][:, None]).sum(axis=1)
+    kinds, which = np.unique(families, return_inverse=True)
+    return {
+        "top-1": float((rank == 0).mean()), "top-5": float((rank < 5).mean()),
+        "right by family": np.bincount(which, rank == 0).astype(int).tolist(),
+        "pictures by family": np.bincount(which).tolist(),
+        "families": [of.family_names[k] for k in kinds],
+    }  # fmt: skip
+
+
+def examined(model, part="test", change=lambda images: images):
+    """`marks` of a trained model."""
+    images = net().part(part)[0]
+    starts = range(0, len(images), 1024)  # floats of some at a time
+    inputs = (change(icons.as_input(images[i : i + 1024])) for i in starts)
+    return marks(np.concatenate([predict(model, some) for some in inputs]), part)
+
+
+def watch(size=2000):
+    """evaluate(model) for the trainer: accuracy on some pictures of the validation families."""
+    images, labels = net().part("validation")
+    some = np.random.default_rng(0).permutation(len(labels))[:size]
+    return lambda m: {"validation": accuracy(m, icons.as_input(images[some]), labels[some])}
+
+
+def rate_of(kind):
+    """The rate that validation liked best, where `rates` has been made."""
+    made = record.made(RUN)
+    tried = {r: made.get(f"rates {kind} {r}") for r in RATES[kind]}
+    if not all(tried.values()):
+        return RATE[kind]
+    return max(tried, key=lambda r: tried[r]["validation"]["top-1"])
+
+
+# -- the jobs --------------------------------------------------------------------------------------
+def fitted(name, kind, seed, n=None, size=None, steps=None, rate=None, way=icons.IconBatches):
+    model, steps = built(kind, seed, size), steps or STEPS[kind]
+    numbers = plans.train(
+        RUN, name, model, batches(n, seed, way), classification_loss, steps,
+        rate or rate_of(kind), DECAY, evaluate=watch() if way is icons.IconBatches else None,
+        evaluate_every=500,
+    )  # fmt: skip
+    return model, {"seed": seed, "pictures": n or len(net().part("train")[1]), **numbers}
+
+
+def rates(kind, rate):
+    """One rate, for a quarter of the steps: validation only."""
+    name = f"rates {kind} {rate}"
+    model, numbers = fitted(name, kind, 100, steps=STEPS[kind] // 4, rate=rate)
+    plans.forget(RUN, name)
+    return numbers | {"validation": examined(model, "validation")}
+
+
+def resnet(seed, steps):
+    """The ResNet on all pictures."""
+    model, numbers = fitted(f"resnet {seed} {steps}", "ResNet", seed, steps=steps)
+    return numbers | {
+        "test": examined(model), "validation": examined(model, "validation"),
+        "classes": len(net().classes),
+    }  # fmt: skip
+
+
+def pictures(kind, n, seed):
+    """One net on n pictures."""
+    name = f"pictures {kind} {n} {seed}"
+    model, numbers = fitted(name, kind, seed, n)
+    plans.forget(RUN, name)
+    return numbers | {"test": examined(model)}
+
+
+def shuffled_pixels(n, seed):
+    """The ResNet without neighbours."""
+    name = f"shuffled {n} {seed}"
+    model, numbers = fitted(name, "ResNet", seed, n, way=Shuffled)
+    plans.forget(RUN, name)
+    return numbers | {"test": examined(model, change=shuffled)}
+
+
+def sizes(kind, size, seed):
+    """One size of a net on all pictures."""
+    name = f"sizes {kind} {'x'.join(map(str, size))} {seed}"
+    model, numbers = fitted(name, kind, seed, size=size)
+    plans.forget(RUN, name)
+    return numbers | {"test": examined(model)}
+
+
+def nearest(n):
+    """The class of the nearest training picture, by squared distance of pixels."""
+    images, labels = net().part("train")
+    chosen = subset(labels, n, 0) if n else slice(None)
+    train, labels = flat(images[chosen]), labels[chosen]
+    size, found = (train**2).sum(axis=1), []
+    test = net().part("test")[0]
+    for i in range(0, len(test), 256):
+        found.append((size - 2 * flat(test[i : i + 256]) @ train.T).argmin(axis=1))
+    scores = np.zeros((len(test), len(net().classes)), np.float32)
+    scores[np.arange(len(test)), labels[np.concatenate(found)]] = 1
+    return {"pictures": len(labels), "test": marks(scores, "test")}
+
+
+def flat(images):
+    return icons.as_input(images).reshape(len(images), -1)
+
+
+class Flat(nn.Module):
+    """Multinomial logistic regression on pixels."""
+
+    def __init__(self, classes):
+        self.head = nn.Linear(32 * 32, classes)
+
+    def forward(self, images):
+        return self.head(images.reshape(len(images), -1))
+
+
+def logistic(n):
+    """Logistic regression on the same batches."""
+    name = f"logistic {n}"
+    manual_seed(0)
+    model = Flat(len(net().classes))
+    numbers = plans.train(
+        RUN, name, model, batches(n, 0), classification_loss, STEPS["ResNet"], 1e-3, DECAY
+    )
+    plans.forget(RUN, name)
+    return {"seed": 0, "pictures": n or len(net().part("train")[1])} | numbers | {
+        "test": examined(model)
+    }  # fmt: skip
+
+
+def internals(seed):
+    """The largest ViT: how far its heads look, by layer. Of seed 0 the weights are kept."""
+    size, steps = LARGEST
+    model, numbers = fitted(f"internals {seed}", "ViT", seed, size=size, steps=steps)
+    with no_grad():
+        maps = model.attention(Tensor(icons.as_input(net().part("test")[0][:512:4])))
+    far = [inspect.mean_attention_distance(a, model.grid, model.patch) for a in maps]
+    slope, p = inspect.depth_trend(np.array(far))
+    if seed == 0:
+        from minivit import save
+
+        save(model, record.folder() / "models" / "icons-vit", labels=net().classes, dtype="float16")
+    return numbers | {
+        "test": examined(model), "distance": np.array(far).round(3).tolist(), "slope": slope,
+        "p": p, "alike": inspect.uniform_distance(model.grid, model.patch),
+    }  # fmt: skip
+
+
+def _seconds(kind, size=None):
+    size = size or {"ViT": (64, 4), "ResNet": (32,)}[kind]
+    return SECONDS[(kind, *size)] * STEPS[kind]
+
+
+KINDS = ("ViT", "ResNet")
+PARTS = {
+    "resnet": [Job(resnet, (0, n), n * SECONDS["ResNet", 32]) for n in (2_500, 12_000)],
+    "rates": [Job(rates, (k, r), _seconds(k) / 4) for k in KINDS for r in RATES[k]],
+    "pictures": [
+        Job(pictures, (k, n, s), _seconds(k)) for s in SEEDS for n in IMAGES for k in KINDS
+    ],
+    "shuffled": [Job(shuffled_pixels, (n, s), _seconds("ResNet")) for s in SEEDS for n in IMAGES],
+    "baselines": [
+        Job(function, (n,), 300) for n in IMAGES for function in (nearest, logistic)
+    ],
+    "sizes": [
+        Job(sizes, (kind, size, seed), _seconds(kind, size))
+        for seed in SEEDS for kind in KINDS for size in SIZES[kind]
+    ],
+    "internals": [
+        Job(internals, (s,), SECONDS["ViT", 128, 6] * LARGEST[1]) for s in SEEDS
+    ],
+}  # fmt: skip
+
+
+def main(arguments=()):
+    return plans.main(RUN, PARTS, arguments, __doc__.partition("\n")[0])
+
+
+def results():
+    """What data/results/iconnet.json holds: {job: numbers}, and the machine."""
+    return record.kept(RUN)

@@ -1,0 +1,120 @@
+"""Icons and what they are called: pairs for CLIP, from the families that are trained on.
+
+    pairs = IconPairs(everything, tokenizer)      # everything: icons.icons()
+    images, texts = pairs[step]                   # (B, 32, 32, 3), (B, CONTEXT)
+
+A caption is the name without its words of style, half of the time inside a template or with the
+category that its set gives it. 15% of IconNet's classes are named by no caption and shown by no
+picture here: unseen concepts. Icons of sets with colours are in colour.
+"""
+
+import functools
+
+import numpy as np
+
+from minivit.engine.errors import RangeError, ShapeError
+from minivit.text import CLIPTokenizer
+from minivit.training import icons
+from minivit.training.data import to_unit
+
+CONTEXT = 12  # tokens a text, [SOS] and [EOS] included
+TEMPLATES = ("{}", "an icon of {}", "a drawing of {}", "{} symbol")
+SHARE = 0.15  # of the classes that are held out
+
+
+def words_of(concept):
+    """Names of the same words are one: "check-circle", "circle-check"."""
+    return tuple(sorted(concept.split("-")))
+
+
+@functools.cache
+def unseen():
+    """Which classes of IconNet are held out: (classes,) bool, drawn once."""
+    n = len(icons.split()["classes"])
+    chosen = np.zeros(n, bool)
+    chosen[np.random.default_rng(0).permutation(n)[: round(SHARE * n)]] = True
+    return chosen
+
+
+class IconPairs:
+    """Batch number `step`, a function of (seed, step): pictures and ids of different captions.
+
+    A caption is drawn in proportion to the root of how many icons it has, and then one of them.
+    """
+
+    def __init__(self, everything, tokenizer=None, colour=None, batch_size=128, seed=0, shift=2,
+                 vocab_size=3000):  # fmt: skip
+        table = icons.split()
+        trained = [table["families"].get(about["family"]) == "train"
+                   for about in everything.about.values()]  # fmt: skip
+        prefixes = [about.get("prefixes", ()) for about in everything.about.values()]
+        hidden = {words_of(c) for c, out in zip(table["classes"], unseen()) if out}
+        rows = {}
+        for i in np.flatnonzero(np.array(trained)[everything.sets]).tolist():
+            concept = icons.concept(everything.names[i], prefixes[everything.sets[i]])
+            if words_of(concept) not in hidden and any(c.isalpha() for c in concept):
+                rows.setdefault(icons.caption(concept), []).append(i)
+        self.captions, self.rows = list(rows), [np.array(r) for r in rows.values()]
+        if not 1 < batch_size <= len(rows):
+            raise ShapeError(f"batch_size: got {batch_size}, expected 2 to {len(rows)}, captions")
+        root = np.sqrt([len(r) for r in self.rows])
+        self.odds = root / root.sum()
+        self.images, self.colour = everything.images, colour or {}
+        self.categories = _categories(everything)
+        if tokenizer is None:
+            often = [c for c, r in zip(self.captions, self.rows) if len(r) > 2]
+            tokenizer = CLIPTokenizer.train(often + list(TEMPLATES), vocab_size)
+        self.tokenizer, self.batch_size, self.seed, self.shift = tokenizer, batch_size, seed, shift
+
+    def __getitem__(self, step):
+        if not (hasattr(step, "__index__") and step >= 0):
+            raise RangeError(f"step: got {step}, expected an integer, 0 or more")
+        rng = np.random.default_rng([self.seed, step])
+        chosen = rng.choice(len(self.rows), self.batch_size, replace=False, p=self.odds)
+        rows = [int(rng.choice(self.rows[c])) for c in chosen]
+        texts = [self._text(c, row, rng) for c, row in zip(chosen, rows)]
+        return self._pictures(rows, rng), tokenize(self.tokenizer, texts)
+
+    def _text(self, c, row, rng):
+        caption = TEMPLATES[rng.integers(len(TEMPLATES)) if rng.random() < 0.5 else 0]
+        caption = caption.format(self.captions[c])
+        of = self.categories.get(row)
+        return f"{caption}, {of}" if of and rng.random() < 0.2 else caption
+
+    def _pictures(self, rows, rng):
+        wide = np.full((len(rows), 32 + 2 * self.shift, 32 + 2 * self.shift, 3), 255, np.uint8)
+        inside = slice(self.shift, self.shift + 32)
+        for i, row in enumerate(rows):
+            wide[i, inside, inside] = self.colour.get(row, self.images[row][..., None])
+        up, left = rng.integers(0, 2 * self.shift + 1, (2, len(rows)))
+        return to_unit(np.stack([w[u : u + 32, v : v + 32] for w, u, v in zip(wide, up, left)]))
+
+
+def _categories(everything):
+    """{row: what its set calls the icon's category}, in lower-case words."""
+    first = np.searchsorted(everything.sets, np.arange(len(everything.about)))
+    last = np.searchsorted(everything.sets, np.arange(len(everything.about)), side="right")
+    found = {}
+    for i, about in enumerate(everything.about.values()):
+        row_of = dict(zip(everything.places[first[i] : last[i]].tolist(), range(first[i], last[i])))
+        for title, members in about["categories"].items():
+            for place in members:
+                if place in row_of:
+                    found.setdefault(row_of[place], title.lower())
+    return found
+
+
+def coloured(everything):
+    """{row: (32, 32, 3) bytes} of the icons whose sets have colours."""
+    names = [name for name, about in everything.about.items() if about["colour"]]
+    if not names:
+        return {}
+    more = icons.icons(colour=True, sets=names)
+    number = {name: i for i, name in enumerate(everything.about)}
+    rows = np.flatnonzero(np.isin(everything.sets, [number[name] for name in names]))
+    return dict(zip(rows.tolist(), more.images))
+
+
+def tokenize(tokenizer, texts):
+    """Texts as rows of ids (B, CONTEXT); a longer one is cut."""
+    return tokenizer(texts, context_length=CONTEXT, truncate=True)

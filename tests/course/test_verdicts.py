@@ -1,0 +1,142 @@
+"""The rules of the verdicts: intervals cover what they should, and no verdict without an interval
+that excludes the other."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minivit.course.runs import iconnet, plans, verdicts
+from minivit.engine.errors import OptionError, ShapeError
+
+
+def test_intervals_of_seeds_cover_the_mean_about_95_times_of_100():
+    rng = np.random.default_rng(0)
+    inside = [
+        low <= 3 <= high
+        for _, low, high in (verdicts.of_seeds(rng.normal(3, 2, 5)) for _ in range(200))
+    ]
+    assert 0.91 < np.mean(inside) < 0.99
+    with pytest.raises(ShapeError, match="two or more"):
+        verdicts.of_seeds([1.0])
+
+
+def test_intervals_of_families_are_wide_where_families_differ():
+    counts = np.full(30, 100)
+    alike, apart = np.full(30, 50), np.repeat([0, 100], 15)
+    assert verdicts.of_families(alike, counts) == (0.5, 0.5, 0.5)
+    mean, low, high = verdicts.of_families(apart, counts)
+    assert mean == 0.5 and 0.1 < high - low < 0.5
+    assert verdicts.of_families(apart, counts, other=apart) == (0, 0, 0)
+
+
+interval = st.tuples(*[st.floats(-0.3, 0.3)] * 3).map(sorted).map(lambda x: (x[1], x[0], x[2]))
+
+
+@given(interval, interval, interval)
+def test_a_verdict_never_goes_against_its_interval(a, b, c):
+    v = verdicts.C08(a, b, c)
+    assert not (v == "holds" and (a[1] <= 0 or b[2] > 0.01 or c[1] <= 0))
+    assert not (v == "does not hold" and a[2] >= 0 and b[1] <= 0.01)
+    assert not (verdicts.C11(a) == "holds" and a[1] <= 0)
+    assert not (verdicts.C12(a, b, 0.3) == "holds" and min(a[1], b[1]) <= -0.01)
+    assert verdicts.C12(a, b, 0.6) == "does not hold"
+    assert not (verdicts.C15(a) == "holds")
+
+
+def test_a_plan_says_hours_and_a_job_that_is_kept_is_not_done_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(plans.record, "folder", lambda: tmp_path)
+    calls = []
+
+    def job(n):
+        calls.append(n)
+        return {"number": n}
+
+    parts = {"one": [plans.Job(job, (n,), 3600) for n in (1, 2)]}
+    assert plans.main("try", parts, ["--plan"], "about") == 0 and not calls
+    assert "2     0      2.0" in capsys.readouterr().out
+    plans.main("try", parts, [], "about")
+    plans.main("try", parts, ["one"], "about")
+    kept = plans.record.made("try")
+    assert calls == [1, 2] and kept["job 1"]["number"] == 1 and "commit" in kept["job 1"]
+    with pytest.raises(OptionError, match=r"expected some of \['one'\]"):
+        plans.main("try", parts, ["two"], "about")
+
+
+def test_a_net_on_icons_is_trained_interrupted_and_goes_on(tmp_path, monkeypatch):
+    small = iconnet.icons.iconnet()
+    monkeypatch.setattr(iconnet, "net", lambda: small)
+    monkeypatch.setattr(iconnet, "examined", lambda *a, **k: {})
+    monkeypatch.setattr(iconnet, "BATCH", 4)
+    monkeypatch.setattr(iconnet, "watch", lambda: None)
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path / "a"))
+    kind = {"size": (8,), "rate": 1e-3}
+    whole = iconnet.fitted("x", "ResNet", 0, 100, steps=4, **kind)[0].state_dict()
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path / "b"))
+    run = plans.Trainer.run
+    monkeypatch.setattr(plans.Trainer, "run", lambda self, steps: run(self, 2))
+    iconnet.fitted("x", "ResNet", 0, 100, steps=4, **kind)
+    monkeypatch.setattr(plans.Trainer, "run", run)
+    again = iconnet.fitted("x", "ResNet", 0, 100, steps=4, **kind)[0].state_dict()
+    assert all((whole[name] == again[name]).all() for name in whole)
+
+
+def test_marks_count_by_family(monkeypatch):
+    small = iconnet.icons.iconnet()
+    monkeypatch.setattr(iconnet, "net", lambda: small)
+    labels = small.part("test")[1]
+    scores = np.zeros((len(labels), 300), np.float32)
+    scores[np.arange(len(labels)), labels] = 1
+    got = iconnet.marks(scores, "test")
+    assert got["top-1"] == 1 and got["right by family"] == got["pictures by family"]
+    assert sum(got["pictures by family"]) == len(labels)
+
+
+@pytest.mark.slow
+def test_every_kind_of_job_runs_to_its_end(tmp_path, monkeypatch):
+    """Two steps of each, on the part that ships."""
+    from minivit.course.runs import icon_few_shot, icon_variants
+
+    small = iconnet.icons.iconnet()
+    few = small._replace(  # 300 test pictures are enough
+        images=small.images[: small.starts[2] + 300], labels=small.labels[: small.starts[2] + 300],
+        families=small.families[: small.starts[2] + 300],
+        starts=(*small.starts[:3], small.starts[2] + 300),
+    )  # fmt: skip
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
+    monkeypatch.setattr(plans.record, "folder", lambda: tmp_path)
+    monkeypatch.setattr(iconnet, "net", lambda: few)
+    monkeypatch.setattr(iconnet, "STEPS", {"ViT": 8, "ResNet": 8})
+    monkeypatch.setattr(iconnet, "LARGEST", ((32, 2), 2))
+    for run in (icon_variants, icon_few_shot):
+        monkeypatch.setattr(run, "STEPS", 2)
+    monkeypatch.setattr(icon_variants, "net", lambda: few)
+    monkeypatch.setattr(icon_few_shot, "SHOTS", (1,))
+    labels = np.repeat(np.arange(60), 22)  # few test pictures: enough of each of some classes
+    images = few.images[: len(labels)]
+    monkeypatch.setattr(
+        icon_few_shot, "downstream", lambda: (images, labels, np.arange(len(labels)) % 2 == 0)
+    )
+    for job in (
+        plans.Job(iconnet.rates, ("ResNet", 1e-3), 0), plans.Job(iconnet.resnet, (0, 2), 0),
+        plans.Job(iconnet.pictures, ("ViT", 1000, 0), 0), plans.Job(iconnet.internals, (1,), 0),
+        plans.Job(iconnet.shuffled_pixels, (1000, 0), 0), plans.Job(iconnet.nearest, (1000,), 0),
+        plans.Job(iconnet.logistic, (1000,), 0), plans.Job(iconnet.sizes, ("ViT", (32, 2), 0), 0),
+        plans.Job(icon_variants.rates, ("Adafactor", 1e-3), 0),
+        plans.Job(icon_few_shot.decay, (3.0, 0), 0),
+    ):  # fmt: skip
+        plans.do("try", "part", job)
+        kept = plans.record.made("try")[job.name]
+        assert kept["command"].endswith("try part") and kept["wall seconds"] > 0
+    assert 0 < plans.record.made("try")["nearest 1000"]["test"]["top-1"] < 1
+
+
+def test_a_grey_resnet_and_the_same_one_for_colours_agree():
+    from minivit import Tensor
+    from minivit.course.runs import icon_clip
+    from minivit.models.resnet import ResNet
+
+    grey = ResNet(1, 5, 4, (1, 1), patch=2).eval()
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    got = icon_clip.of_colour(grey)(Tensor(x.repeat(3, axis=-1))).numpy()
+    assert np.allclose(got, grey.features(Tensor(x)).numpy(), atol=1e-5)

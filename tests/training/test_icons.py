@@ -1,0 +1,153 @@
+"""Icons: the part that ships, the cache that is whole or says what mends it, batches and pairs."""
+
+import hashlib
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minivit.engine.errors import DataError, OptionError
+from minivit.training import icon_pairs, icons
+
+
+def test_what_ships_has_families_in_one_part_each_and_no_equal_pictures():
+    net = icons.iconnet()
+    assert len(net.classes) == 300 == len(set(net.classes)) and net.images.dtype == np.uint8
+    parts = [set(net.families[slice(*net.starts[i : i + 2])]) for i in range(3)]
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+    assert len(set(map(bytes, net.images.reshape(len(net.images), -1)))) == len(net.images)
+    assert set(np.unique(net.images)) <= {17 * k for k in range(16)}
+    for name in icons.PARTS:
+        images, labels = net.part(name)
+        assert len(images) == len(labels) > 900 and labels.max() < 300
+        assert images.base is not None  # a view
+    assert set(net.part("train")[1]) == set(range(300))
+    with pytest.raises(OptionError, match="expected one of"):
+        net.part("dev")
+    with pytest.raises(OptionError, match="'shipped' or 'all'"):
+        icons.iconnet("some")
+
+
+def test_the_list_of_the_split_is_frozen():
+    table = icons.split()
+    rows = icons.members(table)
+    assert rows.shape[1] == sum(table["numbers"]["pictures"].values())
+    assert np.bincount(rows[3]).tolist() == list(table["numbers"]["pictures"].values())
+    free = {"MIT", "Apache-2.0", "ISC", "BSD-3-Clause", "CC0-1.0", "Unlicense", "OFL-1.1",
+            "CC-BY-3.0", "CC-BY-4.0"}  # fmt: skip
+    assert {about["licence"] for about in table["sets"].values()} <= free
+    drawn = [set() for _ in table["classes"]]
+    for name, some in table["members"].items():
+        for label in some["labels"]:
+            drawn[label].add(name)
+    assert "github" not in table["classes"] and "calendar" in table["classes"]
+
+
+@given(st.lists(st.sampled_from(sorted(icons.STYLE)), max_size=4))
+def test_a_concept_is_a_name_without_words_of_style(style):
+    assert icons.concept("-".join(["arrow-up", *style])) == "arrow-up"
+    assert icons.concept("baseline-home", ["baseline"]) == "home"
+    for word in style:  # never nothing at all
+        assert icons.concept(word) == word
+
+
+# -- the cache -------------------------------------------------------------------------------------
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of two small sets, one of them in colour."""
+    monkeypatch.setenv("MINIVIT_DATA", str(tmp_path))
+    folder, sets, rng = tmp_path / "icons", {}, np.random.default_rng(0)
+    folder.mkdir()
+    for name, n, colour in (("lucide", 40, False), ("noto", 30, True)):
+        some = [f"thing-{i:02}-outline" for i in range(n)]
+        images = 17 * rng.integers(0, 16, (n, 32, 32)).astype(np.uint8)
+        images[3] = 255
+        more = {"colour": np.repeat(images[..., None], 3, -1)} if colour else {}
+        lines = np.frombuffer("\n".join(some).encode(), np.uint8)
+        np.savez_compressed(folder / f"{name}.npz", names=lines, images=images, **more)
+        digest = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
+        sets[name] = {"title": name, "icons": n, "colour": colour, "blank": [3], "author": "a",
+                      "url": "", "licence": "MIT", "licence url": "", "sha256": digest,
+                      "categories": {"All": [0, 1, 3]}}  # fmt: skip
+    (folder / "sets.json").write_text(json.dumps({"sets": sets}))
+    return folder
+
+
+def test_all_icons_but_blank_ones_at_one_byte_a_pixel(cache):
+    some = icons.icons()
+    assert len(some.images) == 68 == len(some.names) and 3 not in some.places
+    assert some.names[0] == "thing-00-outline" and list(np.bincount(some.sets)) == [39, 29]
+    assert icons.icons(colour=True).images.shape == (29, 32, 32, 3)
+    with pytest.raises(OptionError, match=r"sets: got 'x'"):
+        icons.icons(sets=["x"])
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "another", "table", "no table", "nothing"])
+def test_a_broken_cache_names_the_file_and_the_command_that_mends_it(cache, harm):
+    file = cache / "noto.npz"
+    if harm == "cut":
+        file.write_bytes(file.read_bytes()[:-9])
+    elif harm == "gone":
+        file.unlink()
+    elif harm == "another":
+        file.write_bytes(b"PK")
+    elif harm == "table":
+        (cache / "sets.json").write_text("{")
+    else:
+        (cache / "sets.json").unlink()
+        for path in cache.glob("*.npz" if harm == "nothing" else "noto.npz"):
+            path.unlink()
+    with pytest.raises(DataError, match="minivit data icons") as error:
+        icons.icons()
+    assert str(cache) in str(error.value)
+    if harm.startswith("no"):
+        assert "Offline" in str(error.value)
+
+
+def test_icons_of_another_version_are_refused(cache):
+    with pytest.raises(DataError, match="minivit data icons"):
+        icons.iconnet("all")
+
+
+def test_memory_is_that_of_the_pictures():
+    tracemalloc.start()
+    net = icons.iconnet()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.2 * net.images.nbytes + 40e6  # the list, as JSON and as rows, is 66,000 long
+
+
+# -- batches ---------------------------------------------------------------------------------------
+@given(st.integers(0, 3), st.integers(1, 9), st.integers(0, 99))
+def test_shifted_pictures_are_windows_of_the_same_on_white(by, n, seed):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 255, (n, 8, 9)).astype(np.uint8)
+    moved = icons.shifted(images, by, rng)
+    for before, after in zip(images, moved):
+        wide = np.pad(before, by, constant_values=255)
+        windows = [wide[i : i + 8, j : j + 9] for i in range(2 * by + 1) for j in range(2 * by + 1)]
+        assert any((w == after).all() for w in windows)
+
+
+def test_a_batch_is_a_function_of_its_step():
+    net = icons.iconnet()
+    a, b = (icons.IconBatches(*net.part("train"), batch_size=8, seed=1) for _ in range(2))
+    assert all((x == y).all() for x, y in zip(a[7], b[7])) and (a[7][0] != a[8][0]).any()
+    assert a[0][0].shape == (8, 32, 32, 1) and a[0][0].dtype == np.float32
+
+
+def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(cache, monkeypatch):
+    table = {"families": {"f": "train", "g": "test"}, "family of": {"lucide": "f", "noto": "g"},
+             "classes": ["thing-05"], "sets": {}}  # fmt: skip
+    monkeypatch.setattr(icons, "split", lambda: table)
+    monkeypatch.setattr(icon_pairs, "unseen", lambda: np.array([True]))
+    some = icons.icons()
+    pairs = icon_pairs.IconPairs(some, batch_size=8, vocab_size=530)
+    assert "thing 05" not in pairs.captions and {"thing", "thing 00"} < set(pairs.captions)
+    assert sum(map(len, pairs.rows)) == 38 and max(map(max, pairs.rows)) < 39  # none of noto
+    images, texts = pairs[3]
+    assert images.shape == (8, 32, 32, 3) and texts.shape == (8, icon_pairs.CONTEXT)
+    assert (images == pairs[3][0]).all() and len({bytes(t) for t in texts}) == 8
