@@ -193,6 +193,7 @@ def test_a_sentence_encoder_comes_back_with_all_its_steps(tmp_path):
     (dict(preprocess=len), DtypeError, "preprocess is a builtin"),
     (dict(labels="ab"), DtypeError, "expected a list of strings"),
     (dict(labels=[1, 2]), DtypeError, "expected a list of strings"),
+    (dict(labels=["a"]), OptionError, "got 1, the model has"),
 ])  # fmt: skip
 def test_what_cannot_be_saved_is_told_and_nothing_is_written(arguments, kind, says, tmp_path):
     with pytest.raises(kind, match=says):
