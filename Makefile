@@ -52,6 +52,9 @@ icons: $(STAMP)  ## make the 300,000 icons in the cache: a network, npm, 15 minu
 bench: $(STAMP)  ## measure speed and memory
 	$(RUN) -m benchmarks $(ARGS)
 
+bench-growth: $(STAMP)  ## measure how time and memory grow with each size
+	$(RUN) -m benchmarks growth $(ARGS)
+
 lint: $(STAMP)  ## check style and format
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .

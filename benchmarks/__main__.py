@@ -2,6 +2,7 @@
 
 python -m benchmarks distributed speed-up of 2 ranks (distributed.py)
 python -m benchmarks accuracy    errors in ulp beside PyTorch's: ACCURACY.md (accuracy erf: of erf)
+python -m benchmarks growth      time and memory against sizes: GROWTH.md (growth tokens: of tokens)
 """
 
 import argparse
@@ -26,7 +27,7 @@ def arguments(argv=None):
     parser.add_argument(
         "works",
         nargs="*",
-        help="such as W1 W2 (W2a and W2b); default: all. accuracy: no race, errors in ulp",
+        help="such as W1 W2 (W2a and W2b); default: all. accuracy, growth: no race",
     )
     parser.add_argument("--rounds", type=int, default=7, help="visits to each contestant")
     parser.add_argument("--threads", default="1", help="1, 2 or 1,2")
@@ -65,6 +66,10 @@ def main(argv=None):
         from benchmarks import accuracy
 
         sys.exit(accuracy.write(options.works[1:]) > 0)
+    if options.works[:1] == ["growth"]:
+        from benchmarks import growth
+
+        return growth.main(options.works[1:])
     if options.profile:
         if os.environ.get("OPENBLAS_NUM_THREADS") != options.threads:  # read when NumPy is imported
             os.environ |= {f"{v}_NUM_THREADS": options.threads for v in race.THREAD_VARIABLES}

@@ -11,7 +11,7 @@ import pytest
 
 import minivit as mv
 from benchmarks import __main__ as cli
-from benchmarks import race, report, worker, works
+from benchmarks import growth, race, report, worker, works
 from benchmarks.peers import _functional, floor
 from benchmarks.peers import minivit as ours
 from minivit import flat, optim
@@ -288,3 +288,21 @@ def test_the_pieces_of_an_optimizer_step_change_no_result(size, monkeypatch):
 
     for w, before, after in zip(start, trained(10**6), trained(size)):
         assert (before == after).all() and ((after == w).all() == (w.shape == (2,)))
+
+
+# -- growth ----------------------------------------------------------------------------------------
+def test_exponents_are_slopes():
+    sizes = [64, 128, 256, 512, 1024]
+    assert growth.exponent(sizes, [3e-9 * n**2 for n in sizes]) == pytest.approx(2)
+    assert growth.exponent(sizes, [1 + 1e-9 * n for n in sizes]) < 0.01
+
+
+@pytest.mark.parametrize("axis", ["causal", "batch", "vocabulary"])
+def test_growth_is_measured(axis, tmp_path):
+    rows = growth.measure("minivit", axis, (4, 8, 16), least=0)
+    assert [n for n, _, _ in rows] == [4, 8, 16] and all(s > 0 and m > 0 for _, s, m in rows)
+    results = {axis: {"minivit": rows, "torch": rows}}
+    assert len(list(growth.table(results))) == 3
+    pytest.importorskip("matplotlib")
+    growth.plot(results, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 1000

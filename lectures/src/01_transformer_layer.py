@@ -518,6 +518,47 @@ for width, heads, name in [(8, 2, "ours"), (768, 12, "BERT base, ViT-B"), (1024,
     )
 
 # %% [markdown]
+# ### Long sequences: the scores need not be there
+#
+# The scores are N x N numbers for each head: 4,096 tokens and 8 heads are 537 MB, and a derivative
+# that keeps them as much again. A softmax seems to need its whole column of scores, for the maximum
+# and for the sum. But both can run along. Of the keys so far a query knows the largest score $m$,
+# the sum $l$ of $e^{S - m}$ and the sum $o$ of $e^{S - m} v$. Comes a larger score $m'$, then all
+# that was summed is too large by the factor $e^{m' - m}$, which is taken out of both:
+#
+# $$o \leftarrow e^{m - m'} o + V e^{S - m'}, \qquad l \leftarrow e^{m - m'} l + \sum e^{S - m'}$$
+#
+# and at the end $o / l$ is the same mean. Nothing is approximated: a block of keys is used and
+# forgotten, in any size of block (Dao et al. 2022, [arXiv 2205.14135](https://arxiv.org/abs/2205.14135)).
+
+
+# %%
+def attention_in_blocks(Q, K, V, size):
+    """The same, a block of `size` keys at a time: of the scores, (size, N) are there at once."""
+    N = Q.shape[1]
+    m, l, o = np.full(N, -np.inf), np.zeros(N), np.zeros((len(V), N))
+    for j in range(0, K.shape[1], size):
+        S = K[:, j : j + size].T @ Q / math.sqrt(len(Q))  # (size, N)
+        larger = np.maximum(m, S.max(axis=0))
+        shrink, e = np.exp(m - larger), np.exp(S - larger)
+        o = shrink * o + V[:, j : j + size] @ e
+        l = shrink * l + e.sum(axis=0)
+        m = larger
+    return o / l
+
+
+for size in (1, 7, 64, 200):
+    error = np.abs(attention_in_blocks(*big, size) - attention(*big)).max()
+    assert error < 1e-12
+    print(
+        f"blocks of {size:3} keys: {size * 200:6,} of 40,000 scores at once, differs by {error:.0e}"
+    )
+
+# %% [markdown]
+# The library does this from 1,024 tokens on (`minivit/attention/blocks.py`). On the way back it
+# makes each block again, from one number a query, $L = m + \log l$.
+
+# %% [markdown]
 # ## Check yourself
 #
 # **1.** Why is the score divided by $\sqrt{d}$, with d the length of a head's query?

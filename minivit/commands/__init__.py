@@ -12,7 +12,7 @@ minivit release --out DIR   the students' bundle: pages and starters, no solutio
         --gradescope ZIP    or an autograder for Gradescope; --only 2: of one exercise
 minivit grade DIR --out DIR points and reports of a folder of submissions
 
-minivit classify PHOTO      what is in a photo, by labels of your own
+minivit classify PHOTO      what is in a photo, or in those of a folder, by labels of your own
 minivit search WORDS DIR    the pictures of a folder, ranked by words
 minivit complete PHOTO      the rest of a picture, drawn by an Image GPT
 minivit embed SENTENCE ...  sentences, or photos, as vectors

@@ -1,5 +1,6 @@
 """minivit classify PHOTO: by labels of your own and a CLIP, or by the classes of a ViT."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ EMOJI = "emoji"  # the small CLIP of lecture 7, which is here and needs no netwo
 ICONS = "icons"  # another one that is here: it has seen drawings of 60,000 things
 TEMPLATE = "a photo of {}."
 NO_LABELS = 'classify: a CLIP needs labels: --labels "a dog" "a cat"'
-BATCH = 256  # texts that are encoded at once
+BATCH, PHOTOS = 256, 16  # texts, and photos, that are encoded at once
 BAR = 30  # characters of a bar of 100%; "#", which every terminal can write
 
 
 def add_to(parsers):
     parser = parsers.add_parser("classify", help="what is in a photo, by labels of your own")
-    parser.add_argument("photo", nargs="?", help="a picture, or - for one from standard input")
+    parser.add_argument("photo", nargs="?", help="a picture, a folder of them, or - for one "
+                        "from standard input")  # fmt: skip
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help='for a CLIP: "a dog" "a cat"')
     parser.add_argument(
         "--template", action="append", metavar="TEXT",
@@ -45,13 +47,13 @@ def run(options):
         shared.check_out(options.out, ".png", ".jpg", ".pdf", ".svg")
         import matplotlib  # noqa: F401, before the long work
     check(options)
+    if options.photo != "-" and os.path.isdir(options.photo):
+        return run_folder(options)
     source = shared.given("a picture") if options.photo == "-" else options.photo
     picture = pictures.picture(source)
     found = load(options.model)
-    way = zero_shot if found.family == "clip" else by_classes
-    labels, probabilities = way(found, picture, options)
-    order = np.argsort(-probabilities, kind="stable")[: options.top]
-    results = [{"label": labels[i], "probability": float(probabilities[i])} for i in order]
+    labels, classify = classifier(found, options)
+    (results,) = likeliest(labels, classify(seen(found, picture)), options.top)
     facts = {
         "photo": options.photo, "model": options.model, "layout": found.layout, "results": results
     }  # fmt: skip
@@ -62,11 +64,45 @@ def run(options):
     return 0
 
 
+def run_folder(options):
+    """All photos of a folder, in batches."""
+    from tqdm.auto import tqdm
+
+    if options.out:
+        raise OptionError("classify: --out is for one picture, not for a folder")
+    paths = shared.photos_in(options.photo)
+    found = load(options.model)
+    labels, classify = classifier(found, options)
+    photos, unread = [], {}
+    with tqdm(None, "photos", len(paths), disable=len(paths) < 2, leave=False) as bar:
+        for i in range(0, len(paths), PHOTOS):
+            images = {}
+            for path in paths[i : i + PHOTOS]:
+                try:
+                    images[path] = seen(found, path)  # (1, H, W, C)
+                except DataError as reason:
+                    unread[path] = str(reason)
+            if images:
+                p = classify(np.concatenate(list(images.values())))
+                photos += [
+                    {"photo": path, "results": results}
+                    for path, results in zip(images, likeliest(labels, p, options.top))
+                ]
+            bar.update(len(paths[i : i + PHOTOS]))
+    if not photos:
+        raise DataError(f"classify: none of {len(paths)} photos can be read: {unread[paths[0]]}")
+    facts = {"folder": options.photo, "model": options.model, "layout": found.layout,
+             "photos": photos, "unread": unread}  # fmt: skip
+    shared.show(options, facts, text_of_folder(facts))
+    return 0
+
+
 def check(options):
     """What is wrong with the labels, before a model is downloaded or read."""
     labels = options.labels or []
     if options.photo is None:  # it stands behind --labels, which took it for one
-        if not labels or not (labels[-1] == "-" or Path(labels[-1]).suffix):
+        named = labels and (labels[-1] == "-" or Path(labels[-1]).suffix or _folder(labels[-1]))
+        if not named:
             raise DataError("classify: no picture is named: minivit classify PHOTO --labels ...")
         options.photo = labels.pop()
     if options.model in (CLIP, EMOJI, ICONS) and not labels:
@@ -75,6 +111,10 @@ def check(options):
         raise OptionError("classify: --labels: each once, and none empty")
     if bad := [template for template in options.template or [] if "{}" not in template]:
         raise OptionError(f"classify: --template {bad[0]!r}: expected {{}} where the label goes")
+
+
+def _folder(name):
+    return name.endswith(("/", os.sep)) and os.path.isdir(name)
 
 
 def load(name):
@@ -86,7 +126,21 @@ def load(name):
         ) from reason
 
 
-def zero_shot(found, picture, options):
+def classifier(found, options):
+    """(labels, what makes of images (B, H, W, C) their probabilities (B, labels))."""
+    return (zero_shot if found.family == "clip" else by_classes)(found, options)
+
+
+def likeliest(labels, p, top):
+    """Of each row of probabilities the first `top`: [[{"label": ..., "probability": ...}]]."""
+    best = np.argsort(-p, axis=1, kind="stable")[:, :top]
+    return [
+        [{"label": labels[i], "probability": float(row[i])} for i in chosen]
+        for row, chosen in zip(p, best)
+    ]
+
+
+def zero_shot(found, options):
     """A classifier made of the labels: softmax of exp(t) times the cosines."""
     from tqdm.auto import tqdm
 
@@ -106,14 +160,19 @@ def zero_shot(found, picture, options):
             refuse_too_long(found.tokenizer, "--labels", label, template.replace("{}", label))
     per_batch, columns = max(1, BATCH // len(templates)), []
     with no_grad():
-        I_e = found.model.encode_image(Tensor(seen(found, picture)))  # (1, d_e)
         starts = range(0, len(labels), per_batch)
         for i in tqdm(starts, "labels", disable=len(starts) < 2, leave=False):
             some = labels[i : i + per_batch]
             columns.append(zero_shot_weights(found.model, found.tokenizer, some, templates).numpy())
     W = np.concatenate(columns, axis=1)  # (d_e, labels)
-    logits = I_e.numpy() @ W * np.exp(found.model.t.numpy())
-    return labels, softmax(logits[0].astype(np.float64)).numpy()
+
+    def classify(images):
+        with no_grad():
+            I_e = found.model.encode_image(Tensor(images)).numpy()  # (B, d_e)
+            logits = I_e @ W * np.exp(found.model.t.numpy())
+            return softmax(logits.astype(np.float64)).numpy()
+
+    return labels, classify
 
 
 def default_templates(name):
@@ -134,7 +193,7 @@ def refuse_too_long(tokenizer, where, text, prompt):
         ) from reason
 
 
-def by_classes(found, picture, options):
+def by_classes(found, options):
     """The model's own classes; by number, where the file has no names for them."""
     from minivit import Tensor, no_grad, softmax
 
@@ -145,15 +204,19 @@ def by_classes(found, picture, options):
         )
     if found.model.head is None:
         raise CheckpointError(f"{options.model}: the file has no head, so there are no classes")
-    with no_grad():
-        logits = found.model(Tensor(seen(found, picture))).numpy()[0]
-    names = found.labels or [f"class {i}" for i in range(len(logits))]
-    return names, softmax(logits.astype(np.float64)).numpy()
+    classes = found.model.head.weight.shape[0]
+
+    def classify(images):
+        with no_grad():
+            logits = found.model(Tensor(images)).numpy()
+            return softmax(logits.astype(np.float64)).numpy()
+
+    return found.labels or [f"class {i}" for i in range(classes)], classify
 
 
 def seen(found, picture):
     if found.preprocess is None:
-        raise DataError("classify: the model is not shown pictures of three colours")
+        raise CheckpointError("classify: the model is not shown pictures of three colours")
     return found.preprocess(picture)
 
 
@@ -170,6 +233,18 @@ def text(facts):
         lines.append(f"(this small CLIP has seen nothing but {facts['model']})")
     if "out" in facts:
         lines.append(f"drawn in {facts['out']}")
+    return "\n".join(lines)
+
+
+def text_of_folder(facts):
+    """A line a photo, with its likeliest labels."""
+    lines = [f"{len(facts['photos'])} photos of {facts['folder']}, by {facts['model']}:"]
+    for photo in facts["photos"]:
+        found = ", ".join(f"{r['label']} {r['probability']:.1%}" for r in photo["results"])
+        lines.append(f"{Path(photo['photo']).name}: {found}")
+    lines += [f"could not be read: {reason}" for reason in facts["unread"].values()]
+    if "(" in facts["layout"]:  # what was assumed
+        lines.append(f"names of {facts['layout']}")
     return "\n".join(lines)
 
 

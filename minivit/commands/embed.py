@@ -1,8 +1,5 @@
 """minivit embed: sentences or photos as vectors, the more alike the nearer."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 
 from minivit.commands import shared
@@ -11,7 +8,6 @@ from minivit.engine.errors import DataError, TextError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 BATCH, TEXTS = 16, 256  # photos, and texts of a CLIP, that are encoded at once
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 TABLE = 12  # as many at most are shown as a table of similarities
 
 
@@ -37,7 +33,7 @@ def run(options):
         if not inputs:
             raise TextError(f"-: only empty lines came from standard input, expected {what}")
     if options.photos:
-        inputs = [path for name in inputs for path in photos_in(name)]
+        inputs = [path for name in inputs for path in shared.photos_in(name)]
     families = ("clip", "vit", "resnet") if options.photos else ("bert", "clip")
     families += ("clip_halves",)
     found = shared.load(options.model, *families)
@@ -88,16 +84,6 @@ def photos(found, paths):
             bar.update(len(images))
     rows = np.concatenate(rows)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def photos_in(name):
-    """The photos of a folder, by name; what is none is one itself."""
-    if not os.path.isdir(name):
-        return [name]
-    found = sorted(str(p) for p in Path(name).iterdir() if p.suffix.lower() in ENDINGS)
-    if not found:
-        raise DataError(f"{name}: there is no photo in this folder: {', '.join(sorted(ENDINGS))}")
-    return found
 
 
 def text(inputs, rows, out):

@@ -57,9 +57,9 @@ def pictures_in(folder):
     if not folder.is_dir():
         what = "that is a file" if folder.exists() else "there is no such folder"
         raise DataError(f"search: {folder}: {what}; expected a folder of pictures")
-    inside = (p for p in folder.rglob("*") if p.suffix.lower() in embed.ENDINGS and p.is_file())
+    inside = (p for p in folder.rglob("*") if p.suffix.lower() in shared.ENDINGS and p.is_file())
     if not (found := sorted(inside)):
-        endings = ", ".join(sorted(embed.ENDINGS))
+        endings = ", ".join(sorted(shared.ENDINGS))
         raise DataError(f"search: {folder}: there is no picture in this folder: {endings}")
     return found
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from minivit import files
 from minivit.engine.errors import CheckpointError, DataError, TextError
 
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}  # of photos
+
 
 def add_json(parser):
     """The option --json: the result for programs."""
@@ -73,6 +75,16 @@ def lines(what):
         return [line for line in given(what).decode("utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as reason:
         raise TextError(f"standard input is not UTF-8 text ({reason})") from reason
+
+
+def photos_in(name):
+    """The photos of a folder, by name; what is none is one itself."""
+    if not os.path.isdir(name):
+        return [name]
+    found = sorted(str(p) for p in Path(name).iterdir() if p.suffix.lower() in ENDINGS)
+    if not found:
+        raise DataError(f"{name}: there is no photo in this folder: {', '.join(sorted(ENDINGS))}")
+    return found
 
 
 def check_out(path, *endings):

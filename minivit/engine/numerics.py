@@ -280,12 +280,30 @@ def _sum_of_rows(x):
     return x.sum(axis=0)
 
 
+def root_of_sum(xp, h, n, axis, keepdims):
+    """The root of (the sum of h^2) / n, also where h^2 leaves the range of the dtype."""
+    with np.errstate(over="ignore", under="ignore"):
+        y = xp.sqrt(total(h * h, axis, keepdims) / n)
+    if xp is not np or not h.size or y.dtype.kind != "f":
+        return y
+    limits = np.finfo(y.dtype)
+    if ((y > limits.tiny**0.25) & (y < limits.max**0.25)).all():
+        return y  # nearly always
+    unit = np.abs(h).max(axis=axis, keepdims=True)
+    unit = np.where((unit > 0) & (unit < np.inf), unit, np.ones_like(unit))
+    y = xp.sqrt(total((h / unit) ** 2, axis, keepdims) / n)
+    return y * unit.reshape(np.shape(y))
+
+
 def average(x, axis=None, keepdims=False):
     """x.mean(axis), with the sums of `total`."""
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or not x.size:
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
         return x.mean(axis=axis, keepdims=keepdims)
     y = total(x, axis, keepdims)
-    return y / (x.size // y.size)
+    if not y.size:
+        return y
+    with np.errstate(invalid="ignore"):  # the mean of nothing is NaN
+        return y / (x.size // y.size)
 
 
 def column_sum(xp, a):

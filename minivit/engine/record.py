@@ -226,7 +226,9 @@ def _in_words(error, name, f, takes_xp, arrays, extra, options, is_method=False)
     given = [_kind(a) for a in arrays[is_method:]]
     given = " and ".join(given + [f"{key}={_kind(a)}" for key, a in options.items()])
     if isinstance(error, (TypeError, AttributeError)):
-        return DtypeError(f"{name}: got {given or 'nothing'}: {error}")
+        missing = "NoneType" in str(error)
+        why = "expected a Tensor, an array or a number in place of None" if missing else error
+        return DtypeError(f"{name}: got {given or 'nothing'}: {why}")
     kind = RangeError if isinstance(error, (LookupError, ArithmeticError)) else ShapeError
     shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
     return kind(f"{name}: got {f'shapes {shapes}' if shapes else given or 'nothing'}: {error}")

@@ -132,6 +132,8 @@ class Module:
 
     def train(self, mode=True):
         """Switch dropout on (or off)."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise DtypeError(f"train: mode is {mode!r}, expected True or False")
         for module in self.modules():
             module.training = mode
         return self

@@ -60,6 +60,10 @@ def here(tmp_path_factory):
     case("vit_google").write(folder / "google")
     case("vit_hf_pooler").write(folder / "headless")
     (folder / "empty").mkdir()
+    (folder / "photos").mkdir()
+    for i in range(18):
+        values = np.random.default_rng(i).integers(0, 255, (9, 7, 3), np.uint8)
+        Image.fromarray(values).save(folder / "photos" / f"{i:02}.png")
     return folder
 
 
@@ -138,7 +142,8 @@ WRONG = [
     (["missing.png", "--model", "vit"], "missing.png: cannot be read"),
     (["notes.txt", "--model", "vit"], "notes.txt: not an image"),
     (["broken.png", "--model", "vit"], "damaged or cut off"),
-    (["empty", "--model", "vit"], "empty: cannot be read"),
+    (["empty", "--model", "vit"], "empty: there is no photo in this folder"),
+    (["photos", "--model", "vit", "--out", "x.png"], "--out is for one picture"),
     (["coffee.png", "--model", "clip"], "a CLIP needs labels"),
     (["coffee.png"], "a CLIP needs labels"),  # nothing is downloaded before that is told
     (["coffee.png", "--model", "clip", "--labels", "a", "a"], "each once"),
@@ -265,3 +270,39 @@ def test_letters_that_the_terminal_lacks_are_spelled(here):
         cwd=here, capture_output=True, timeout=120, env=os.environ | {"PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert done.returncode == 0 and b"\\xe9" in done.stdout
+
+
+@pytest.mark.parametrize("model, labels", [("vit", []), ("clip", ["--labels", *LABELS])])
+def test_a_folder_is_classified_in_batches(model, labels, here, monkeypatch, capsys):
+    """Each photo as it would be alone."""
+    monkeypatch.chdir(here)
+    sizes, kind = [], type(minivit.load(model).model)
+    way = "forward" if model == "vit" else "encode_image"
+    encode = getattr(kind, way)
+    monkeypatch.setattr(kind, way, lambda self, x: sizes.append(len(x)) or encode(self, x))
+    asked = ["classify", "--model", model, "--json", "--top", "2", *labels]
+    assert commands.main([*asked[:1], "photos", *asked[1:]]) == 0
+    photos = json.loads(capsys.readouterr().out)["photos"]
+    assert sizes == [16, 2] and [p["photo"][-6:] for p in photos] == [
+        f"{i:02}.png" for i in range(18)
+    ]
+    assert commands.main([*asked[:1], "photos/17.png", *asked[1:]]) == 0
+    alone = json.loads(capsys.readouterr().out)["results"]
+    assert [r["label"] for r in alone] == [r["label"] for r in photos[17]["results"]]
+    for one, other in zip(alone, photos[17]["results"]):
+        assert one["probability"] == pytest.approx(other["probability"], rel=1e-4)
+    assert commands.main([*asked[:1], "photos/", *(a for a in asked[1:] if a != "--json")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"18 photos of photos/, by {model}:") and out.count("%") == 36
+
+
+def test_a_photo_that_cannot_be_read_does_not_end_the_folder(here, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(here)
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    arguments = ["classify", str(tmp_path), "--model", "vit"]
+    assert commands.main(arguments) == 2 and "none of 1 photos" in capsys.readouterr().err
+    (tmp_path / "b.png").write_bytes((here / "coffee.png").read_bytes())
+    assert commands.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "\nb.png: " in out
+    assert f"could not be read: {tmp_path / 'a.png'}: not an image" in out

@@ -38,6 +38,8 @@ def mutant(rng, good, folder):
     file = files[rng.integers(len(files))]
     arrays = dict(np.load(file)) if file.suffix == ".npz" else load_file(file)
     for _ in range(rng.integers(1, 4)):
+        if not arrays:  # a head without parameters
+            break
         name = list(arrays)[rng.integers(len(arrays))]
         array = arrays.pop(name)
         match rng.integers(6):
