@@ -403,3 +403,19 @@ def test_models_that_ship_have_short_names(tmp_path, monkeypatch):
     assert minivit.load("emoji-resnet").labels[0] == "smileys-emotion"
     with pytest.raises(CheckpointError):
         minivit.load("./emoji")
+
+
+@pytest.mark.parametrize("key", ["lower", "max_chars", "longest"])
+@pytest.mark.parametrize("value", ["a", "", None, [], {}, 0.5, -1, 0, 10**30, [[1]]])
+def test_a_field_of_a_tokenizer_of_a_wrong_kind_is_refused_when_it_is_read(key, value, tmp_path):
+    """Not when it is used: a fuzz found max_chars "a", a TypeError of the first word."""
+    from minivit.published.vocabularies import Pieces
+
+    pieces = Pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])
+    folder = minivit.save(GPT(600, 8, 8, 1, 2), tmp_path / "m", tokenizer=pieces)
+    said = json.loads((folder / "config.json").read_text())
+    assert key in said["tokenizer"]
+    said["tokenizer"][key] = value
+    (folder / "config.json").write_text(json.dumps(said))
+    with pytest.raises(CheckpointError, match=f"config.json: {key} is"):
+        minivit.load(folder)
