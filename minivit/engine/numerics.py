@@ -1,4 +1,4 @@
-"""What NumPy and CuPy spell differently, and what is faster another way.
+"""Numerics: functions that NumPy and CuPy spell differently, or that are faster another way.
 
 Each function stands here once, takes `xp` (numpy or cupy) first, and knows arrays alone.
 """
@@ -53,7 +53,7 @@ def in_float32(vjp):
 
 
 def index_parts(xp, shape, index):
-    """What stands between the brackets of x[...] as a tuple that NumPy and CuPy read alike, and
+    """The index of x[...] as a tuple that NumPy and CuPy read alike, and
     whether an element may be read twice (only integer arrays can do that).
 
     Any sequence inside an index, empty or not, is an array of integers (or booleans); Tensors are

@@ -149,7 +149,7 @@ class Tensor:
         self.touch()
 
     def _values(self, xp, value):
-        """What is to be written: numbers of a kind that this Tensor holds, on its device."""
+        """The numbers to be written, of a kind that this Tensor holds, on its device."""
         if isinstance(value, (bool, int, float)):
             return value
         value = value._array if isinstance(value, Tensor) else value
@@ -272,7 +272,7 @@ class Tensor:
 
     # -- copies ------------------------------------------------------------------------------------
     def __getstate__(self):
-        """What copy, deepcopy and pickle take along: a leaf has no more than this."""
+        """All that copy, deepcopy and pickle take along: a leaf has no more than this."""
         if self.node is not None:
             raise GraphError(
                 f"copy: the result of {self.op!r} cannot be copied or pickled: its graph leads to "

@@ -50,7 +50,7 @@ def _rows(xp, x, axis):
 
 
 def _unrows(xp, y, shape, axis):
-    """What `_rows` did, undone: (n, C) -> `shape`."""
+    """`_rows` undone: (n, C) -> `shape`."""
     last = shape[axis]
     rest = [side for i, side in enumerate(shape) if i != axis % len(shape)]
     return _moved(xp, y.reshape(*rest, last), -1, axis)

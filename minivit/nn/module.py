@@ -54,7 +54,7 @@ class Module:
         return f(*inputs, **options)
 
     def forward(self, *inputs, **options):
-        """What the module computes; a subclass says it."""
+        """The computation; a subclass says it."""
         raise ArgumentError(f"{type(self).__name__} has no forward; a Module needs one")
 
     def _children(self):
