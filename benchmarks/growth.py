@@ -64,6 +64,10 @@ def training_step(peer, axis, n):
     model = works.ViT(16, 2, 1, stack.get(axis, works.Stack(2, 64, 4)))
     if axis == "vocabulary":
         model = works.GPT(64, n, works.Stack(1, 64, 4, eps=1e-5))
+    if peer == "torch":
+        import torch
+
+        torch.set_num_interop_threads = lambda n: None  # may be said once a process, which has one
     batch = {"width": 2, "depth": 4, "vocabulary": 1}.get(axis, n)
     module = __import__(f"benchmarks.peers.{peer}", fromlist=["make"])
     return module.make(works.Work(axis, "", "train", model, batch), 1)
@@ -174,6 +178,8 @@ def main(names):
         results.setdefault(axis, {})[peer] = json.loads(done.stdout.splitlines()[-1])
     results = {axis: results[axis] for axis in AXES if axis in results}
     kept.write_text(json.dumps(results) + "\n")
+    old = RESULTS.read_text() if RESULTS.exists() else ""
+    _, mark, tail = old.partition("## Reading it")
     facts = "\n".join(f"- {k}: {v}" for k, v in report.machine().items())
     RESULTS.write_text(
         "# How time and memory grow\n\nThe last run of `make bench-growth`. One thread, process "
@@ -181,6 +187,7 @@ def main(names):
         "of the process less what it held before. The exponent is the slope of the logarithms "
         f"over the upper half of the sizes.\n\n{facts}\n\n{report.markdown(table(results))}\n\n"
         "![Time and memory against each size, on logarithmic axes](growth.png)\n"
+        + (f"\n{mark}{tail}" if mark else "")
     )
     plot(results, RESULTS.with_name("growth.png"))
     print(report.plain(table(results)))
