@@ -135,14 +135,16 @@ def plot(results, path):
     """Time above, memory below, one column an axis; dotted: the theory through the last point."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.6 * len(results), 5))
+    figure = Figure(figsize=(3 * len(results), 5.5))
     grid = figure.subplots(2, len(results), squeeze=False)
     for column, (axis, peers) in enumerate(results.items()):
         for row, (what, unit) in enumerate((("time", 1e-3), ("memory", 1e6))):
             axes = grid[row, column]
             for (peer, points), colour, mark in zip(peers.items(), ("#0072B2", "#D55E00"), "os"):
                 sizes, values = [p[0] for p in points], [p[1 + row] / unit for p in points]
-                label = f"{peer}, {exponent(sizes, values):.2f}"
+                if what == "memory":  # less than a process takes from the system at once: unknown
+                    values = [v if v > 0.1 else float("nan") for v in values]
+                label = f"{peer}, {exponent(sizes, [p[1 + row] for p in points]):.2f}"
                 axes.loglog(sizes, values, color=colour, marker=mark, markersize=4, label=label)
                 if peer == "minivit":
                     theory = AXES[axis][2 + row]
