@@ -1,5 +1,6 @@
 """python -m benchmarks W1 W2 --rounds 7 --threads 1 --peers torch,floor
 
+python -m benchmarks distributed speed-up of 2 ranks (distributed.py)
 python -m benchmarks accuracy    errors in ulp beside PyTorch's: ACCURACY.md (accuracy erf: of erf)
 python -m benchmarks growth      time and memory against sizes: GROWTH.md (growth tokens: of tokens)
 """
@@ -56,6 +57,10 @@ def run(options, bar):
 
 
 def main(argv=None):
+    if (argv or sys.argv[1:])[:1] == ["distributed"]:
+        from benchmarks import distributed
+
+        sys.exit(distributed.main((argv or sys.argv[1:])[1:]))
     options = arguments(argv)
     if options.works[:1] == ["accuracy"]:
         from benchmarks import accuracy

@@ -78,6 +78,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         ranks             several processes that work as one, and how that ends
         distributed       a part of the batch a rank, and one step
         agreement         what ranks must have in common
+        launch            started, here or on the machines of a lab
         accumulation      the step of a large batch, a piece at a time
         trainer parallel
         probe inspect     what the features know, and where a model looks

@@ -14,7 +14,7 @@ from minivit.nn import Module
 
 
 def groups_of(name, given):
-    """What an optimizer was given, as a list of {"params": [Parameter, ...], ...}."""
+    """The argument of an optimizer as a list of {"params": [Parameter, ...], ...}."""
     given = [given] if isinstance(given, dict) else parameters_of(name, given)
     if not any(isinstance(g, dict) for g in given):
         given = [{"params": given}]

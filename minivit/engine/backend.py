@@ -144,6 +144,8 @@ class use:
     """
 
     def __init__(self, device):
+        if device is None:
+            raise DeviceError("use: device: got None, expected 'cpu' or 'cuda'")
         module(device)  # refuses now what cannot work later
         self.device, self._blocks, self._uses = device, 0, _thread.uses
         if len(self._uses) > 1 and not any(u._blocks for u in self._uses[-2:]):

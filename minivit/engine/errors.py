@@ -1,4 +1,4 @@
-"""What can go wrong, by name.
+"""Everything that can go wrong, by name.
 
 Every error says which argument, what came, what was expected and what to do; each is also the
 built-in exception that a caller would have caught without knowing this library.

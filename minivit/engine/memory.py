@@ -1,4 +1,4 @@
-"""What the C library is told about memory: keep what is freed, it is needed again."""
+"""Memory: the C library is told to keep freed arrays, which are needed again."""
 
 import ctypes
 import os

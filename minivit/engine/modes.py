@@ -1,4 +1,4 @@
-"""What is recorded: a matter of the thread, of the block, and of nothing else.
+"""Modes: recording is a matter of the thread, of the block, and of nothing else.
 
 `op` (next chapter) asks here whether it is to record, and whether to watch for NaN. Each thread has
 its own answer, so that an evaluation in one does not stop the training in another.

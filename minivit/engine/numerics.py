@@ -1,4 +1,4 @@
-"""What NumPy and CuPy spell differently, and what is faster another way.
+"""Numerics: functions that NumPy and CuPy spell differently, or that are faster another way.
 
 Each function stands here once, takes `xp` (numpy or cupy) first, and knows arrays alone.
 """
@@ -53,7 +53,7 @@ def in_float32(vjp):
 
 
 def index_parts(xp, shape, index):
-    """What stands between the brackets of x[...] as a tuple that NumPy and CuPy read alike, and
+    """The index of x[...] as a tuple that NumPy and CuPy read alike, and
     whether an element may be read twice (only integer arrays can do that).
 
     Any sequence inside an index, empty or not, is an array of integers (or booleans); Tensors are
@@ -280,12 +280,30 @@ def _sum_of_rows(x):
     return x.sum(axis=0)
 
 
+def root_of_sum(xp, h, n, axis, keepdims):
+    """The root of (the sum of h^2) / n, also where h^2 leaves the range of the dtype."""
+    with np.errstate(over="ignore", under="ignore"):
+        y = xp.sqrt(total(h * h, axis, keepdims) / n)
+    if xp is not np or not h.size or y.dtype.kind != "f":
+        return y
+    limits = np.finfo(y.dtype)
+    if ((y > limits.tiny**0.25) & (y < limits.max**0.25)).all():
+        return y  # nearly always
+    unit = np.abs(h).max(axis=axis, keepdims=True)
+    unit = np.where((unit > 0) & (unit < np.inf), unit, np.ones_like(unit))
+    y = xp.sqrt(total((h / unit) ** 2, axis, keepdims) / n)
+    return y * unit.reshape(np.shape(y))
+
+
 def average(x, axis=None, keepdims=False):
     """x.mean(axis), with the sums of `total`."""
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or not x.size:
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
         return x.mean(axis=axis, keepdims=keepdims)
     y = total(x, axis, keepdims)
-    return y / (x.size // y.size)
+    if not y.size:
+        return y
+    with np.errstate(invalid="ignore"):  # the mean of nothing is NaN
+        return y / (x.size // y.size)
 
 
 def column_sum(xp, a):

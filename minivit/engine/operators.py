@@ -37,6 +37,16 @@ def _plain(name, f=None):
     return function(plain)
 
 
+def _refused(call):
+    def refuse(self, other):
+        raise ArgumentError(
+            f"{call.format('t')} has no derivative in minivit; use the array: "
+            f"{call.format('t.numpy()')}, through which no gradient flows."
+        )
+
+    return refuse
+
+
 def _arrays(x):
     """The arrays of Tensors, also inside of lists and tuples. A NumPy number becomes Python's,
     which does not promote and is on every device; in `number > t` it comes as an array ()."""
@@ -62,6 +72,11 @@ for _name in "gt ge lt le eq ne and_ or_ xor".split():
     setattr(Tensor, f"__{_name.strip('_')}__", _f)
     if _name in ("and_", "or_", "xor"):
         setattr(Tensor, f"__r{_name.strip('_')}__", _reflected(_f))
+for _name, _sign in {"floordiv": "//", "mod": "%", "lshift": "<<", "rshift": ">>"}.items():
+    setattr(Tensor, f"__{_name}__", _refused(f"{{}} {_sign} x"))
+    setattr(Tensor, f"__r{_name}__", _refused(f"x {_sign} {{}}"))
+Tensor.__divmod__, Tensor.__rdivmod__ = _refused("divmod({}, x)"), _refused("divmod(x, {})")
+Tensor.__round__ = lambda self, ndigits=0: self.round(ndigits)
 Tensor.__invert__ = _plain("invert", operator.invert)
 Tensor.__neg__, Tensor.__pos__, Tensor.__abs__ = ops.negative, composed.positive, ops.absolute
 Tensor.__getitem__ = ops.getitem

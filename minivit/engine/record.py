@@ -141,7 +141,7 @@ class _WithoutXp(Signature):
 
 
 def _no_pair(returned, name):
-    """What an @op has to return, and what it returned."""
+    """The form of the result of an @op, beside the result that came."""
     kinds = [type(x).__name__ for x in returned] if type(returned) is tuple else type(returned)
     return (
         f"{name}: an op returns (value, vjp), an array and a function of its gradient, such as "
@@ -213,7 +213,7 @@ def function(f):
 
 
 def _in_words(error, name, f, takes_xp, arrays, extra, options, is_method=False):
-    """What NumPy or Python refused, as an error of this library that names the op."""
+    """A refusal of NumPy or Python as an error of this library, which names the op."""
     if isinstance(error, FloatingPointError):  # np.errstate(...="raise")
         return NonFiniteError(f"{name}: {error}")
     if isinstance(error, TypeError):
@@ -226,14 +226,16 @@ def _in_words(error, name, f, takes_xp, arrays, extra, options, is_method=False)
     given = [_kind(a) for a in arrays[is_method:]]
     given = " and ".join(given + [f"{key}={_kind(a)}" for key, a in options.items()])
     if isinstance(error, (TypeError, AttributeError)):
-        return DtypeError(f"{name}: got {given or 'nothing'}: {error}")
+        missing = "NoneType" in str(error)
+        why = "expected a Tensor, an array or a number in place of None" if missing else error
+        return DtypeError(f"{name}: got {given or 'nothing'}: {why}")
     kind = RangeError if isinstance(error, (LookupError, ArithmeticError)) else ShapeError
     shapes = " and ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
     return kind(f"{name}: got {f'shapes {shapes}' if shapes else given or 'nothing'}: {error}")
 
 
 def _kind(x):
-    """What an argument is, in a few letters."""
+    """The kind of an argument, in a few letters."""
     if hasattr(x, "dtype"):
         return str(x.dtype)
     text = repr(x) if isinstance(x, (int, float, complex, str, bytes, tuple, type(None))) else ""

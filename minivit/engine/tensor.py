@@ -8,12 +8,13 @@ import operator
 
 import numpy as np
 
-from minivit.engine import backend, graph, writes
+from minivit.engine import backend, graph, numerics, writes
 from minivit.engine.errors import (
     ArgumentError,
     DeviceError,
     DtypeError,
     GraphError,
+    MinivitError,
     RangeError,
     ShapeError,
 )
@@ -133,10 +134,12 @@ class Tensor:
                 "derivative. Use minivit.where or minivit.stack; or write into t.data, between two "
                 "passes, what is to be a constant: value.detach()."
             )
-        parts = index if isinstance(index, tuple) else (index,)
-        parts = tuple([p._array if isinstance(p, Tensor) else p for p in parts])
+        xp = backend.MODULES[self.device]
         try:
-            self._array[parts] = value._array if isinstance(value, Tensor) else value
+            parts, _ = numerics.index_parts(xp, self.shape, index)
+            self._array[parts] = self._values(xp, value)
+        except MinivitError:
+            raise
         except IndexError as error:
             raise RangeError(f"t[index] = value: {error}") from error
         except ValueError as error:
@@ -144,6 +147,22 @@ class Tensor:
         except TypeError as error:
             raise DtypeError(f"t[index] = value: {error}") from error
         self.touch()
+
+    def _values(self, xp, value):
+        """The numbers to be written, of a kind that this Tensor holds, on its device."""
+        if isinstance(value, (bool, int, float)):
+            return value
+        value = value._array if isinstance(value, Tensor) else value
+        listed = not hasattr(value, "dtype")
+        value = backend.to_array(value, "t[index] = value")
+        if value.dtype.kind not in "biufc" or (value.dtype.kind == "c" != self.dtype.kind):
+            raise DtypeError(f"t[index] = value: got {value.dtype}, the tensor is {self.dtype}")
+        if not isinstance(value, xp.ndarray) and not listed and value.ndim:
+            raise DeviceError(
+                f"t[index] = value: the value is on {backend.device_of(value)!r}, the tensor on "
+                f"{self.device!r}. Move it: minivit.Tensor(value, device={self.device!r})."
+            )
+        return value if isinstance(value, xp.ndarray) else xp.asarray(backend.to_numpy(value))
 
     def touch(self):
         """Say that the array was written in place: a graph that needs that memory will refuse."""
@@ -253,7 +272,7 @@ class Tensor:
 
     # -- copies ------------------------------------------------------------------------------------
     def __getstate__(self):
-        """What copy, deepcopy and pickle take along: a leaf has no more than this."""
+        """All that copy, deepcopy and pickle take along: a leaf has no more than this."""
         if self.node is not None:
             raise GraphError(
                 f"copy: the result of {self.op!r} cannot be copied or pickled: its graph leads to "

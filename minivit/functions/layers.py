@@ -1,4 +1,4 @@
-"""What layers do with their weights, and with their inputs while they train."""
+"""Layers as functions: of weights and inputs, and of chance while they train."""
 
 from math import prod
 

@@ -50,7 +50,7 @@ def _rows(xp, x, axis):
 
 
 def _unrows(xp, y, shape, axis):
-    """What `_rows` did, undone: (n, C) -> `shape`."""
+    """`_rows` undone: (n, C) -> `shape`."""
     last = shape[axis]
     rest = [side for i, side in enumerate(shape) if i != axis % len(shape)]
     return _moved(xp, y.reshape(*rest, last), -1, axis)
@@ -93,7 +93,8 @@ def log_softmax(xp, x, /, axis=-1):
 
     def vjp(g):
         g = _rows(xp, g, axis)
-        dx = g - e * (g.sum(axis=1) / l)[:, None]
+        with np.errstate(invalid="ignore"):  # as above; and of no scores at all
+            dx = g - e * (g.sum(axis=1) / l)[:, None]
         return _unrows(xp, dx, x.shape, axis)
 
     return _unrows(xp, y, x.shape, axis), vjp
@@ -112,7 +113,8 @@ def logsumexp(xp, x, /, axis=-1, keepdims=False):
     y = (m + log_l).reshape(kept)
 
     def vjp(g):
-        dx = e * (g.reshape(-1) / l)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):  # a row of -inf, or of nothing
+            dx = e * (g.reshape(-1) / l)[:, None]
         return _unrows(xp, dx, x.shape, axis)
 
     return y if keepdims else y.squeeze(axis), vjp
@@ -137,6 +139,8 @@ def cross_entropy_loss(
     """
     x, axis, ignore_index = _rows(xp, logits, axis), as_integer(axis), as_integer(ignore_index)
     C = x.shape[1]
+    if not C and x.shape[0]:
+        raise ShapeError(f"cross_entropy_loss: logits of shape {logits.shape} have no classes")
     labels = numerics.checked_index(xp, labels, C, "cross_entropy_loss: labels", ignore_index)
     rest = tuple(side for i, side in enumerate(logits.shape) if i != axis % logits.ndim)
     if labels.shape != rest:
@@ -157,7 +161,7 @@ def cross_entropy_loss(
     z, e, l, log_l, _ = _exponentials(xp, x)
     with np.errstate(invalid="ignore"):  # of a row that is ignored
         log_p = z[rows, label] - log_l  # of the right class
-        loss = -log_p if not s else s * (log_l - z.mean(axis=1)) - (1 - s) * log_p
+        loss = -log_p if not s else s * (log_l - z.sum(axis=1) / max(C, 1)) - (1 - s) * log_p
     loss = xp.where(counted, loss, 0)  # chosen, not multiplied: 0 * NaN is NaN
 
     def vjp(g):
@@ -166,7 +170,7 @@ def cross_entropy_loss(
             dx = e * (g / l)[:, None]
             dx[rows, label] = (xp.expm1(log_p) + s) * g  # p - (1 - s): p - 1 may be tiny
             if s:
-                dx -= (s / C) * g[:, None]
+                dx -= (s / max(C, 1)) * g[:, None]
         xp.copyto(dx, 0, where=~counted[:, None])  # chosen, not multiplied: 0 * NaN is NaN
         return _unrows(xp, dx, logits.shape, axis)
 

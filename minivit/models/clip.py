@@ -348,7 +348,8 @@ def _size(name):
 
 
 def count_parameters(name):
-    """What clip(name) learns, with its projections: {"image", "text", "total"}; total adds t."""
+    """How many numbers clip(name) learns: {"image", "text", "total"}, projections included; total
+    adds t."""
     with nn.empty():
         model = clip(name)
     image = model.image_encoder.count_parameters() + (0 if model.W_i is None else model.W_i.size)

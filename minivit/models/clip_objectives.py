@@ -114,6 +114,6 @@ class Captioner(nn.Module):
 
 @function
 def targets(T):
-    """What positions 0 ... L - 2 should predict; -100, which the loss ignores, after [EOS]."""
+    """The targets of positions 0 ... L - 2; -100, which the loss ignores, after [EOS]."""
     after = np.arange(1, T.shape[1]) > eos_places(T)[:, None]
     return np.where(after, IGNORED, T[:, 1:])

@@ -101,7 +101,7 @@ class ImageGPT(nn.Module):
         return states
 
     def features(self, ids, causal=True, hidden=None):
-        """What the linear probes read: the normed input of every layer, and the final norm,
+        """The input of the linear probes: the normed input of every layer, and the final norm,
         averaged over the sequence: L + 1 tensors (B, D). causal=False: BERT's input."""
         if causal and hidden is not None:
             raise OptionError("features: causal=True has no hidden pixels; causal=False hides them")

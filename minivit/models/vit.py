@@ -137,7 +137,7 @@ class ViT(nn.Module):
         return self.drop(x)
 
     def features(self, images, keep=None):
-        """What the head sees: the class token after the last layer and LayerNorm (or the mean of
+        """The input of the head: the class token after the last layer and LayerNorm (or the mean of
         all tokens, or what MAP makes of them), through `pre_logits` if there is one: (B, D)."""
         x = self.tokens(images)
         if keep is not None:

@@ -25,7 +25,7 @@ def bound(cls, inputs, options):
 
 
 def _recorded(value):
-    """What of an argument is kept: modules as dicts, and of what JSON cannot hold only its type."""
+    """An argument as it is kept: modules as dicts; only the type of what JSON cannot hold."""
     if hasattr(value, "_config"):  # a Module (next chapter)
         return {"class": class_name(type(value))} | {
             name: _recorded(x) for name, x in value._config.items()

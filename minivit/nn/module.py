@@ -54,7 +54,7 @@ class Module:
         return f(*inputs, **options)
 
     def forward(self, *inputs, **options):
-        """What the module computes; a subclass says it."""
+        """The computation; a subclass says it."""
         raise ArgumentError(f"{type(self).__name__} has no forward; a Module needs one")
 
     def _children(self):
@@ -132,6 +132,8 @@ class Module:
 
     def train(self, mode=True):
         """Switch dropout on (or off)."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise DtypeError(f"train: mode is {mode!r}, expected True or False")
         for module in self.modules():
             module.training = mode
         return self

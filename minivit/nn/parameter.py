@@ -5,6 +5,7 @@ Weights are drawn on the host by `manual_seed`'s generator, whatever device they
 
 import contextlib
 import math
+import threading
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class Parameter(Tensor):
 
     @function
     def __init__(self, data, order="K"):
-        if _empty:
+        if _thread.empty:
             data = _placeholder(np.shape(data))
         elif order != "K":
             data = np.asarray(data, order=order)
@@ -29,7 +30,7 @@ class Parameter(Tensor):
 
     def assign(self, values):
         """Overwrite the values in place; `values` may be on the host."""
-        if _empty:
+        if _thread.empty:
             return
         if np.shape(values) != self.shape:
             raise ShapeError(f"assign: got shape {np.shape(values)}, expected {self.shape}")
@@ -47,20 +48,24 @@ class Buffer(Tensor):
 
 
 # -- initialisation --------------------------------------------------------------------------------
-_empty = False
+class _Thread(threading.local):
+    empty = False
+
+
+_thread = _Thread()
 
 
 @contextlib.contextmanager
 def empty():
     """Models made inside of this block have no weights yet: nothing is drawn, nothing takes memory.
     A Parameter has its shape and one number behind it, until its `data` is set (a published file
-    read)."""
-    global _empty
-    before, _empty = _empty, True
+    read). In this thread: what other threads make has its weights.
+    """
+    before, _thread.empty = _thread.empty, True
     try:
         yield
     finally:
-        _empty = before
+        _thread.empty = before
 
 
 def _placeholder(shape):
@@ -70,7 +75,7 @@ def _placeholder(shape):
 @function
 def normal(shape, std):
     """float32 numbers from N(0, std^2)."""
-    if _empty:
+    if _thread.empty:
         return _placeholder(shape)
     return (backend.host_generator().standard_normal(shape) * std).astype(np.float32)
 
@@ -78,7 +83,7 @@ def normal(shape, std):
 @function
 def truncated_normal(shape, std):
     """float32 numbers from N(0, std^2), drawn again until within 2 std (BERT, ViT ports)."""
-    if _empty:
+    if _thread.empty:
         return _placeholder(shape)
     x = backend.host_generator().standard_normal(shape)
     while (far := np.abs(x) > 2).any():
@@ -89,7 +94,7 @@ def truncated_normal(shape, std):
 @function
 def uniform(shape, bound):
     """float32 numbers from [-bound, bound)."""
-    if _empty:
+    if _thread.empty:
         return _placeholder(shape)
     return backend.host_generator().uniform(-bound, bound, shape).astype(np.float32)
 

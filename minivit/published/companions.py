@@ -68,7 +68,10 @@ def read_tokenizer(folder, said):
     if issubclass(cls, BPE):
         tokenizer = cls.load(folder, special_tokens=said["special_tokens"])
     elif issubclass(cls, WordPiece):
-        tokenizer = cls(read_lines(folder / "vocab.txt"), said["lower"], said["max_chars"])
+        if type(said["lower"]) is not bool:
+            raise CheckpointError(f"config.json: lower is {said['lower']!r}, not true or false")
+        longest = tables.integer(said, "max_chars", 1 << 20)
+        tokenizer = cls(read_lines(folder / "vocab.txt"), said["lower"], longest)
     else:
         file = "source.spm" if said["class"] == "SentencePieces" else "sentencepiece.bpe.model"
         if not (folder / file).is_file():
@@ -76,9 +79,7 @@ def read_tokenizer(folder, said):
         tokenizer = cls(folder if said["class"] == "SentencePieces" else folder / file)
     for key in SETTINGS:
         if hasattr(tokenizer, key):
-            kind = type(getattr(tokenizer, key))
-            if type(said[key]) is not kind:
-                raise CheckpointError(f"config.json: {key} is {said[key]!r}, not {kind.__name__}")
+            tables.integer(said, key, 1 << 20)
             setattr(tokenizer, key, said[key])
     return tokenizer
 

@@ -62,7 +62,7 @@ def save(
     """
     folder = files.path_of("save: folder", folder)
     config, arrays = description(model, dtype)
-    config |= {"preprocess": companions.described(preprocess), "labels": _labels(labels)}
+    config |= {"preprocess": companions.described(preprocess), "labels": _labels(labels, model)}
     try:
         with files.writing_folder(folder) as new:
             config["tokenizer"] = companions.write_tokenizer(tokenizer, new)
@@ -152,11 +152,14 @@ def _halved(name, array):
     return half
 
 
-def _labels(labels):
+def _labels(labels, model=None):
     if labels is not None and not (
         isinstance(labels, (list, tuple)) and all(isinstance(label, str) for label in labels)
     ):
         raise DtypeError(f"save: labels: got {labels!r}, expected a list of strings")
+    classes = getattr(model, "config", {}).get("classes")
+    if labels is not None and isinstance(classes, int) and len(labels) != classes:
+        raise OptionError(f"save: labels: got {len(labels)}, the model has {classes} classes")
     return None if labels is None else list(labels)
 
 

@@ -111,12 +111,12 @@ def iconnet(which="shipped"):
                 "(git checkout), or make it anew with data/make_iconnet.py"
             )
     else:
-        images = np.empty((len(labels), 32, 32), np.uint8)
-        for i, (name, about) in enumerate(table["sets"].items()):
+        images, cache = np.empty((len(labels), 32, 32), np.uint8), about()
+        for i, (name, listed) in enumerate(table["sets"].items()):
             here = sets == i
             if here.any():
-                names, of_set, _ = read_set(name)
-                if zlib.crc32("\n".join(names).encode()) != about["crc32"]:
+                names, of_set, _ = read_set(name, table=cache)
+                if zlib.crc32("\n".join(names).encode()) != listed["crc32"]:
                     raise DataError(
                         f"{_folder() / name}.npz holds other icons than the list of IconNet: "
                         f"another version made it. Delete that folder, then: {COMMAND}"
@@ -147,9 +147,11 @@ def icons(colour=False, sets=None):
     images = np.empty((sum(counts), 32, 32, 3)[: 4 if colour else 3], np.uint8)
     names, places, end = [], [], 0
     for name, count in zip(chosen, counts):
-        some, grey, coloured = read_set(name, colour)
+        some, grey, coloured = read_set(name, colour, table)
         kept = np.setdiff1d(np.arange(len(some)), table[name]["blank"])
-        images[end : end + count] = (coloured if colour else grey)[kept]
+        np.take(
+            coloured if colour else grey, kept, axis=0, out=images[end : end + count], mode="clip"
+        )
         names += [some[place] for place in kept]
         places.append(kept)
         end += count
@@ -187,10 +189,10 @@ def about():
         raise DataError(f"{path} is damaged ({reason}). Delete it, then: {COMMAND}") from reason
 
 
-def read_set(name, colour=False):
+def read_set(name, colour=False, table=None):
     """(names, grey pictures, those in colour or None) of a set; what is wrong with its file, and
     the command that mends it."""
-    path, table = _folder() / f"{name}.npz", about()
+    path, table = _folder() / f"{name}.npz", about() if table is None else table
     try:
         if (expected := table.get(name)) is None:
             raise ValueError("sets.json does not have this set: another version made it")

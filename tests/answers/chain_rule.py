@@ -1,4 +1,4 @@
-"""Answers to exercise 6."""
+"""Answers to exercise 14."""
 
 RIGHT = {
     "A": """

@@ -1,4 +1,4 @@
-"""Answers to exercise 7."""
+"""Answers to exercise 15."""
 
 ANSWER = """
 import numpy as np

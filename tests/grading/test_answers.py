@@ -9,6 +9,7 @@ import pytest
 from minivit.grading import judge, report, submission
 from minivit.grading.exercise import registry
 from tests import answers
+from tests.grading import here
 
 GRADING_SEED = 20_260
 EXERCISES = list(registry().values())
@@ -45,7 +46,28 @@ def test_there_are_two_right_answers_and_each_mistake_is_planted(exercise):
     assert all(a.points < exercise.points for a in found if a.mistake)
 
 
-@pytest.mark.parametrize("answer", RIGHT, ids=lambda a: f"{a.exercise.function} {a.name}")
+NAMES = [f"{a.exercise.function} {a.name}" for a in RIGHT]
+
+
+@pytest.mark.parametrize("answer", RIGHT, ids=NAMES)
+def test_a_right_answer_has_all_points(answer):
+    assert here.points(answer.exercise, answer.text, GRADING_SEED) == answer.exercise.points
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("answer", RIGHT, ids=NAMES)
+def test_a_right_answer_has_all_points_with_twenty_seeds(answer):
+    for seed in range(20):
+        assert here.points(answer.exercise, answer.text, seed) == answer.exercise.points
+
+
+# by default three in processes of their own, as in grading; all of them at night
+@pytest.mark.parametrize(
+    "answer",
+    [pytest.param(a, marks=[] if i % 16 == 1 else pytest.mark.slow) for i, a in enumerate(RIGHT)],
+    ids=NAMES,
+)
 def test_a_right_answer_has_all_points_and_no_mistake(answer):
     assert judged(answer, GRADING_SEED) == (answer.exercise.points, set())
 

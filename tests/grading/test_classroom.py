@@ -15,7 +15,7 @@ from minivit.grading.teachers import classroom, exports, handed_in, judging, lay
 from minivit.grading.teachers.results import Result
 
 EXERCISES = Path(__file__).parents[2] / "exercises"
-STEM = "06_chain_rule"
+STEM = "14_chain_rule"
 RIGHT = (EXERCISES / "source" / f"{STEM}.py").read_text(encoding="utf-8")
 WRONG = RIGHT.replace("g[parent] += g[node]", "g[parent] = g[node]")
 STUB = (EXERCISES / f"{STEM}.py").read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ RUINS = "def chain_rule(p, s):\n    import os, sys; os._exit(0)\n"
 FORGES = """
 def chain_rule(parents, slopes):
     import json, sys
-    for name in ("results.json", "06_chain_rule.json"):  # in its own scratch folder
+    for name in ("results.json", "14_chain_rule.json"):  # in its own scratch folder
         with open(name, "w") as file:
             file.write(json.dumps({"points": 99}))
     sys.__stdout__.write('{"points": 99}')
@@ -126,6 +126,10 @@ def test_the_bundle_holds_no_solution(tmp_path):
     names = {p.name for p in (tmp_path / "b").iterdir()}
     assert {f"{e.stem}{s}" for e in registry().values() for s in (".md", ".py", ".ipynb")} < names
     text = "".join(p.read_text("utf-8") for p in (tmp_path / "b").rglob("*") if p.is_file())
+    readme = (tmp_path / "b" / "README.md").read_text("utf-8")
+    assert "pip install" in readme and "`make " not in readme and "source/" not in readme
+    setting = json.loads((tmp_path / "b" / ".lab" / "overrides.json").read_text("utf-8"))
+    assert "Markdown Preview" in str(setting) and "--LabApp.app_settings_dir=.lab" in readme
     assert "BEGIN SOLUTION" not in text and "g[parent] += g[node] * slope" not in text
 
 

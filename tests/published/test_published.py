@@ -15,7 +15,7 @@ from minivit.engine import backend
 from minivit.engine.errors import CheckpointError, StateError
 from minivit.models import bert, clip, flops, gpt, image_gpt, seq2seq, vit
 from minivit.models.resnet import ModifiedResNet
-from minivit.published import tables, weights
+from minivit.published import sentences, tables, vocabularies, weights
 from tests.published import files
 from tests.published import test_text as of_texts
 from tests.published import test_vision as of_pictures
@@ -229,6 +229,14 @@ def test_a_mutant_of_any_family_is_loaded_or_refused_in_little_memory_and_time(t
     for tests, names in ((of_texts, of_texts.FAMILIES), (of_pictures, of_pictures.LAYOUTS)):
         for name in names:
             tests.case(name).write(goods / name)
+    for name in ("timm_siglip", "torchvision"):
+        of_pictures.case(name).write(goods / name)
+    own = minivit.load(goods / "clip_hf")  # and a folder of our own, with all that belongs to it
+    pieces = vocabularies.Pieces([*"[PAD] [UNK] [CLS] [SEP] a b c ##a ##b".split()])
+    head = sentences.SentenceHead(sentences.Pooling(), [sentences.Normalize()])
+    minivit.save(own.model, goods / "own", preprocess=own.preprocess.by_torchvision())
+    texts = minivit.load(goods / "bert").model
+    minivit.save(texts, goods / "own_texts", tokenizer=pieces, sentences=head)
     script = Path(__file__).parent / "fuzz_models.py"
     done = subprocess.run(
         [sys.executable, script, str(n), str(n), goods, work],

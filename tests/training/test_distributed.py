@@ -4,6 +4,7 @@ tests/training/mpi; a start costs a second, so one program makes many checks."""
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -13,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivit.engine.errors import OptionError
-from minivit.training import checkpoint, distributed
+from minivit.engine.errors import OptionError, RankError
+from minivit.training import checkpoint, distributed, launch
 
 pytest.importorskip("mpi4py", reason="pip install 'minivit[mpi]'")
 ROOT = Path(__file__).parents[2]
@@ -23,9 +24,7 @@ pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec beside 
 
 
 def command(n, program, *arguments):
-    root = ["--allow-run-as-root"] if hasattr(os, "getuid") and os.getuid() == 0 else []
-    program = Path(__file__).parent / "mpi" / program
-    return [MPIEXEC, *root, "--oversubscribe", "-n", str(n), sys.executable, program, *arguments]
+    return launch.command(n, [str(Path(__file__).parent / "mpi" / program), *arguments])
 
 
 def environment(**more):
@@ -108,6 +107,27 @@ def test_a_launch_that_mpi_does_not_know_is_refused():
         assert done.returncode == 1 and re.search(words, done.stderr), done.stderr
 
 
+def test_ctrl_c_at_the_launcher_lets_all_ranks_finish_their_step_and_save(tmp_path):
+    program = command(1, "faults.py", str(tmp_path), "slow")[-3:]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minivit.training.launch", "2", *program], env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    for _ in range(2):
+        assert "from step 0" in process.stdout.readline()
+    time.sleep(1)  # a step takes half a second
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "stopped after step" in error, error
+    assert checkpoint.checkpoints(tmp_path / "run"), out
+
+
+@pytest.mark.parametrize("ranks, hosts", [(0, None), (2, "nowhere.txt")])
+def test_a_launch_that_cannot_be_is_refused(ranks, hosts):
+    with pytest.raises(RankError, match=r"ranks: got 0|no file nowhere"):
+        launch.command(ranks, ["train.py"], hosts)
+
+
 @pytest.mark.parametrize("n, size", [(64, 3), (3, 4), (0, 2), (7, 1), (5, 5)])
 def test_the_parts_are_a_partition_as_even_as_they_come(n, size):
     parts = [range(n)[distributed.part(n, rank, size)] for rank in range(size)]
@@ -123,3 +143,11 @@ def test_the_rules_for_large_batches():
     for bad in ((0.1, 0), (0.1, 8, -1)):
         with pytest.raises(OptionError, match="batch_size"):
             distributed.linear_scaling(*bad)
+
+
+@pytest.mark.parametrize("wrong", [["--ranks"], ["--ranks", "two"], ["--ranks", "0"]])
+def test_long_runs_say_how_many_ranks_they_expect(wrong, capsys):
+    from minivit.course.runs.__main__ import main
+
+    assert main(["clip", *wrong]) == 2
+    assert "ranks: got" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def std(xp, x, /, axis=None, *, ddof=0, keepdims=False):
     """The standard deviation y over `axis`. d/dx = (x - mean) / (y (n - ddof)); 0 where y is 0."""
     kept = _kept(x, axis)
     h, n = _deviations(xp, x, axis, ddof)
-    y = xp.sqrt(numerics.total(h * h, axis, keepdims) / n)
+    y = numerics.root_of_sum(xp, h, n, axis, keepdims)
 
     def vjp(g):
         spread = y.reshape(kept)
@@ -74,7 +74,7 @@ def std(xp, x, /, axis=None, *, ddof=0, keepdims=False):
 def norm_(xp, x, /, axis=None, *, keepdims=False):
     """y, the root of the sum of squares over `axis`. d/dx = x / y; 0 where y is 0."""
     kept = _kept(x, axis)
-    y = xp.sqrt(numerics.total(x * x, axis, keepdims))
+    y = numerics.root_of_sum(xp, x, 1, axis, keepdims)
 
     def vjp(g):
         length = y.reshape(kept)

@@ -1,4 +1,4 @@
-"""Exercise 14: the backward pass of attention, one head.
+"""Exercise 16: the backward pass of attention, one head.
 
 S = q k^T / √D,  A = softmax(S),  out = A v
 gv = A^T g,  gA = g v^T,  gS = A (gA - sum over keys of gA A),  gq = gS k / √D,  gk = gS^T q / √D
@@ -101,11 +101,11 @@ ORDINARY = cases()
 LARGE = tuple(cases(dtype=kind, large=100 if kind == np.float32 else 1000) for kind in FLOATS)
 
 EXERCISE = Exercise(
-    number=14,
+    number=16,
     function="attention_gradient",
     title="The backward pass of attention",
-    lecture="The Transformer layer",
-    section="What each half does",
+    lecture="Vision Transformer",
+    section="The layer: LayerNorm and its gradient",
     outputs=OUTPUTS,
     properties=(
         Property("out is softmax(q kᵀ / √D) v", 1, ORDINARY, equals("out", truth), "out"),

@@ -1,4 +1,4 @@
-"""Exercise 6: the backward pass over a graph of numbers.
+"""Exercise 14: the backward pass over a graph of numbers.
 
 g[last] = 1,   g[parent] += g[node] · slope(node, parent),   from the last node to the first
 """
@@ -95,7 +95,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=6,
+    number=14,
     function="chain_rule",
     title="The backward pass",
     lecture="Vision Transformer",

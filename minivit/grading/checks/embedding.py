@@ -1,4 +1,4 @@
-"""Exercise 15: the rows of a table, and the gradient of the table where ids repeat.
+"""Exercise 8: the rows of a table, and the gradient of the table where ids repeat.
 
 out = table[ids],   gtable[i] = sum of g over the places where ids is i
 """
@@ -84,7 +84,7 @@ WRONG = {
 REPEATED = (cases(repeated=True), cases(rank=2, repeated=True))
 
 EXERCISE = Exercise(
-    number=15,
+    number=8,
     function="embedding",
     title="The gradient of an embedding",
     lecture="Text, all the way in",

@@ -1,4 +1,4 @@
-"""Exercise 3: one merge of byte-pair encoding, everywhere in a sequence of ids.
+"""Exercise 7: one merge of byte-pair encoding, everywhere in a sequence of ids.
 
 from left to right, without overlap: ... left right ... -> ... new ...
 """
@@ -119,7 +119,7 @@ MISTAKES = {
 }
 
 EXERCISE = Exercise(
-    number=3,
+    number=7,
     function="merge_pair",
     title="One merge of byte-pair encoding",
     lecture="Text, all the way in",

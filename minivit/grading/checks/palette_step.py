@@ -1,4 +1,4 @@
-"""Exercise 4: one round of k-means, from pixels and a palette to a better palette.
+"""Exercise 9: one round of k-means, from pixels and a palette to a better palette.
 
 each pixel goes to its nearest centre; each centre to the mean of its pixels
 """
@@ -113,7 +113,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=4,
+    number=9,
     function="palette_step",
     title="A palette by k-means",
     lecture="Image GPT",

@@ -1,4 +1,4 @@
-"""Exercise 13: a classifier made of text, with several prompts a class.
+"""Exercise 22: a classifier made of text, with several prompts a class.
 
 w_c = unit(mean over prompts of unit(text vectors)),  p = softmax(scale · unit(images) w)
 """
@@ -74,7 +74,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=13,
+    number=22,
     function="zero_shot",
     title="A classifier made of text",
     lecture="CLIP, line by line",

@@ -16,6 +16,8 @@ group = ranks.world()
 
 
 def loss(model, x, y):
+    if fault == "slow":
+        time.sleep(0.5)
     if run.step == 3 and fault == "disk" and group.rank == 0:
         files._flush = full
     if run.step == 3 and group.rank == group.size - 1:
@@ -36,4 +38,4 @@ def full(path):
 
 run = agreeing.trainer("run", loss=loss, save_every=2)
 print(f"from step {run.step}", flush=True)
-run.run(5, progress=False)
+run.run(5 if fault != "slow" else 50, progress=False)
