@@ -21,7 +21,9 @@ lectures: $(STAMP)  ## execute every lecture into build/: notebooks, pages, figu
 	@$(RUN) lectures/build.py run $(ONLY)
 
 lab: $(STAMP)  ## open the lectures in JupyterLab
-	$(RUN) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/lectures $(ARGS)
+	$(RUN) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/lectures \
+		--LabApp.app_settings_dir=exercises/.lab --ContentsManager.hide_globs=source \
+		--ContentsManager.hide_globs=__pycache__ $(ARGS)
 
 test: $(STAMP)  ## run the tests
 	$(PYTEST) $(ARGS)

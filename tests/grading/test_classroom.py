@@ -126,6 +126,10 @@ def test_the_bundle_holds_no_solution(tmp_path):
     names = {p.name for p in (tmp_path / "b").iterdir()}
     assert {f"{e.stem}{s}" for e in registry().values() for s in (".md", ".py", ".ipynb")} < names
     text = "".join(p.read_text("utf-8") for p in (tmp_path / "b").rglob("*") if p.is_file())
+    readme = (tmp_path / "b" / "README.md").read_text("utf-8")
+    assert "pip install" in readme and "`make " not in readme and "source/" not in readme
+    setting = json.loads((tmp_path / "b" / ".lab" / "overrides.json").read_text("utf-8"))
+    assert "Markdown Preview" in str(setting) and "--LabApp.app_settings_dir=.lab" in readme
     assert "BEGIN SOLUTION" not in text and "g[parent] += g[node] * slope" not in text
 
 

@@ -47,10 +47,15 @@ def release(exercises, out):
     names = ["README.md", *(f"{s}{suffix}" for s in stems for suffix in (".md", ".py", ".ipynb"))]
     out.mkdir(parents=True, exist_ok=True)
     (out / ".handed_out").mkdir()  # what `minivit reset` brings back
+    (out / ".lab").mkdir()  # what `jupyter lab` is told about pages
+    names.append(".lab/overrides.json")
     for name in names:
         shutil.copyfile(exercises / name, out / name)
-        if not name.endswith(".md"):
+        if name.endswith((".py", ".ipynb")):
             shutil.copyfile(exercises / name, out / ".handed_out" / name)
+    paragraphs = (exercises / "README.md").read_text("utf-8").split("\n\n")
+    readme = "\n\n".join(p for p in paragraphs if "`make " not in p)  # there is no Makefile
+    write_whole(out / "README.md", readme)
     return names
 
 
