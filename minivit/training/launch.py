@@ -58,6 +58,19 @@ def run(ranks, program, hosts=None, env=None, options=()):
             process.send_signal(signal.SIGUSR1 if asked == 1 else signal.SIGTERM)
 
 
+def of_arguments(program, arguments):
+    """Start `program` with `arguments`, less the two among them that say where: --ranks N, --hosts
+    FILE."""
+    rest, where = list(arguments), {"--ranks": None, "--hosts": None}
+    for name in [n for n in where if n in rest]:
+        at = rest.index(name)
+        where[name] = (rest[at + 1 :] or [""])[0]
+        del rest[at : at + 2]
+    if not (where["--ranks"] or "").isdecimal():
+        raise RankError(f"--ranks: got {where['--ranks']!r}, expected how many processes")
+    return run(int(where["--ranks"]), [*program, *rest], where["--hosts"])
+
+
 def main(arguments):
     hosts = None
     if arguments[1:2] == ["--hosts"]:

@@ -143,3 +143,11 @@ def test_the_rules_for_large_batches():
     for bad in ((0.1, 0), (0.1, 8, -1)):
         with pytest.raises(OptionError, match="batch_size"):
             distributed.linear_scaling(*bad)
+
+
+@pytest.mark.parametrize("wrong", [["--ranks"], ["--ranks", "two"], ["--ranks", "0"]])
+def test_long_runs_say_how_many_ranks_they_expect(wrong, capsys):
+    from minivit.course.runs.__main__ import main
+
+    assert main(["clip", *wrong]) == 2
+    assert "ranks: got" in capsys.readouterr().err

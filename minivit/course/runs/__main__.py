@@ -1,4 +1,7 @@
-"""Run a long run by its name: `python -m minivit.course.runs NAME`; without a name, list them."""
+"""Run a long run by its name: `python -m minivit.course.runs NAME`; without a name, list them.
+
+--ranks 2: each batch of each training is divided among so many processes; --hosts FILE: on these
+machines (minivit.training.launch)."""
 
 import importlib
 import pkgutil
@@ -7,6 +10,7 @@ import sys
 from minivit.course import runs
 from minivit.course.runs import results
 from minivit.engine.errors import MinivitError
+from minivit.training import launch
 
 HELPERS = ("results", "plans", "verdicts")  # of the runs; not runs
 
@@ -25,6 +29,8 @@ def main(arguments):
         print(run.__doc__.strip())
         return 0
     try:
+        if "--ranks" in arguments:
+            return launch.of_arguments(["-m", "minivit.course.runs"], arguments)
         return run.main(arguments[1:])
     except (MinivitError, ImportError) as error:
         print(error, file=sys.stderr)

@@ -25,7 +25,7 @@ from minivit.models.clip_objectives import Captioner, WordPredictor
 from minivit.models.resnet import ModifiedResNet, ResNet
 from minivit.optim import AdamW, decay_groups, warmup_cosine
 from minivit.published.preprocess import Preprocess
-from minivit.training import data
+from minivit.training import data, distributed, ranks
 from minivit.training.pairs import (
     CONTEXT,
     GROUP_PROMPTS,
@@ -55,7 +55,9 @@ def keep_model(name, model, **beside):
     """Write a model as one that ships, in float16; returns what that kept of it."""
     look = Preprocess((32, 32), 32, "box")  # as it was trained: areas averaged
     folder = record.folder() / "models" / name
-    minivit.save(model, folder, preprocess=look, dtype="float16", **beside)
+    if ranks.world().rank == 0:
+        minivit.save(model, folder, preprocess=look, dtype="float16", **beside)
+    ranks.world().gather_facts(None)  # the others wait until it is there
     return minivit.load(folder).model
 
 
@@ -79,7 +81,7 @@ def train(name, model, batches, loss, steps, lr=1e-3, decay=0.1, schedule=None, 
 
 def _seconds(folder, value=None):
     path = Path(folder) / "seconds.txt"
-    if value is not None:
+    if value is not None and ranks.world().rank == 0:
         files.write_whole(path, str(value))
     return float(path.read_text()) if path.is_file() else 0.0
 
@@ -91,7 +93,8 @@ def _kept(folder):
 
 def _keep(folder, step, numbers):
     path = Path(folder) / "points.json"
-    files.write_whole(path, json.dumps({**_kept(folder), str(step): numbers}))
+    if ranks.world().rank == 0:
+        files.write_whole(path, json.dumps({**_kept(folder), str(step): numbers}))
 
 
 # -- what is measured ------------------------------------------------------------------------------
@@ -158,9 +161,10 @@ def part_model(emoji, tokenizer, steps=1200, batch_size=256):
     }  # fmt: skip
 
 
+@distributed.over_all_ranks
 def _contrastive(model, images, texts):
     model.clip_temperature()  # what the last step made of t
-    return model.loss(images, texts)
+    return distributed.contrastive_loss(model, images, texts)
 
 
 POINTS = (50, 100, 200, 400, 800)  # steps at which the three objectives are asked

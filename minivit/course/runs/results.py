@@ -9,6 +9,7 @@ import numpy as np
 import minivit
 from minivit import course, files
 from minivit.engine.errors import OptionError
+from minivit.training import ranks
 
 
 def folder():
@@ -35,7 +36,9 @@ def kept(name):
 
 
 def keep(name, numbers):
-    """Add the numbers of one or more parts."""
+    """Add the numbers of one or more parts; of several ranks, the first does."""
+    if ranks.world().rank:
+        return
     text = json.dumps({**made(name), **numbers}, indent=1) + "\n"
     files.write_whole(path(name), text)
 
