@@ -151,3 +151,16 @@ def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(cache, 
     images, texts = pairs[3]
     assert images.shape == (8, 32, 32, 3) and texts.shape == (8, icon_pairs.CONTEXT)
     assert (images == pairs[3][0]).all() and len({bytes(t) for t in texts}) == 8
+
+
+def test_the_clip_that_ships_names_drawings_of_families_that_it_never_saw():
+    import minivit
+    from minivit.course.runs import icon_clip
+
+    net, found = icons.iconnet(), minivit.load("icons")
+    images, labels = net.part("test")
+    rows = np.random.default_rng(0).permutation(len(labels))[:200]
+    names = [icons.caption(c) for c in net.classes]
+    words = icon_clip.text_vectors(found.model, found.tokenizer, names)
+    best = (icon_clip.image_vectors(found.model, images[rows]) @ words.T).argmax(axis=1)
+    assert (best == labels[rows]).mean() > 0.3  # of 300
