@@ -131,6 +131,20 @@ def messages(group, repeats=30):
     return {"bytes": BYTES, "seconds": seconds, "alpha": a / steps, "beta": b * group.size / steps}
 
 
+def plan(seconds, gradient_bytes, alpha, beta, counts=(1, 2, 4, 8, 16, 32, 64)):
+    """{ranks: (strong, weak)}: by how much so many would be faster with one batch between them, and
+    how much of their time they would compute with one each, by the cost model: a step of b examples
+    takes c + d b, fitted to `seconds` {b: s}; a ring's all-reduce 2 (R - 1) (alpha + beta bytes/R).
+    """
+    examples = np.array([int(b) for b in seconds])
+    d, c = np.polyfit(examples, list(seconds.values()), 1)
+    B, found = examples.max(), {}
+    for R in counts:
+        sum_ = 2 * (R - 1) * (alpha + beta * gradient_bytes / R)
+        found[R] = (c + d * B) / (c + d * B / R + sum_), (c + d * B) / (c + d * B + sum_)
+    return found
+
+
 def memory(group, sizes=(256, 512, 1024, 2048), width=64):
     """Peak bytes of the contrastive loss, forward and backward, on a rank: whole, and in shards."""
     found = {}
@@ -178,7 +192,11 @@ def main(argv=None):
         result = speed(group, works.WORKS[name], options.rounds, options.repeats)
         if group.rank == 0:
             result["by batch"] = by_batch(works.WORKS[name], options.repeats)
+            costs = found["messages"]["alpha"], found["messages"]["beta"]
+            result["plan"] = plan(result["by batch"], result["gradient bytes"], *costs)
             found["works"][name] = result
+            print(f"{name}, 64 ranks on such links, by the cost model: {result['plan'][64][0]:.1f} "
+                  f"times as fast, weak efficiency {result['plan'][64][1]:.2f}")  # fmt: skip
             if options.link == "shared memory":
                 ok = result["speed-up"] >= TARGETS[name], result["weak efficiency"] >= 0.9
                 print(f"{name}: {group.size} ranks are {result['speed-up']:.2f} times as fast "

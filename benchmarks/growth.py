@@ -64,6 +64,10 @@ def training_step(peer, axis, n):
     model = works.ViT(16, 2, 1, stack.get(axis, works.Stack(2, 64, 4)))
     if axis == "vocabulary":
         model = works.GPT(64, n, works.Stack(1, 64, 4, eps=1e-5))
+    if peer == "torch":
+        import torch
+
+        torch.set_num_interop_threads = lambda n: None  # may be said once a process, which has one
     batch = {"width": 2, "depth": 4, "vocabulary": 1}.get(axis, n)
     module = __import__(f"benchmarks.peers.{peer}", fromlist=["make"])
     return module.make(works.Work(axis, "", "train", model, batch), 1)
@@ -131,14 +135,16 @@ def plot(results, path):
     """Time above, memory below, one column an axis; dotted: the theory through the last point."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.6 * len(results), 5))
+    figure = Figure(figsize=(3 * len(results), 5.5))
     grid = figure.subplots(2, len(results), squeeze=False)
     for column, (axis, peers) in enumerate(results.items()):
         for row, (what, unit) in enumerate((("time", 1e-3), ("memory", 1e6))):
             axes = grid[row, column]
             for (peer, points), colour, mark in zip(peers.items(), ("#0072B2", "#D55E00"), "os"):
                 sizes, values = [p[0] for p in points], [p[1 + row] / unit for p in points]
-                label = f"{peer}, {exponent(sizes, values):.2f}"
+                if what == "memory":  # less than a process takes from the system at once: unknown
+                    values = [v if v > 0.1 else float("nan") for v in values]
+                label = f"{peer}, {exponent(sizes, [p[1 + row] for p in points]):.2f}"
                 axes.loglog(sizes, values, color=colour, marker=mark, markersize=4, label=label)
                 if peer == "minivit":
                     theory = AXES[axis][2 + row]
@@ -174,6 +180,8 @@ def main(names):
         results.setdefault(axis, {})[peer] = json.loads(done.stdout.splitlines()[-1])
     results = {axis: results[axis] for axis in AXES if axis in results}
     kept.write_text(json.dumps(results) + "\n")
+    old = RESULTS.read_text() if RESULTS.exists() else ""
+    _, mark, tail = old.partition("## Reading it")
     facts = "\n".join(f"- {k}: {v}" for k, v in report.machine().items())
     RESULTS.write_text(
         "# How time and memory grow\n\nThe last run of `make bench-growth`. One thread, process "
@@ -181,6 +189,7 @@ def main(names):
         "of the process less what it held before. The exponent is the slope of the logarithms "
         f"over the upper half of the sizes.\n\n{facts}\n\n{report.markdown(table(results))}\n\n"
         "![Time and memory against each size, on logarithmic axes](growth.png)\n"
+        + (f"\n{mark}{tail}" if mark else "")
     )
     plot(results, RESULTS.with_name("growth.png"))
     print(report.plain(table(results)))

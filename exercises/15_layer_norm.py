@@ -68,6 +68,18 @@ gx, ggamma, gbeta = vjp(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
 print("gx =", gx.round(3), "sums of its rows", gx.sum(-1).round(6), sep="\n")
 
 # %% [markdown]
+# ## Doubt it
+#
+# Is the derivative right? Move each number of an argument a little both ways, and compare: the relative
+# error is about 1e-8 where it is, and more than 1e-3 where a term is missing.
+
+# %%
+from minivit.grading import gradient_errors
+
+rng = np.random.default_rng(0)
+gradient_errors(layer_norm, rng.normal(size=(2, 4)), rng.normal(size=4), rng.normal(size=4), 1e-5)
+
+# %% [markdown]
 # ## Check it
 #
 # The same as `minivit check 15` in a terminal: it looks for the smallest input on which something is

@@ -66,6 +66,20 @@ gq, gk, gv = vjp(np.array([[1.0], [-1.0]]))
 print("out =", out, "gq =", gq.round(6), "gv =", gv.round(3), sep="\n")
 
 # %% [markdown]
+# ## Doubt it
+#
+# Is the derivative right? Move each number of an argument a little both ways, and compare: the relative
+# error is about 1e-8 where it is, and more than 1e-3 where a term is missing.
+
+# %%
+from minivit.grading import gradient_errors
+
+rng = np.random.default_rng(0)
+gradient_errors(
+    attention_gradient, rng.normal(size=(2, 3)), rng.normal(size=(4, 3)), rng.normal(size=(4, 5))
+)
+
+# %% [markdown]
 # ## Check it
 #
 # The same as `minivit check 16` in a terminal: it looks for the smallest input on which something is

@@ -91,7 +91,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             results image_gpt canvas scaling clip
             verdicts plans iconnet icon_clip icon_variants icon_few_shot
     grading/          the exercises, and the judge of the answers
-        exercise properties report
+        exercise numeric properties report
         process/          what runs beside the student's code
             sandbox child runner protection
         judge ipython submission starter

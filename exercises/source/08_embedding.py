@@ -63,6 +63,18 @@ print("out =", out, sep="\n")
 print("gtable =", gtable, sep="\n")
 
 # %% [markdown]
+# ## Doubt it
+#
+# Is the derivative right? Move each number of an argument a little both ways, and compare: the relative
+# error is about 1e-8 where it is, and more than 1e-3 where a term is missing.
+
+# %%
+from minivit.grading import gradient_errors
+
+rng = np.random.default_rng(0)
+gradient_errors(embedding, np.array([2, 0, 2]), rng.normal(size=(4, 3)))
+
+# %% [markdown]
 # ## Check it
 #
 # The same as `minivit check 8` in a terminal: it looks for the smallest input on which something is

@@ -2,6 +2,7 @@
 
 exercise    what an exercise is: properties, and mistakes that have names
 checks/     one module an exercise
+numeric     a student's vjp beside differences, before the judge looks
 submission  a student's code, from a file, a notebook or a running kernel
 ipython     the commands in a notebook's cells (%time, !ls, x?), read as IPython reads them
 runner      calls the student's function in a process of its own (child), which a clock may kill
@@ -16,6 +17,7 @@ teachers/   a class: who handed in what (names, archives, layouts, handed_in), j
 """
 
 from minivit.grading.exercise import TodoError
+from minivit.grading.numeric import gradient_errors
 from minivit.grading.submission import check
 
-__all__ = ["TodoError", "check"]
+__all__ = ["TodoError", "check", "gradient_errors"]

@@ -283,7 +283,7 @@ def reshape(draw):
 @case(lambda x, *axes: np.transpose(x, (axes[0] if isinstance(axes[0], tuple) else axes) or None)
       if axes else np.transpose(x))  # fmt: skip
 def transpose(draw):
-    x = draw(arrays(small))
+    x = draw(arrays(some))
     order = draw(st.permutations(range(x.ndim)))
     order = tuple(i - x.ndim if draw(st.booleans()) else i for i in order)
     return (x,), draw(st.sampled_from([(), (order,) if order else (), order]))
@@ -318,7 +318,7 @@ def pad(draw):
 
 @case(np.flip)
 def flip(draw):
-    x = draw(arrays(small))
+    x = draw(arrays(some))
     return (x,), (), {"axis": draw(many_axes(x.ndim)) if x.ndim else None}
 
 

@@ -151,3 +151,14 @@ def test_long_runs_say_how_many_ranks_they_expect(wrong, capsys):
 
     assert main(["clip", *wrong]) == 2
     assert "ranks: got" in capsys.readouterr().err
+
+
+def test_the_plan_for_many_ranks_is_the_cost_model():
+    """A step of 1 + b milliseconds: 64 examples over 64 ranks take 2; a ring of 64 sends 126."""
+    from benchmarks.distributed import plan
+
+    seconds = {b: (1 + b) * 1e-3 for b in (64, 32, 16)}
+    free, slow = plan(seconds, 6.4e6, 0, 0), plan(seconds, 6.4e6, 1e-6, 1e-9)
+    assert free[1] == pytest.approx((1, 1)) and free[64] == pytest.approx((65 / 2, 1))
+    sent = 126 * (1e-6 + 1e-4)
+    assert slow[64] == pytest.approx((0.065 / (0.002 + sent), 0.065 / (0.065 + sent)))

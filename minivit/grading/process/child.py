@@ -341,7 +341,7 @@ def stand_in():
         module.__path__ = []
         sys.modules[module.__name__] = module
     module.TodoError = TodoError
-    module.check = lambda *args, **kwargs: 0
+    module.check = module.gradient_errors = lambda *args, **kwargs: 0
     for part in ("exercise", "submission"):
         sys.modules[f"{STARTER_IMPORTS}.{part}"] = module
     for name in [n for n in sys.modules if n.split(".")[0] in BLOCKED]:
