@@ -47,7 +47,7 @@ import sacrebleu
 from tqdm.auto import tqdm
 
 import minivit
-from minivit import no_grad
+from minivit import Tensor, no_grad
 from minivit.attention import KVCache
 from minivit.course.plots import diagrams
 from minivit.course.plots import transformer as plots
@@ -660,7 +660,7 @@ print(f"{translator.count_parameters():,} parameters, post-LN, sinusoids for pos
 # </details>
 
 # %%
-cross = translator.decoder[0].cross
+cross = translator.eval().decoder[0].cross  # no dropout
 rng = np.random.default_rng(0)
 m, y = rng.normal(size=(5, 128)), rng.normal(size=(3, 128))  # the encoder's output; the decoder's
 W_q, W_k, W_v = np.split(cross.in_proj_weight.numpy(), 3)
@@ -672,7 +672,7 @@ for h in range(4):
     A = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     heads.append(A @ v[:, part])
 by_hand = np.concatenate(heads, axis=1) @ cross.out_proj.weight.numpy().T
-by_library = cross(minivit.tensor(y[None]), minivit.tensor(m[None])).numpy()[0]
+by_library = cross(Tensor(y[None]), Tensor(m[None])).numpy()[0]
 assert np.allclose(by_hand, by_library, atol=1e-5) and np.allclose(A.sum(axis=1), 1)
 A.shape, by_hand.shape
 
