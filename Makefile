@@ -97,4 +97,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test,mpi]'
 	@touch "$@"
 
-.PHONY: help lectures lab test test-nightly test-parity test-browser wheel bench lint notebooks gallery clean
+.PHONY: help lectures lab test test-nightly test-parity test-browser wheel icons bench bench-growth lint notebooks gallery clean

@@ -45,7 +45,7 @@ RUN = "icon_clip"
 SEEDS = (0, 1, 2)
 WIDTH, D_E = 96, 96  # of the text encoder, and of the common space
 BATCH, STEPS, RATE = 128, 1_000, 2e-3
-SECONDS = 0.5  # a step of the model that ships, on one core, measured
+SECONDS = 0.5  # a step of the model that ships, on one core, estimated
 COMPARED = 2_000  # steps of each encoder in `compute`
 POINTS = (100, 200, 400, 800, 1600)  # steps at which the objectives are asked
 

@@ -25,7 +25,7 @@ SAVE_EVERY = 100  # steps
 
 
 class Job(NamedTuple):
-    """function(*arguments) -> numbers. seconds: about, on one core, as measured (see each run)."""
+    """function(*arguments) -> numbers. seconds: about, on one core (each run says how known)."""
 
     function: Any
     arguments: tuple
