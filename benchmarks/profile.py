@@ -14,14 +14,12 @@ from benchmarks import works
 
 def profile(work, threads, steps=None):
     """Run some steps; prints the table and returns {(op, shape): [calls, forward, backward]}."""
-    from minivit import optim
-    from minivit.engine import record
+    from minivit import OPS, optim
 
     spent = defaultdict(lambda: [0, 0.0, 0.0])
     clock = time.process_time
     op_takes_xp = {
-        name: next(iter(signature(op.on_arrays).parameters)) == "xp"
-        for name, op in record.OPS.items()
+        name: next(iter(signature(op.on_arrays).parameters)) == "xp" for name, op in OPS.items()
     }
 
     def timed(name, f):
@@ -49,7 +47,7 @@ def profile(work, threads, steps=None):
 
         return forward
 
-    for name, op in record.OPS.items():  # `op` keeps its function in a cell: time that function
+    for name, op in OPS.items():  # `op` keeps its function in a cell: time that function
         cell = next(c for c in op.__closure__ if c.cell_contents is op.__wrapped__)
         cell.cell_contents = timed(name, op.__wrapped__)
     rule = optim.Optimizer.step

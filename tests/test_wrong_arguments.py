@@ -136,9 +136,9 @@ once = {id(thing): name for name, thing in reversed(THINGS.items())}
 THINGS = {name: THINGS[name] for name in once.values()}
 METHODS = [
     name for name in dir(mv.Tensor)
-    if callable(getattr(mv.Tensor, name)) and (not name.startswith("__") or name in """
+    if callable(getattr(mv.Tensor, name)) and (not name.startswith("_") or name in """
     __add__ __radd__ __sub__ __mul__ __rmul__ __truediv__ __pow__ __rpow__ __matmul__ __rmatmul__
-    __getitem__ __setitem__ __gt__ __eq__ __and__ __format__ """.split()) and name[:2] != "_f"
+    __getitem__ __setitem__ __gt__ __eq__ __and__ __format__ """.split())
 ]  # fmt: skip
 
 

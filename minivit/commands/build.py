@@ -132,9 +132,10 @@ def trained(steps, functions, seed=0):
 @contextlib.contextmanager
 def in_training(functions):
     """The library with `unbroadcast` and `layer_norm` replaced; gives the loss, or None."""
+    from minivit import OPS
     from minivit import functions as F
     from minivit.engine import graph
-    from minivit.engine.record import OPS, op
+    from minivit.engine.record import op
 
     before = dict(OPS)
     with contextlib.ExitStack() as stack:

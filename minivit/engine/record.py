@@ -131,13 +131,17 @@ class _WithoutXp(Signature):
     somebody asks: there are many ops, and signatures take their time."""
 
     def __init__(self, f):
-        self._f = f
+        self._f, self._return_annotation = f, Signature.empty
 
     @property
     def parameters(self):
         return MappingProxyType(dict(list(signature(self._f).parameters.items())[1:]))
 
-    return_annotation = Signature.empty
+    def replace(self, **changes):  # what inspect asks of a method: the same without self
+        return Signature(list(self.parameters.values())).replace(**changes)
+
+    def __reduce__(self):
+        return Signature, (list(self.parameters.values()),)
 
 
 def _no_pair(returned, name):

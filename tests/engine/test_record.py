@@ -1,7 +1,9 @@
 """What is recorded, thread by thread; and what an op has to return."""
 
 import asyncio
+import copy
 import inspect
+import pickle
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -420,3 +422,13 @@ def test_help_shows_the_call_that_works(name):
     """No `xp`, which the engine hands over."""
     assert "xp" not in inspect.signature(mv.OPS[name]).parameters
     assert not re.search(r"\bxp\b", mv.OPS[name].__doc__ or "")
+
+
+def test_the_signature_of_an_op_works_wherever_python_asks_for_one():
+    t = mv.Tensor(np.ones(3))
+    assert str(inspect.signature(mv.softmax)) == "(x, /, axis=-1)"
+    assert str(inspect.signature(t.exp)) == "()"
+    assert str(inspect.signature(t.__getitem__)) == "(index)"
+    wanted = inspect.signature(mv.softmax)
+    assert copy.deepcopy(wanted) == wanted == pickle.loads(pickle.dumps(wanted))
+    assert wanted.bind(t, axis=0).arguments["axis"] == 0

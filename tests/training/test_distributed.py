@@ -112,6 +112,8 @@ def test_ctrl_c_at_the_launcher_lets_all_ranks_finish_their_step_and_save(tmp_pa
     process = subprocess.Popen(
         [sys.executable, "-m", "minivit.training.launch", "2", *program], env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        # a program in the background of a shell inherits that Ctrl-C is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     for _ in range(2):
         assert "from step 0" in process.stdout.readline()

@@ -28,9 +28,10 @@ class Name:
 
 
 def read(name, exercises):
-    """The Name of a path's last part, or None where it names no exercise."""
+    """The Name of a path's last part, or None where it names no exercise. Of several exercises the
+    one with the longest name: "attention_gradient" begins as "attention" does."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1].strip()
-    for exercise in exercises:
+    for exercise in sorted(exercises, key=lambda e: len(e.function), reverse=True):
         words = exercise.function.split("_")
         pattern = r"(?<![0-9])0?[0-9]{1,2}[ _.+-]*" + r"[ _.+-]?".join(words) + r"(?![a-zA-Z])(.*)$"
         found = re.search(pattern, last, re.IGNORECASE | re.DOTALL)
