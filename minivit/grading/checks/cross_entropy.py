@@ -13,17 +13,13 @@ from minivit.grading.properties import (
     keeps_dtype,
     leaves_nothing_behind,
     numbers,
+    softmax,
 )
 
 
 def truth(case):
     loss = {"loss": _loss(case)}
     return loss if case.g is None else loss | {"gz": _gradient(case)}
-
-
-def _softmax(z, axis=1):
-    e = np.exp(z - z.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
 
 
 def _picked(case, values):
@@ -47,7 +43,7 @@ def _one_hot(case):
 
 def _gradient(case):
     z = case.inputs["z"]
-    return case.g * (_softmax(z) - _one_hot(case)) / len(z)
+    return case.g * (softmax(z) - _one_hot(case)) / len(z)
 
 
 @st.composite
@@ -94,7 +90,7 @@ WRONG = {
         "the softmax runs over the whole array":
             lambda c: -_picked(c, _logs(_z(c).reshape(1, -1)).reshape(_z(c).shape)).mean(),
         "the log is missing: this is the mean probability of the labels, negated":
-            lambda c: -_picked(c, _softmax(_z(c))).mean(),
+            lambda c: -_picked(c, softmax(_z(c))).mean(),
         "the softmax is missing: this is the mean logit of the labels, negated":
             lambda c: -_picked(c, _z(c)).mean(),
         "the logit of the label is not subtracted":
@@ -102,22 +98,22 @@ WRONG = {
         "it is divided by all numbers of z, not by its rows":
             lambda c: _loss(c) / _z(c).shape[1],
         "the softmax is taken twice":
-            lambda c: -_picked(c, _logs(_softmax(_z(c)))).mean(),
+            lambda c: -_picked(c, _logs(softmax(_z(c)))).mean(),
     },
     "gz": {
         "1/N is missing: the loss is a mean": lambda c: _gradient(c) * len(_z(c)),
         "g is missing: the loss may be multiplied later on": lambda c: _gradient(c) / c.g,
-        "the one-hot rows are missing": lambda c: c.g * _softmax(_z(c)) / len(_z(c)),
+        "the one-hot rows are missing": lambda c: c.g * softmax(_z(c)) / len(_z(c)),
         "the softmax is missing": lambda c: -c.g * _one_hot(c) / len(_z(c)),
         "it is negated": lambda c: -_gradient(c),
         "the softmax runs over the rows (axis 0), not over the classes":
-            lambda c: c.g * (_softmax(_z(c), 0) - _one_hot(c)) / len(_z(c)),
+            lambda c: c.g * (softmax(_z(c), 0) - _one_hot(c)) / len(_z(c)),
         "it is divided by all numbers of z, not by its rows":
             lambda c: _gradient(c) / _z(c).shape[1],
         "z stands where its softmax belongs":
             lambda c: c.g * (_z(c) - _one_hot(c)) / len(_z(c)),
         "the derivative of softmax is multiplied in once more":
-            lambda c: _gradient(c) * _softmax(_z(c)) * (1 - _softmax(_z(c))),
+            lambda c: _gradient(c) * softmax(_z(c)) * (1 - softmax(_z(c))),
     },
 }  # fmt: skip
 

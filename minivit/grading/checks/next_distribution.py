@@ -12,12 +12,8 @@ from minivit.grading.properties import (
     equals,
     keeps_dtype,
     leaves_nothing_behind,
+    softmax,
 )
-
-
-def softmax(z):
-    e = np.exp(z - z.max())
-    return e / e.sum()
 
 
 def first(p, k):

@@ -13,17 +13,13 @@ from minivit.grading.properties import (
     keeps_dtype,
     leaves_nothing_behind,
     numbers,
+    softmax,
 )
 
 
 def unit(x):
     with np.errstate(all="ignore"):
         return x / np.sqrt((x * x).sum(axis=-1, keepdims=True))
-
-
-def softmax(z, axis=1):
-    e = np.exp(z - z.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
 
 
 def classify(case, weights=None, images=unit, scale=None, axis=1):
