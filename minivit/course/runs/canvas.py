@@ -28,7 +28,6 @@ again, one that was interrupted goes on where it stopped.
 """
 
 import functools
-import time
 
 import numpy as np
 
@@ -153,7 +152,7 @@ def generative(objective, seed):
         _trainer(m, objective, seed, steps, loss, groups, folder), steps
     )
     result = {"steps": steps, "loss": record.thinned(history), "cpu seconds": seconds}
-    result |= probes(m, objective, seed)
+    result |= probes(m, objective, seed) | {"raw pixels": raw_pixels(seed)}
 
     tuned = probe.FineTuned(m, 10, causal=objective == "ar")
     run = _tuner(tuned, objective, seed, TUNING_STEPS, probe.FineTuned.loss, f"{folder}-tuned")
@@ -179,33 +178,20 @@ def supervised(seed):
     return {
         "steps": STEPS["supervised"], "loss": record.thinned(history), "cpu seconds": seconds,
         "accuracy": accuracy, **probes(tuned.model, "supervised", seed),
+        "raw pixels": raw_pixels(seed),
     }  # fmt: skip
 
 
 PARTS = {
-    "ar": (generative, [("ar", s) for s in SEEDS]),
-    "supervised": (supervised, [(s,) for s in SEEDS]),
-    "bert": (generative, [("bert", s) for s in SEEDS]),
+    "ar": [(generative, "ar", s) for s in SEEDS],
+    "supervised": [(supervised, s) for s in SEEDS],
+    "bert": [(generative, "bert", s) for s in SEEDS],
 }
 
 
 def main(names=()):
     """Run what is missing of the named parts (all: none named)."""
-    record.check_parts("canvas", names, PARTS)
-    for part in names or PARTS:
-        function, runs = PARTS[part]
-        for arguments in runs:
-            name = " ".join(map(str, (function.__name__, *arguments)))
-            if name in record.made("canvas"):
-                continue
-            print(f"canvas: {name}", flush=True)
-            start = time.perf_counter()
-            result = function(*arguments) | {"raw pixels": raw_pixels(arguments[-1])}
-            result["wall seconds"] = round(time.perf_counter() - start, 1)
-            result["command"] = f"python -m minivit.course.runs canvas {part}"
-            record.keep("canvas", {name: result, "machine": record.machine()})
-    print(f"canvas: in {record.path('canvas')}")
-    return 0
+    return record.run_missing("canvas", PARTS, names)
 
 
 def results():

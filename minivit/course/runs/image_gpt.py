@@ -22,7 +22,7 @@ import numpy as np
 import minivit
 from minivit import course, files, manual_seed, no_grad
 from minivit.course.runs import results as record
-from minivit.course.runs.results import machine, thinned
+from minivit.course.runs.results import thinned
 from minivit.images import pictures
 from minivit.images.palette import Palette
 from minivit.models.image_gpt import ImageGPT
@@ -271,33 +271,19 @@ def keep_colour(model, palette):
 
 
 # -- bookkeeping -----------------------------------------------------------------------------------
-PARTS = {  # part: (function, its arguments, run by run)
-    "objectives": (pretrain, [("medium", o, s) for s in SEEDS for o in ("ar", "bert")]),
-    "supervised": (supervised, [(s,) for s in SEEDS]),
-    "finetune": (finetune, [(o, s) for s in SEEDS for o in ("ar", "bert")]),
-    "sizes": (pretrain, [(size, "ar", s) for s in SEEDS for size in ("small", "large")]),
-    "norms": (norms, [(n, r, s) for s in SEEDS for r in NORM_RATES for n in ("pre", "post")]),
-    "colour": (colour, [()]),
+PARTS = {  # part: [(function, its arguments), ...]
+    "objectives": [(pretrain, "medium", o, s) for s in SEEDS for o in ("ar", "bert")],
+    "supervised": [(supervised, s) for s in SEEDS],
+    "finetune": [(finetune, o, s) for s in SEEDS for o in ("ar", "bert")],
+    "sizes": [(pretrain, size, "ar", s) for s in SEEDS for size in ("small", "large")],
+    "norms": [(norms, n, r, s) for s in SEEDS for r in NORM_RATES for n in ("pre", "post")],
+    "colour": [(colour,)],
 }
 
 
 def main(names=()):
     """Run what is missing of the named parts (all: none named)."""
-    record.check_parts("image_gpt", names, PARTS)
-    for part in names or PARTS:
-        function, runs = PARTS[part]
-        for arguments in runs:
-            name = " ".join(map(str, (function.__name__, *arguments)))
-            if name in record.made("image_gpt"):
-                continue
-            print(f"image_gpt: {name}", flush=True)
-            start = time.perf_counter()
-            result = function(*arguments)
-            result["wall seconds"] = round(time.perf_counter() - start, 1)
-            result["command"] = f"python -m minivit.course.runs image_gpt {part}"
-            record.keep("image_gpt", {name: result, "machine": machine()})
-    print(f"image_gpt: in {record.path('image_gpt')}")
-    return 0
+    return record.run_missing("image_gpt", PARTS, names)
 
 
 def results():

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import time
 
 import numpy as np
 
@@ -47,6 +48,25 @@ def check_parts(run, names, parts):
     """Refuse a part that a run does not have."""
     if unknown := set(names) - set(parts):
         raise OptionError(f"{run}: got {sorted(unknown)}, expected some of {list(parts)}")
+
+
+def run_missing(run, parts, names=()):
+    """Do what is missing of the named parts (all: none named), {part: [(function, *arguments)]},
+    and keep it run by run."""
+    check_parts(run, names, parts)
+    for part in names or parts:
+        for function, *arguments in parts[part]:
+            name = " ".join(map(str, (function.__name__, *arguments)))
+            if name in made(run):
+                continue
+            print(f"{run}: {name}", flush=True)
+            start = time.perf_counter()
+            result = function(*arguments)
+            result["wall seconds"] = round(time.perf_counter() - start, 1)
+            result["command"] = f"python -m minivit.course.runs {run} {part}"
+            keep(run, {name: result, "machine": machine()})
+    print(f"{run}: in {path(run)}")
+    return 0
 
 
 def machine():

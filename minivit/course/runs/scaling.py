@@ -18,7 +18,7 @@ import numpy as np
 
 from minivit import Tensor, manual_seed, no_grad
 from minivit.course.runs import results as record
-from minivit.course.runs.results import machine, thinned
+from minivit.course.runs.results import thinned
 from minivit.models.resnet import ResNet
 from minivit.models.scaling import few_shot
 from minivit.models.vit import ViT
@@ -227,18 +227,7 @@ PARTS = {  # part: runs, each (function, *its arguments)
 
 def main(names=()):
     """Run what is missing of the named parts (all: none named)."""
-    record.check_parts("scaling", names, PARTS)
-    for part in names or PARTS:
-        for function, *arguments in PARTS[part]:
-            name = " ".join(map(str, (function.__name__, *arguments)))
-            if name in record.made("scaling"):
-                continue
-            print(f"scaling: {name}", flush=True)
-            result = function(*arguments)
-            result["command"] = f"python -m minivit.course.runs scaling {part}"
-            record.keep("scaling", {name: result, "machine": machine()})
-    print(f"scaling: in {record.path('scaling')}")
-    return 0
+    return record.run_missing("scaling", PARTS, names)
 
 
 def results():
