@@ -85,8 +85,8 @@ def test_a_strange_answer_has_the_verdict_of_the_process(text):
 
 def test_what_an_answer_does_to_the_interpreter_is_undone():
     before = sys.modules.copy(), sys.path[:], sys.meta_path[:], sys.stdout, sys.gettrace()
-    for text in STRANGE.values():
-        verdict(EXERCISES[1], text)
+    for name in ("imports what is hidden", "seeds"):
+        verdict(EXERCISES[1], STRANGE[name])
     minivits = {n: m for n, m in before[0].items() if n.startswith("minivit")}
     assert {n: m for n, m in sys.modules.items() if n in minivits} == minivits
     assert (sys.path, sys.meta_path, sys.stdout, sys.gettrace()) == before[1:]
