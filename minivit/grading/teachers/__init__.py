@@ -1,4 +1,4 @@
-"""What teachers do: hand out, collect, grade a class, and report."""
+"""Commands for teachers: hand out, collect, grade a class, and report."""
 
 from minivit.grading.process import PROCESSES
 
