@@ -51,3 +51,30 @@ def _fetch(scratch, there):
                 content = archive.read(member)
                 assert hashlib.sha256(content).hexdigest() == sums[name], f"{name} was changed"
                 (there / name).write_bytes(content)
+
+
+WHEELS = ("pytest==9.2.0", "pluggy==1.7.0", "iniconfig==2.3.1", "hypothesis==6.155.7",
+          "sortedcontainers==2.4.0", "attrs==26.1.0", "tqdm==4.67.1")  # fmt: skip
+
+
+def wheels():
+    """A folder with the wheels that tests need there, all pure Python."""
+    there = files.cache_folder() / f"pyodide-{RELEASE}-wheels"
+    if not (there / "complete").exists():
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", there]
+        pure = ["--only-binary=:all:", "--python-version", "3.12", "--implementation", "py",
+                "--abi", "none", "--platform", "any"]  # fmt: skip
+        subprocess.run([*command, *pure, *WHEELS], check=True)
+        (there / "complete").touch()
+    return there
+
+
+def run(script, *arguments, seconds=3000):
+    """What a Python file beside this one prints when it runs in Pyodide, in Node."""
+    here = Path(__file__).parent
+    command = [shutil.which("node"), here / "run.mjs", folder(), wheels(), here.parents[1],
+               here / script, *arguments]  # fmt: skip
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=seconds
+    )
+    return done.stdout + done.stderr
