@@ -4,10 +4,12 @@ import pytest
 
 from minivit.files import exercises_folder
 from minivit.grading.exercise import find, registry
-from minivit.grading.teachers import classroom, handed_in, marks
+from minivit.grading.teachers import classroom, handed_in, judging, marks
 from tests.grading.exports import BOOK, PY, STEM, WRONG, write, zipped
+from tests.grading.here import Pool
 from tests.grading.strangers import ARRIVES, SECOND, STANDS_OUT, SYSTEMS
 
+SEED = 3  # the inputs of test_judging.py
 FORMS = {f"arrives {n}": files for n, files in ARRIVES.items()}
 FORMS |= {f"stands out {n}": files for n, (files, _) in STANDS_OUT.items()}
 
@@ -18,7 +20,9 @@ def graded(tmp_path_factory):
     folder, out = tmp_path_factory.mktemp("strangers"), tmp_path_factory.mktemp("out")
     for name, files in FORMS.items():
         write(folder / name, files)
-    return classroom.grade_class(folder, out, 2, 20_260, progress=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(judging, "ProcessPoolExecutor", Pool)
+        return classroom.grade_class(folder, out, 1, SEED, progress=False)
 
 
 def test_there_are_many_forms():
@@ -109,42 +113,13 @@ def test_the_published_files_answer_nothing_by_what_they_define(tmp_path):
 
 
 def test_the_same_file_of_many_is_judged_once(tmp_path, monkeypatch):
-    from minivit.grading.teachers import judging
-
-    (tmp_path / "judged").touch()
-    real = judging.judge_one
-
-    def counted(*job):
-        with open(tmp_path / "judged", "a") as file:
-            file.write(f"{job[1]}\n")
-        return real(*job)
-
-    monkeypatch.setattr(judging, "judge_one", counted)
-    monkeypatch.setattr(judging, "ProcessPoolExecutor", Here)
+    judged, real = [], judging.judge_one
+    monkeypatch.setattr(judging, "judge_one", lambda *job: judged.append(job) or real(*job))
+    monkeypatch.setattr(judging, "ProcessPoolExecutor", Pool)
     write(tmp_path / "class", {f"s{i}/{STEM}.py": WRONG if i == 3 else PY for i in range(6)})
-    points = classroom.grade(tmp_path / "class", tmp_path / "out", 1, 5, progress=False)
+    points = classroom.grade(tmp_path / "class", tmp_path / "out", 1, SEED, progress=False)
     assert [sum(p.values()) for p in points.values()] == [10, 10, 10, 2, 10, 10]
-    assert len((tmp_path / "judged").read_text().splitlines()) == 2
+    assert len(judged) == 2
     write(tmp_path / "class", {f"s3/{STEM}.py": PY})
-    points = classroom.grade(tmp_path / "class", tmp_path / "out", 1, 5, progress=False)
+    points = classroom.grade(tmp_path / "class", tmp_path / "out", 1, SEED, progress=False)
     assert {sum(p.values()) for p in points.values()} == {10}
-
-
-class Here:
-    """A pool without processes."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, function, *arguments):
-        from concurrent.futures import Future
-
-        future = Future()
-        future.set_result(function(*arguments))
-        return future
