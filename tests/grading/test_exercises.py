@@ -33,8 +33,14 @@ def quick(monkeypatch):
     monkeypatch.setattr(judge, "SHRINKING", 3)
 
 
+@pytest.fixture
+def few(monkeypatch):
+    """Few inputs of each property: for an answer that ends its process with each."""
+    monkeypatch.setattr(judge, "share", lambda prop: 4)
+
+
 def verdict_on(text, exercise=LAYER_NORM, **options):
-    options.setdefault("limits", runner.Limits(call=0.5))
+    options.setdefault("limits", runner.Limits(call=0.25))
     return judge.judge(exercise, submission.Submission("answer.py", [("answer.py", 1, text)]),
                        **options)  # fmt: skip
 
@@ -329,7 +335,7 @@ def test_printing_costs_nothing_and_is_shown():
     assert "    mean 1.5\n" in report.report(verdict)
 
 
-def test_endless_printing_is_a_hang_and_fills_nothing():
+def test_endless_printing_is_a_hang_and_fills_nothing(few):
     verdict = verdict_on("def layer_norm(*a):\n    while True: print('x' * 1000)\n")
     assert verdict.points == 0 and len(verdict.printed) <= child.PRINTED
     assert "did not end in time" in verdict.outcomes[0].sentence
@@ -433,7 +439,7 @@ def test_a_forged_message_is_refused(header, body):
         child.receive(io.BytesIO(struct.pack(">Q", 1 << 40)))
 
 
-def test_a_reply_that_the_students_code_writes_itself_earns_nothing():
+def test_a_reply_that_the_students_code_writes_itself_earns_nothing(few):
     text = """
 import json, os, struct
 def layer_norm(*a):
@@ -474,8 +480,7 @@ def test_the_same_submission_twice_gives_the_same_output(tmp_path):
 
 
 # -- the command -----------------------------------------------------------------------------------
-@pytest.mark.parametrize("text,passed", [(answer(), 8), (answer(gx="s * h"), 5),
-                                         (answer(y="[0 for _ in iter(int, 1)]"), 0)])  # fmt: skip
+@pytest.mark.parametrize("text,passed", [(answer(), 8), (answer(y="[0 for _ in iter(int, 1)]"), 0)])
 def test_the_command_answers_within_ten_seconds(text, passed, tmp_path):
     (tmp_path / "15_layer_norm.py").write_text(text, encoding="utf-8")
     status, out, err, spent = run_cli("check", "15", cwd=tmp_path)
@@ -485,8 +490,9 @@ def test_the_command_answers_within_ten_seconds(text, passed, tmp_path):
 
 
 def test_the_report_never_shows_the_solution(tmp_path):
-    for text in (answer(gx="s * h"), answer(y="x"), starter.script(SOURCE, LAYER_NORM)):
-        shown = report.report(verdict_on(text))
+    stub = verdict_on(starter.script(SOURCE, LAYER_NORM))
+    for verdict in (verdict_here(answer(gx="s * h")), verdict_here(answer(y="x")), stub):
+        shown = report.report(verdict)
         assert "M(h" not in shown and "keepdims=True" not in shown and "h * n" not in shown
 
 
@@ -543,7 +549,6 @@ def test_of_two_files_the_one_that_was_worked_on_is_taken(tmp_path, capsys, monk
     book.write_text(starter.nbgrader_source(SOURCE), encoding="utf-8")
     os.utime(script, (1, 1))
     assert commands.check.newest(LAYER_NORM) == book.relative_to(tmp_path)
-    assert commands.main(["check", "15"]) == 0
 
 
 def test_check_in_a_notebook_gives_the_points(tmp_path, monkeypatch):

@@ -150,5 +150,5 @@ def verdict(exercise, results):
 def failure(exercise, name, why):
     """The Verdict of an answer whose grading failed: no points, and what a person has to do."""
     found = judge.new_verdict(exercise, name)
-    found.trouble = f"The grading itself failed: {why}. Your teacher has to look at this."
+    found.trouble = f"{judge.FAILED}: {why}. Your teacher has to look at this."
     return found
