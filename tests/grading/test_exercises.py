@@ -560,7 +560,7 @@ def test_check_in_a_notebook_gives_the_points(tmp_path, monkeypatch):
     cell = next(c for c in book.cells if "def layer_norm" in c.source)
     lie = "np.allclose = np.abs = lambda *a, **k: True\nwhile False: pass\n"
     cell.source = cell.source.replace("tuple(range(g.ndim - 1))", "-1") + "\n" + lie
-    nbclient.NotebookClient(book, timeout=60, resources={"metadata": {"path": tmp_path}}).execute()
+    nbclient.NotebookClient(book, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = next(c for c in book.cells if "\ncheck(" in c.source).outputs
     text = "".join(o.get("text", "") for o in outputs)
     points = [o["data"]["text/plain"] for o in outputs if o.output_type == "execute_result"]
