@@ -4,7 +4,7 @@
     python -m benchmarks.classroom --every 5     # a fifth of each kind, where there is little time
 
 Right and wrong answers are those of tests/answers, with each of the known mistakes at least once;
-the hostile ones are those of tests/grading/attacks.py. What each deserves stands beside it.
+the hostile ones are those of tests/grading/attacks.py. The right result of each stands beside it.
 """
 
 import argparse

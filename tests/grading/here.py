@@ -24,7 +24,7 @@ class Hang(BaseException):
 
 
 class Here:
-    """What `runner.Student` is, without its process. `text` is one of our own answers."""
+    """A `runner.Student` without its process. `text` is one of our own answers."""
 
     printed, asked = "", 0
 
@@ -74,7 +74,7 @@ class Here:
 
 
 class Pool:
-    """What ProcessPoolExecutor is to `judging`, without processes."""
+    """A ProcessPoolExecutor for `judging`, without processes."""
 
     def __init__(self, *_, **__):
         pass

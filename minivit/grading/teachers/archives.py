@@ -85,7 +85,7 @@ class Listing:
                 self.files.append(File(name, path, found.st_mtime))
 
     def _count(self):
-        """Whether one more is looked at."""
+        """True if one more is to be read."""
         self.seen += 1
         if self.seen == MOST_FILES + 1:
             self.notes.append(f"only the first {MOST_FILES} files were looked at")
@@ -204,7 +204,7 @@ OPENERS = {"gz": gzip.open, "bz2": bz2.open, "tar": open}
 
 
 def kind(path):
-    """What an archive is by its first bytes: "zip", "gz", "bz2", "tar"; "" another thing."""
+    """The kind of an archive by its first bytes: "zip", "gz", "bz2", "tar"; "" for other things."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         head = file.read(262)
         starts = {b"PK\3\4": "zip", b"PK\5\6": "zip", b"\x1f\x8b": "gz", b"BZh": "bz2"}

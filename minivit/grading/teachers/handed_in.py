@@ -1,7 +1,7 @@
 """Finds each student's answers in what was handed in, and says what became of each other file.
 
 Several files may answer one exercise: attempts, copies, a notebook beside a script. All are judged,
-and the one that earns most counts. What lies in a folder `source` never does: a fork of the course
+and the one that earns most counts. A file in a folder `source` never does: a fork of the course
 has the published solutions there.
 """
 
@@ -122,7 +122,7 @@ def one(person, scratch, starters):
 
 
 def _of_the_course(name, root, exercise):
-    """Whether a file of a fork, which lies in `root`, is the course's own."""
+    """True if a file of a fork in `root` is the course's own."""
     if not name.startswith(root):
         return False
     folder, _, rest = name.removeprefix(root).partition("/")

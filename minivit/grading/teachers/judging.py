@@ -77,7 +77,7 @@ def _copied(results, to):
 
 
 def _begin(folder, lock):
-    """How each process starts: its temporary files lie in `folder`, and it ends with its parent."""
+    """Start of each process: its temporary files lie in `folder`, and it ends with its parent."""
     tempfile.tempdir = folder
     if lock is not None and multiprocessing.get_start_method() == "fork":
         with contextlib.suppress(OSError):
@@ -120,7 +120,7 @@ def _room():
 
 
 def key(exercise, path, seed):
-    """What a verdict depends on, as one number: the file, the checks and the seed."""
+    """A digest of all that a verdict depends on: the file, the checks and the seed."""
     checks = Path(__file__).parents[1] / "checks" / f"{find(exercise).function}.py"
     made = hashlib.sha256(checks.read_bytes() + str(seed).encode())
     try:

@@ -1,4 +1,4 @@
-"""What was handed in, kept beside the verdicts: `--only ada` leaves all others as they were.
+"""The files of each student, kept beside the verdicts: `--only ada` leaves the others as they were.
 
 Their files may have changed since, or are not there at all: a folder may hold ada's alone.
 """
@@ -19,7 +19,7 @@ FILE = "handed_in.json"
 
 
 def write(folder, result):
-    """Keep in one student's folder whose files were judged, which counted, and what was said."""
+    """Keep in one student's folder the person, the files, which of them counted, and the notes."""
     there, person = result.there, result.person
     given = [[str(path), name] for path, name in person.given]
     kept = {
