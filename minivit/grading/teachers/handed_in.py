@@ -22,7 +22,7 @@ from minivit.grading.teachers.archives import LARGE, LARGEST_FILE, Listing
 SHOWN = 5  # names that a note mentions
 MOST_TRIED = 6  # different answers to one exercise that are judged, the latest ones
 PACKAGE = "minivit/__init__.py"  # where it lies, a fork of the course does
-COURSE = ("minivit", "tests", "lectures", "benchmarks", "data", "examples", "docs")  # its folders
+COURSE = ("minivit", "tests", "lect", "benchmarks", "data", "examples", "docs")  # its folders
 DEFINES = re.compile(rb"^(?:async +)?(?:def +(\w+) *\(|(\w+) *=(?!=))", re.MULTILINE)
 PAGES = ("readme.md", "grading.md", "license", "ruff.toml", "requirements.txt")  # handed out
 
@@ -128,7 +128,7 @@ def _of_the_course(name, root, exercise):
     folder, _, rest = name.removeprefix(root).partition("/")
     if not rest or folder == "exercises":
         return exercise is None and not names.is_code(name)
-    return folder in COURSE or (exercise is None and not names.is_code(name))
+    return folder.startswith(COURSE) or (exercise is None and not names.is_code(name))
 
 
 def _defined(path, suffix, exercises):
