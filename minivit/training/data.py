@@ -152,6 +152,41 @@ def sentences():
     return tuple(_expect(_load_text(name).splitlines(), 20_000, name))
 
 
+class Definition(NamedTuple):
+    """An entry of a dictionary."""
+
+    held_out: bool
+    kind: str  # "animal", "body", "deed", "food", "person", "place", "plant", "substance", ...
+    word_class: str  # "noun", "verb", "adjective", "adverb"
+    words: tuple  # those that mean it
+    gloss: str  # the definition, and perhaps examples in quotes
+
+    @classmethod
+    def read(cls, line):
+        """From a line of the file."""
+        part, kind, word_class, words, gloss = line.split("\t")
+        return cls(part == "held out", kind, word_class, tuple(words.split("|")), gloss)
+
+    @property
+    def text(self):
+        """The gloss without its examples."""
+        return self.gloss.partition('; "')[0]
+
+    def head(self, word=None):
+        """What stands before the gloss: "cat (noun):"."""
+        return f"{word or self.words[0]} ({self.word_class}):"
+
+    def entry(self, word=None):
+        """As in a dictionary: "cat (noun): feline mammal ..."."""
+        return f"{self.head(word)} {self.gloss}"
+
+
+def definitions():
+    """8,000 nouns of WordNet, 800 of each of ten kinds, 100 of them held out: `definitions-v1`."""
+    name = "wordnet-definitions.tsv.gz"
+    return tuple(map(Definition.read, _expect(_load_text(name).splitlines(), 8_000, name)))
+
+
 class Phrase(NamedTuple):
     """One emoji's name in four languages, and the English name taken apart: modifiers and a head.
 
@@ -267,6 +302,29 @@ class Batches:
             yield self[number * len(self) + i]
 
 
+class ByLength:
+    """Which rows batch `step` holds: of about the same length, so that little of it is padding.
+
+    Four batches' worth of rows, neighbours in length, are drawn at random, and `size` of these.
+    """
+
+    def __init__(self, lengths, size, seed=0):
+        self.lengths = np.asarray(lengths)
+        if not 1 <= 4 * size <= len(self.lengths):
+            raise ShapeError(
+                f"ByLength: size: got {size}, expected 1 to {len(self.lengths) // 4}, a fourth of "
+                f"the {len(self.lengths)} rows"
+            )
+        self.size, self.seed = size, seed
+        self.order = np.argsort(self.lengths, kind="stable")
+
+    def rows(self, step):
+        """(indices (size,), the generator that drew them)."""
+        rng = np.random.default_rng([self.seed, step])
+        start = rng.integers(len(self.order) - 4 * self.size + 1)
+        return rng.permutation(self.order[start : start + 4 * self.size])[: self.size], rng
+
+
 # -- files that ship -------------------------------------------------------------------------------
 _MADE_BY = {
     "digits.npz": "make_digits.py",
@@ -274,7 +332,7 @@ _MADE_BY = {
     "icon": "make_iconnet.py",
     "emoji": "make_emoji.py",
     "photos": "make_photos.py",
-    "wordnet-sentences.txt.gz": "make_text.py",
+    "wordnet-": "make_text.py",
     "translations.tsv.gz": "make_translation.py",
 }
 
