@@ -40,8 +40,8 @@ SEEDS = (0, 1, 2)
 HELD_OUT = 1_000  # sentences
 LENGTH = 32  # tokens that a BERT reads
 ENTRY = 64  # tokens of an entry that a GPT reads
-GPT_STEPS, GPT_BATCH, GPT_RATE = 8_000, 32, 2e-3
-BERT_STEPS, BERT_BATCH, BERT_RATE = 2_500, 128, 4e-3
+GPT_STEPS, GPT_BATCH, GPT_RATE = 4_500, 32, 2e-3
+BERT_STEPS, BERT_BATCH, BERT_RATE = 2_000, 128, 4e-3
 FOR_TOKENS = 20_000  # texts that the tokenizers are trained on
 # Words that hold a sentence together; all others are content words.
 FUNCTION_WORDS = frozenset(
@@ -178,7 +178,7 @@ def verdict(accuracies, baselines):
 def gpt():
     """The GPT that ships, and its loss on held-out entries."""
     minivit.manual_seed(0)
-    model = GPT(len(bpe()), ENTRY, 128, 4, 4)
+    model = GPT(len(bpe()), ENTRY, 128, 3, 4)
     batches = Entries(definitions("train"), bpe(), GPT_BATCH, seed=0)
     numbers = plans.train(
         RUN, "gpt", model, batches, GPT.loss, GPT_STEPS, GPT_RATE, decay=0.01,
