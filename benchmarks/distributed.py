@@ -3,11 +3,10 @@
 Rounds alternate between one rank and all of them, and ratios are medians of pairs from the same
 round, so that a busy minute falls on both. Ranks are bound to cores; BLAS has one thread. It also
 fits the cost of a message, alpha + beta bytes, and keeps all numbers in
-data/results/distributed.json, which the lecture draws.
+data/results/distributed.json, which the lecture draws. benchmarks/links.sh runs it over a link.
 """
 
 import argparse
-import json
 import os
 import time
 import tracemalloc
@@ -112,7 +111,7 @@ def by_batch(work, repeats):
     return found
 
 
-def messages(group, repeats=30):
+def messages(group, repeats=50):
     """Seconds of an all-reduce by its bytes, and alpha and beta of them: least squares of relative
     errors, for small and large messages count alike."""
     seconds = []
@@ -181,14 +180,17 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--repeats", type=int, default=5, help="steps a visit; the least counts")
     parser.add_argument("--link", default="shared memory", help="its name in the results")
+    parser.add_argument("--messages-only", action="store_true", help="no training: alpha and beta")
     options = parser.parse_args(argv)
     group = ranks.world()
     if group.size == 1:
         env = {f"{v}_NUM_THREADS": "1" for v in race.THREAD_VARIABLES}
         again = ["-m", "benchmarks", "distributed", *(argv or [])]
         return launch.run(options.ranks, again, env=env, options=["--bind-to", "core"])
-    found = {"messages": messages(group), "memory": memory(group), "works": {}}
-    for name in WORKS:
+    found = {"messages": messages(group)}
+    if not options.messages_only:
+        found |= {"memory": memory(group), "works": {}}
+    for name in () if options.messages_only else WORKS:
         result = speed(group, works.WORKS[name], options.rounds, options.repeats)
         if group.rank == 0:
             result["by batch"] = by_batch(works.WORKS[name], options.repeats)
@@ -212,6 +214,6 @@ def main(argv=None):
         links = results.made("distributed").get("links", {})
         results.keep("distributed", {"links": {**links, options.link: found}})
         m = found["messages"]
-        print(json.dumps({"alpha": m["alpha"], "beta": m["beta"], "memory": found["memory"]}))
+        print(f"a message costs {m['alpha']:.2g} s + {m['beta']:.2g} s a byte over {options.link}")
         print(f"kept: {results.path('distributed')}")
     return 0
