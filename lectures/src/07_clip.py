@@ -947,7 +947,7 @@ course.figure(
 # ("country flag", "subdivision flag") and digits, which are unlike all that it was trained on.
 #
 # The paper's differences, set by set, are in its figure; we have no source
-# for them that we could read, so they stay out. What we could read is drawn on the right: OpenAI's
+# for them that we could read, so they stay out. On the right are the ones we could read: OpenAI's
 # weights, measured again by the project open_clip. PatchCamelyon, two classes, is not far above
 # guessing; so is our own at sets far from what was trained on.
 #
@@ -982,7 +982,7 @@ for kind, of_seed in runs.items():
 
 
 def images_needed(kind, level):
-    """Where the mean curve first reaches `level`: from the first point on, or never (infinity)."""
+    """The first place where the mean curve reaches `level`; infinity if it never does."""
     seen_images, accuracy = curves[kind]
     mean = np.maximum.accumulate(accuracy.mean(axis=0))
     if mean[0] >= level:

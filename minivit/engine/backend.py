@@ -1,4 +1,4 @@
-"""Which arrays: NumPy or CuPy.
+"""The choice of arrays: NumPy or CuPy.
 
 The arrays decide. An op receives `xp`, the module its operands belong to (`numpy`, or `cupy`),
 found once by the engine; nothing is decided at import, and nothing else in this library imports
@@ -139,8 +139,8 @@ _thread = _Thread()
 class use:
     """Choose where new tensors are made; as a `with` block, only inside of it.
 
-    What a thread chooses holds in this thread alone, but for the main thread: what that chooses
-    holds in all threads that have chosen nothing themselves.
+    A thread's choice holds in this thread alone, but for the main thread's, which holds in all
+    threads that have chosen nothing themselves.
     """
 
     def __init__(self, device):
@@ -272,7 +272,7 @@ def uniform(xp, shape, dtype):
 
 
 def random_start(xp):
-    """Where the random streams of this thread are, for `random_from`.
+    """The state of this thread's random streams, for `random_from`.
 
     On the host the stream goes on; a thread besides the main one, which shares it with others, and
     a GPU, whose stream cannot be copied, begin one from a seed that the host draws.

@@ -29,7 +29,7 @@ PATIENCE = 5.0  # seconds for the calls of a property, as in Limits; one of abou
 
 @dataclass
 class Outcome:
-    """What became of one property: "waiting", "pass", "fail" or "todo", and why, as text."""
+    """The outcome of one property: "waiting", "pass", "fail" or "todo", and why, as text."""
 
     title: str
     points: float
@@ -323,7 +323,7 @@ class Judge:
         return case
 
     def alone(self, prop, case):
-        """Whether the property holds for this case when nothing has been asked before."""
+        """True if the property holds for this case when nothing has been asked before."""
         if not hasattr(self.student, "fresh"):
             return False
         with self.student.fresh() as student:
@@ -364,5 +364,5 @@ class Judge:
 
 
 def share(prop):
-    """How many inputs each strategy of a property makes."""
+    """The number of inputs that each strategy of a property makes."""
     return max(FEWEST, prop.examples // len(prop.strategies))

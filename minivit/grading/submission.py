@@ -119,7 +119,7 @@ def saved_notebook(namespace, stem):
 
 
 def needed(submission, name):
-    """What a submission's function consists of: its statements, as text without its layout."""
+    """The statements of a submission's function, as text without its layout."""
     statements = []
     for label, _, text in submission.cells:
         try:

@@ -57,8 +57,8 @@ def save(
     All files change in one step: a crash leaves the old or the new ones. It may be the folder that
     `model` was loaded from. tokenizer, preprocess: as `load` returns them, or one of `minivit.text`
     and a `Preprocess`. labels: the names of the classes. sentences: a `SentenceHead`.
-    dtype="float16" halves the file; the numbers are rounded, and loaded as float32. What is changed
-    on a model without its arguments (a dropout rate, frozen parameters, training) is not kept.
+    dtype="float16" halves the file; the numbers are rounded, and loaded as float32. Changes
+    of a model besides its arguments (a dropout rate, frozen parameters, training) are not kept.
     """
     folder = files.path_of("save: folder", folder)
     config, arrays = description(model, dtype)
@@ -223,7 +223,7 @@ def _built(config, classes):
 
 
 def _made(value, classes):
-    """What an argument in config.json stands for; a dict with a "class" is a module."""
+    """The value of an argument in config.json; a dict with a "class" is a module."""
     if isinstance(value, list):
         return [_made(item, classes) for item in value]
     if not isinstance(value, dict):

@@ -37,8 +37,8 @@ def cut(batch, pieces, loss=None, where="accumulation"):
 
 
 def counted(loss, batch):
-    """How many terms the mean of a loss has: as `mean_over` says; else the labels, if the last
-    array is one of integers, but for those that cross_entropy_loss leaves out (-100); else the
+    """The number of terms in the mean of a loss: as `mean_over` says; else the labels, if the last
+    array is one of integers, less those that cross_entropy_loss leaves out (-100); else the
     examples."""
     if hasattr(loss, "terms"):
         return int(loss.terms(*batch))

@@ -1,4 +1,4 @@
-"""Which arrays: choosing a device, moving, random numbers, and what NumPy and CuPy spell apart."""
+"""Choosing a device, moving, random numbers, and what NumPy and CuPy spell apart."""
 
 import math
 import subprocess

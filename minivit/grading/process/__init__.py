@@ -1,1 +1,1 @@
-"""What runs beside the student's code, in a process of its own, and what holds it there."""
+"""The process of the student's code: the program that runs in it, and the sandbox around it."""

@@ -322,7 +322,7 @@ def shares(result, arguments):
 
 
 class Contract(Exception):
-    """What a function returned is not what its exercise asks for."""
+    """A function's result is of another kind than its exercise asks for."""
 
 
 def describe(value):

@@ -29,7 +29,7 @@ POLL = 0.1  # seconds between two looks at the clock and the scratch folder
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are the processor's, or four times as many asleep, so
+    """The limits of one submission. Seconds are the processor's, or four times as many asleep, so
     that a full machine changes no points: to wait for a processor costs nothing."""
 
     call: float = 1.5  # seconds for one forward or one backward pass; a quarter after a hang
@@ -57,7 +57,7 @@ class Trouble:
 
 @dataclass
 class Answer:
-    """What the student's function made of one input."""
+    """The reply of the student's function to one input."""
 
     value: object = None  # y
     gradients: list | None = None  # what vjp(g) returned
@@ -112,7 +112,7 @@ class Student:
         return self._answers[key]
 
     def slow(self, seconds, since=(0.0, 0.0)):
-        """Whether all calls, or those `since` a `used()`, took longer than `seconds`."""
+        """True if all calls, or those `since` a `used()`, took longer than `seconds`."""
         asleep, busy = self.used()
         return asleep - since[0] > 4 * seconds or busy - since[1] > seconds
 
@@ -208,7 +208,7 @@ class Student:
         return reply
 
     def _scratch_is_full(self):
-        """Whether too much lies in the folder; the sandbox allows files in it, but no folders.
+        """True if too much lies in the folder; the sandbox allows files in it, but no folders.
 
         Where the process has a file system of its own there, that one is asked what it holds.
         """
@@ -256,7 +256,7 @@ class Student:
 
 
 class Stopwatch:
-    """How long a process has been busy, and how long asleep, since now.
+    """The seconds that a process has been busy and asleep, counted from now.
 
     On a full machine both are less than the time that we have waited: it also waits for a
     processor, and so do we, before we see its answer.
@@ -342,7 +342,7 @@ class Counted:
 
 
 def _fits(reply, key, inputs, gradients):
-    """Whether a reply has the parts of its step; a student's code may have written it."""
+    """True if a reply has the parts of its step; a student's code may have written it."""
     if key == "value":
         return key in reply
     lengths = {"gradients": gradients, "after": inputs + 1, "shared": 1 + gradients}

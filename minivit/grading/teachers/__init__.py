@@ -1,1 +1,1 @@
-"""What teachers do: hand out, collect, grade a class, and report."""
+"""Commands for teachers: hand out, collect, grade a class, and report."""
