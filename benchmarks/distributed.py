@@ -112,8 +112,7 @@ def by_batch(work, repeats):
 
 
 def messages(group, repeats=50):
-    """Seconds of an all-reduce by its bytes, and alpha and beta of them: least squares of relative
-    errors, for small and large messages count alike."""
+    """Seconds of an all-reduce by its bytes, and the `cost` of a message."""
     seconds = []
     for size in BYTES:
         array, times = np.zeros(size // 4, np.float32), []
@@ -123,11 +122,19 @@ def messages(group, repeats=50):
             group.all_reduce(array)
             times.append(time.perf_counter() - start)
         seconds.append(min(times))
-    t = np.array(seconds)
-    A = np.stack([np.ones(len(t)), np.array(BYTES)], axis=1) / t[:, None]
-    steps = 2 * (group.size - 1)  # a ring: so many messages, of 1/size of the bytes each
-    a, b = np.linalg.lstsq(A, np.ones(len(t)), rcond=None)[0]
-    return {"bytes": BYTES, "seconds": seconds, "alpha": a / steps, "beta": b * group.size / steps}
+    return {"bytes": BYTES, "seconds": seconds, **cost(BYTES, seconds, group.size)}
+
+
+def cost(sizes, seconds, ranks):
+    """alpha and beta of a ring's messages, of which a sum takes 2 (R - 1), of bytes/R each: least
+    squares of the logarithms, for small and large messages count alike."""
+    from scipy.optimize import least_squares
+
+    def error(logs):
+        return np.log(np.exp(logs[0]) + np.exp(logs[1]) * np.array(sizes)) - np.log(seconds)
+
+    a, b = np.exp(least_squares(error, np.log([min(seconds), max(seconds) / max(sizes)])).x)
+    return {"alpha": a / (2 * (ranks - 1)), "beta": b * ranks / (2 * (ranks - 1))}
 
 
 def plan(seconds, gradient_bytes, alpha, beta, counts=(1, 2, 4, 8, 16, 32, 64)):

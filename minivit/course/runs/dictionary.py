@@ -40,7 +40,7 @@ SEEDS = (0, 1, 2)
 HELD_OUT = 1_000  # sentences
 LENGTH = 32  # tokens that a BERT reads
 ENTRY = 64  # tokens of an entry that a GPT reads
-GPT_STEPS, GPT_BATCH, GPT_RATE = 4_500, 32, 2e-3
+GPT_STEPS, GPT_BATCH, GPT_RATE = 3_000, 32, 2e-3
 BERT_STEPS, BERT_BATCH, BERT_RATE = 2_000, 128, 4e-3
 FOR_TOKENS = 20_000  # texts that the tokenizers are trained on
 # Words that hold a sentence together; all others are content words.
