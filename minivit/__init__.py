@@ -86,7 +86,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing diagrams transformer text history image_gpt vit scaling clip icons
+            drawing diagrams transformer text history image_gpt vit scaling clip icons ranks
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
             verdicts plans dictionary iconnet icon_clip icon_variants icon_few_shot
