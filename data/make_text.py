@@ -52,7 +52,7 @@ def clean(everything):
     """Those that are for every classroom."""
     rude = {key for key, words, *_ in everything if USAGE & {word.lower() for word in words}}
     for row in everything:
-        key, words, usage, gloss, _ = row
+        key, _, usage, gloss, _ = row
         if key not in rude and not rude & set(usage) and not RUDE.search(gloss):
             yield row
 

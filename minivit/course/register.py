@@ -27,7 +27,7 @@ _table = tomllib.loads(
 )
 FIGURES = _table["figures"]  # "F25" -> {"slide": ..., "shows": ..., "how": [...]}
 CLAIMS = _table["claims"]  # "C09" -> what the slide says
-OURS = _table["ours"]  # "O1" -> what we say ourselves
+OURS = _table["ours"]  # "O01" -> what we say ourselves
 SLIDES = _table[
     "slides"
 ]  # in order: {"title": ..., "at": ["05: words of a heading"], "figures": ..}

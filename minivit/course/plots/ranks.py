@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minivit.course import COLORS, DASHES
-from minivit.course.plots.drawing import AMBER, BLUE, GREEN, ORANGE
+from minivit.course.plots.drawing import BLUE, GREEN, ORANGE
 from minivit.engine.errors import ShapeError
 
 PARTS = (("computes", BLUE), ("all-reduce", ORANGE), ("its step", GREEN))
@@ -46,7 +46,7 @@ def _timeline(axes, timelines):
         left += width
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
-    axes.set(xlabel="share of a step (%)", title="a step of two ranks", xlim=(0, 100))
+    axes.set(xlabel="share of a step (%)", title="a step of two ranks", xlim=(70, 100))
     axes.legend(
         ncols=3, loc="upper center", bbox_to_anchor=(0.4, -0.2), fontsize=18, columnspacing=0.8,
         handlelength=1,
@@ -56,7 +56,7 @@ def _timeline(axes, timelines):
 def _speed_up(axes, plans, measured):
     """Dots: measured. Lines: the cost model, a dash a link."""
     for color, (model, of_links) in zip(COLORS, plans.items()):
-        for dash, (link, plan) in zip(DASHES, of_links.items()):
+        for dash, plan in zip(DASHES, of_links.values()):
             axes.plot(
                 list(plan), list(plan.values()), dash, color=color,
                 label=model if dash == DASHES[0] else None,
@@ -76,29 +76,35 @@ def _speed_up(axes, plans, measured):
 def _links(axes, links):
     """Groups of bars, a group a link."""
     models = list(next(iter(links.values())))
-    wide = 0.8 / len(models)
+    wide = 0.88 / len(models)
     for i, (model, color) in enumerate(zip(models, COLORS)):
         x = np.arange(len(links)) + (i - (len(models) - 1) / 2) * wide
         values = [of_models[model] for of_models in links.values()]
         bars = axes.bar(x, values, wide * 0.92, color=color, label=model)
         axes.bar_label(bars, [f"{v:.1f}" for v in values], fontsize=18)
     axes.axhline(1, color="black", linewidth=1.5, linestyle="--")
-    axes.set_xticks(range(len(links)), [name.replace(" ", "\n", 1) for name in links])
+    axes.set_xticks(range(len(links)), [name for name in links])
     axes.set(ylabel="times as fast as one", title="two ranks, by link", ylim=(0, 2.4))
 
 
 def _memory(axes, memory):
     """The contrastive loss, forward and backward, on one rank of two."""
     n = list(memory)
-    for (label, color), bytes_ in zip(
-        (("whole", BLUE), ("a shard of two", AMBER)), np.array(list(memory.values())).T
+    for (label, color, side), bytes_ in zip(
+        (("whole", BLUE, "bottom"), ("a shard of two", ORANGE, "top")),
+        np.array(list(memory.values())).T,
     ):
         axes.plot(n, bytes_ / 2**20, marker="o", color=color, label=label)
-        axes.text(n[-1], bytes_[-1] / 2**20, f"{bytes_[-1] / 2**20:.0f} MB", fontsize=18,
-                  ha="right", va="bottom", color=color)  # fmt: skip
+        axes.annotate(
+            f"{bytes_[-1] / 2**20:.0f} MB", (n[-1], bytes_[-1] / 2**20), fontsize=18, color=color,
+            xytext=(0, 12 if side == "bottom" else -22), textcoords="offset points",
+            ha="center" if side == "top" else "right", va=side,
+        )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="pairs in the batch", ylabel="memory (MB)")
     axes.set_xticks(n, [f"{k:,}" for k in n])
     axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_title("the contrastive loss")
-    axes.margins(y=0.12)
+    axes.set_xlim(n[0] / 1.15, n[-1] * 1.3)
+    axes.margins(y=0.15)
     axes.legend(loc="upper left", fontsize=18)

@@ -32,6 +32,7 @@ from minivit.models.bert import BERT, mask_tokens
 from minivit.models.gpt import GPT
 from minivit.text import BPE, WordPiece, pad
 from minivit.training import data
+from minivit.training import definitions as shipped
 
 RUN = "dictionary"
 END = "<|endoftext|>"
@@ -40,7 +41,7 @@ SEEDS = (0, 1, 2)
 HELD_OUT = 1_000  # sentences
 LENGTH = 32  # tokens that a BERT reads
 ENTRY = 64  # tokens of an entry that a GPT reads
-GPT_STEPS, GPT_BATCH, GPT_RATE = 3_000, 32, 2e-3
+GPT_STEPS, GPT_BATCH, GPT_RATE = 6_000, 32, 2e-3
 BERT_STEPS, BERT_BATCH, BERT_RATE = 2_000, 128, 4e-3
 FOR_TOKENS = 20_000  # texts that the tokenizers are trained on
 # Words that hold a sentence together; all others are content words.
@@ -65,7 +66,7 @@ def definitions(part):
     if not path.is_file():
         raise DataError(f"{path} is not here; `python data/make_text.py` fetches and writes it")
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-    return [d for d in map(data.Definition.read, lines) if d.held_out == (part == "held out")]
+    return [d for d in map(shipped.Definition.read, lines) if d.held_out == (part == "held out")]
 
 
 @functools.cache
@@ -185,8 +186,8 @@ def gpt():
     )  # fmt: skip
     model = kept(model, "dictionary", bpe())
     with no_grad():
-        shipped = [d.entry() for d in data.definitions() if d.held_out]
-        numbers["nats a token, held out"] = model.loss(*entries(shipped, bpe())).item()
+        texts = [d.entry() for d in shipped.definitions() if d.held_out]
+        numbers["nats a token, held out"] = model.loss(*entries(texts, bpe())).item()
     numbers["entries"] = len(definitions("train"))
     plans.forget(RUN, "gpt")
     return numbers
