@@ -42,6 +42,7 @@ def test_the_page_has_the_commands_that_are_walked():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # pip installs three times
 @pytest.mark.skipif(not shutil.which("bash") or not shutil.which("git"), reason="no bash, no git")
 def test_the_page_walked_in_an_empty_environment(tmp_path):
     course, venv = tmp_path / "course", tmp_path / "venv"
