@@ -244,6 +244,14 @@ def row_dot(xp, a, b):
     return np.vecdot(a, b) if xp is np else (a * b).sum(axis=-1)
 
 
+def exponentials(xp, S):
+    """e^(S - the largest of each row), in S's memory: the numerators of a softmax over the last
+    axis, none of which overflows. A row of -inf gives zeros."""
+    largest = S.max(axis=-1, keepdims=True)
+    S -= xp.maximum(largest, xp.finfo(S.dtype).min)  # -inf - -inf would be NaN
+    return xp.exp(S, out=S)
+
+
 # -- sums ------------------------------------------------------------------------------------------
 
 

@@ -90,13 +90,13 @@ def l2_normalize(xp, x, /, axis=-1, eps=1e-12):
     largest = xp.abs(x).max(axis=axis, keepdims=True)
     scaled = x / xp.where(largest > 0, largest, 1)  # so that no square overflows or is lost
     length = largest * xp.sqrt((scaled * scaled).sum(axis=axis, keepdims=True))
-    long = length > eps
+    is_longer = length > eps
     length = xp.maximum(length, eps)
     y = x / length
 
     def vjp(g):
         along = y * (g * y).sum(axis=axis, keepdims=True)
-        return (g - xp.where(long, along, 0)) / length
+        return (g - xp.where(is_longer, along, 0)) / length
 
     return y, vjp
 

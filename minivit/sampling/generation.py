@@ -12,6 +12,7 @@ import numpy as np
 
 from minivit.engine.errors import DtypeError, NonFiniteError, OptionError, ShapeError
 from minivit.engine.record import function
+from minivit.functions import softmax
 from minivit.text.batch import host
 
 
@@ -29,11 +30,12 @@ def next_token_distribution(logits, temperature=1.0, top_k=None, top_p=None):
         p = np.zeros((B, V))
         p[np.arange(B), logits.argmax(axis=1)] = 1
         return p
+    logits -= logits.max(axis=1, keepdims=True)
     with np.errstate(over="ignore"):  # far below the likeliest, at a temperature near 0
-        p = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+        p = softmax.on_arrays(np, logits / temperature)[0]
     if top_k is not None and top_k < V:
         p[p < np.sort(p, axis=1)[:, [-top_k]]] = 0
-    p /= p.sum(axis=1, keepdims=True)
+        p /= p.sum(axis=1, keepdims=True)
     if top_p is not None:
         order = np.argsort(-p, axis=1, kind="stable")
         ranked = np.take_along_axis(p, order, axis=1)
