@@ -290,7 +290,7 @@ def _sum_of_rows(x):
 
 def root_of_sum(xp, h, n, axis, keepdims):
     """The root of (the sum of h^2) / n, also where h^2 leaves the range of the dtype."""
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(all="ignore"):
         y = xp.sqrt(total(h * h, axis, keepdims) / n)
     if xp is not np or not h.size or y.dtype.kind != "f":
         return y
@@ -299,7 +299,8 @@ def root_of_sum(xp, h, n, axis, keepdims):
         return y  # nearly always
     unit = np.abs(h).max(axis=axis, keepdims=True)
     unit = np.where((unit > 0) & (unit < np.inf), unit, np.ones_like(unit))
-    y = xp.sqrt(total((h / unit) ** 2, axis, keepdims) / n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = xp.sqrt(total((h / unit) ** 2, axis, keepdims) / n)
     return y * unit.reshape(np.shape(y))
 
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from minivit.engine import backend
-from minivit.engine.errors import ShapeError
+from minivit.engine.errors import DtypeError, ShapeError
 from minivit.engine.numerics import NUMBERS, shape_of
 from minivit.engine.ops import getitem, multiply, reshape
 from minivit.engine.record import function, op
@@ -80,7 +80,7 @@ def dot(x, y):
     """np.dot: the last axis of x with the second-last of y (a product of numbers if 0-d)."""
     if len(shape_of(x)) == 0 or len(shape_of(y)) == 0:
         return multiply(x, y)
-    return matmul(x, y) if y.ndim <= 2 else dot_(x, y)
+    return matmul(x, y) if len(shape_of(y)) <= 2 else dot_(x, y)
 
 
 # -- einsum ----------------------------------------------------------------------------------------
@@ -122,6 +122,9 @@ def einsum(subscripts, *operands, optimize=True):
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _from_lists((subscripts, *operands))
+    if not all(hasattr(x, "shape") for x in operands):
+        kinds = [type(x).__name__ for x in operands]
+        raise DtypeError(f"einsum: got operands {kinds}, expected Tensors and arrays")
     terms, result = _subscripts(subscripts, [len(shape_of(x)) for x in operands])
     for i, x in enumerate(operands):
         if len(set(terms[i])) < len(terms[i]):

@@ -1,5 +1,6 @@
 """Normalisation: LayerNorm, RMSNorm, vectors of unit length."""
 
+import math
 from math import prod
 from numbers import Real
 
@@ -121,5 +122,5 @@ def _features(name, x, eps, **parameters):
 
 
 def _check_eps(name, eps):
-    if not isinstance(eps, Real) or not eps >= 0:
+    if not isinstance(eps, Real) or not 0 <= eps < math.inf:
         raise OptionError(f"{name}: eps is {eps!r}, expected a number, 0 or more")

@@ -108,6 +108,8 @@ def generate(next_logits, B, steps, temperature=1.0, top_k=None, top_p=None, sto
         rng = np.random.default_rng(seed)
     except (TypeError, ValueError) as reason:
         raise OptionError(f"seed is {seed!r}: {reason}") from None
+    if not (_is(B, Integral) and B >= 0):
+        raise OptionError(f"B is {B!r}, expected the number of sequences, 0 or more")
     return _generate(next_logits, B, checked_steps(steps), (temperature, top_k, top_p), stop, rng)
 
 
@@ -115,6 +117,8 @@ def _generate(next_logits, B, steps, how, stop, rng):
     tokens, stopped = None, np.zeros(B, bool)
     for _ in range(steps):
         p = next_token_distribution(next_logits(tokens), *how)
+        if len(p) != B:
+            raise ShapeError(f"next_logits: gave {len(p)} rows for {B} sequences")
         drawn = draw(p, rng)
         tokens = drawn if tokens is None else np.where(stopped, tokens, drawn)
         yield tokens, p
