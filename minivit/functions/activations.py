@@ -37,7 +37,7 @@ def sigmoid_composed(x):
 def _sigmoid(xp, x):
     """s = e / (1 + e) with e = e^x, which is right to the last bits where s is tiny too. Nothing
     overflows: from x = 80 on, s is 1 in float32 and in float64."""
-    e = xp.exp(xp.minimum(x, 80))
+    e = xp.exp(xp.clip(x, -math.inf, 80))  # np.minimum with a number takes three times as long
     e /= e + 1
     return e
 
@@ -99,7 +99,7 @@ def _gelu_tanh(xp, x):
         u *= x
 
     def du_dx(x):  # c + 3 a x^2
-        slope = xp.minimum(x, 16)  # where 1 - s is 0, and x * x could be infinite
+        slope = xp.clip(x, -math.inf, 16)  # where 1 - s is 0, and x * x could be infinite
         slope *= slope
         slope *= 3 * a
         slope += c
@@ -117,7 +117,8 @@ def _gated(xp, x, u, du_dx):
     y = x * s
 
     def vjp(g):
-        slope = y * du_dx(y / xp.maximum(s, xp.finfo(s.dtype).tiny))  # x, or 0 where s is 0
+        x = y / xp.clip(s, xp.finfo(s.dtype).tiny, 1)  # 0 where s is 0
+        slope = y * du_dx(x)
         slope *= 1 - s
         slope += s
         slope *= g
