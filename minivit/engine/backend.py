@@ -9,6 +9,7 @@ cupy. The next chapters hold the functions that the two modules spell differentl
     model.to("cuda"); x.to("cpu")   # what exists moves only when told to
 """
 
+import operator
 import sys
 from _thread import _local  # threading.local; threading itself is not needed yet
 from contextlib import contextmanager
@@ -210,6 +211,16 @@ def to_device(array, device):
 def to_numpy(array):
     """The array on the host: itself, or a copy from the GPU (which waits for it)."""
     return array if isinstance(array, np.ndarray) else np.asarray(array.get())
+
+
+# -- products --------------------------------------------------------------------------------------
+def product_without_blas(x, y):
+    """x @ y of two matrices, where NumPy has no BLAS: einsum's loops are the faster ones there."""
+    return np.einsum("mk,kn->mn", x, y)
+
+
+# The product of two matrices. NumPy in a browser has no BLAS.
+product = product_without_blas if sys.platform == "emscripten" else operator.matmul
 
 
 # -- random numbers --------------------------------------------------------------------------------

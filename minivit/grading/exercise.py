@@ -22,6 +22,10 @@ class SubmissionError(MinivitError, ValueError):
     """A file or notebook that cannot be read as an answer to an exercise."""
 
 
+class CannotJudge(SubmissionError):
+    """This machine cannot run an answer, whatever the answer is: no verdict, and no points lost."""
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """One input of the student's function: its arguments in order, and the cotangent."""

@@ -369,6 +369,7 @@ def main():
     stand_in()
     first = receive(requests)
     sandbox["enter"](os.getcwd(), packages(), **first["limits"])
+    send(replies, {"ready": True})  # what goes wrong up to here is not the student's
     submission = Submission(first["cells"], first["name"])
     send(replies, {"error": submission.loaded(), "printed": printed.take()})
     while True:

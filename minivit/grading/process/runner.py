@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minivit.grading.exercise import CannotJudge
 from minivit.grading.process import child
 
 POLL = 0.1  # seconds between two looks at the clock and the scratch folder
@@ -90,7 +91,7 @@ class Student:
 
     def fresh(self):
         """Another Student with the same code, who has been asked nothing yet."""
-        return Student(self.cells, self.name, self.limits)
+        return type(self)(self.cells, self.name, self.limits)
 
     def __enter__(self):
         return self
@@ -156,15 +157,20 @@ class Student:
             f"import runpy, sys; sys.path.append({folder!r}); "
             f"runpy.run_path({child.__file__!r}, run_name='__main__')"
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", start, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=self._folder.name,
-            env=_environment(),
-            start_new_session=True,  # so that what it starts can be killed with it
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", start, str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self._folder.name,
+                env=_environment(),
+                start_new_session=True,  # so that what it starts can be killed with it
+            )
+        except (OSError, ValueError) as error:
+            raise CannotJudge(
+                f"it cannot be judged here, because no process can be started: {error}"
+            ) from error
         self._wanted, self._replies = queue.Queue(), queue.Queue()
         talk = (self._process, self._wanted, self._replies)
         self._talking = threading.Thread(target=_talk, args=talk, daemon=True)
@@ -172,6 +178,8 @@ class Student:
         limits = {"memory": self.limits.memory, "seconds": self.limits.cpu,
                   "disk": self.limits.disk + (1 << 20), "files": self.limits.files + 1}  # fmt: skip
         self._send({"cells": self.cells, "name": self.name, "limits": limits})
+        if not isinstance(self._reply(self.limits.load, "the process"), dict):
+            raise CannotJudge("it cannot be judged here, because the process for it does not start")
         reply = self._reply(self.limits.load, "your file, run from its first line,")
         if isinstance(reply, dict):
             self.printed = self.printed or str(reply.get("printed", ""))
