@@ -145,6 +145,6 @@ def _given(name, person):
         return first.name[: len(first.name) - len(inner)] + "report.html"
     if person.system == "Moodle" and first.is_file():
         return first.name[: len(first.name) - len(inner)].rstrip("_") + "_/report.html"
-    if person.system:
+    if person.system and first.is_dir():
         return f"{first.name}/report.html"
     return f"{name}/report.html"
