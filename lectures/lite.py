@@ -24,11 +24,13 @@ PYODIDE = "0.27.7"  # Python 3.12, NumPy 2.0; the release that tests/site holds 
 PYODIDE_URL = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/pyodide.js"
 WHEELS = (  # what minivit needs there and Pyodide lacks, or has older: pure Python, inside the site
     "comm==0.2.3",  # without it the kernel never answers
-    "ftfy==6.3.1", "tqdm==4.67.1",
+    "ftfy==6.3.1", "tqdm==4.67.1", "sortedcontainers==2.3.0",
     "hypothesis==6.155.7",  # the newest that is pure Python
-    "sortedcontainers==2.4.0",
 )  # fmt: skip
-FIRST = "%pip install -q minivit hypothesis"  # in JupyterLite this asks the site's own wheels
+# In JupyterLite, %pip asks the site's own wheels; versions that Pyodide has it takes from there, so
+# those of the first line are others.
+FIRST = """%pip install -q tqdm==4.67.1 sortedcontainers==2.3.0
+%pip install -q minivit hypothesis"""
 SETUP = f"""{FIRST} matplotlib pillow
 
 from minivit import course

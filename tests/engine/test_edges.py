@@ -1,6 +1,7 @@
 """Python's calls without a derivative, writes by an index, and the ends of a dtype's range."""
 
 import operator
+import sys
 import threading
 import warnings
 
@@ -119,6 +120,7 @@ def test_logits_without_classes_are_refused():
 
 
 # -- small doors -----------------------------------------------------------------------------------
+@pytest.mark.skipif(sys.platform == "emscripten", reason="a browser has no threads")
 def test_empty_is_a_matter_of_the_thread():
     made = []
     with nn.empty():

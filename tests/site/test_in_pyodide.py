@@ -16,7 +16,8 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("node") or not shutil.which("npm"), reason="no Node.js"),
 ]
 RUN_THERE = (  # the test files that pass there; of the others, most start processes or threads
-    "tests/engine/test_tensor.py",
+    "tests/engine/test_edges.py",
+    "tests/engine/test_indices.py",
 )
 
 

@@ -70,8 +70,8 @@ class Lab:
 
         def answer(route):
             url = route.request.url
-            if url.startswith(public):
-                path = pyodide.folder() / url[len(public) + 1 :]
+            path = pyodide.folder() / url.rpartition("/")[2]
+            if url.startswith(public) and path.is_file():
                 self.bytes += path.stat().st_size
                 route.fulfill(path=path, headers={"access-control-allow-origin": "*"})
             elif url.startswith(site):
