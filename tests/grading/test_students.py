@@ -107,7 +107,8 @@ def test_build_trains_with_the_students_functions_in_the_place_of_the_library(
     mine = {name: counting(name, entry[0]) for name, entry in found.items()}
     yours, own = build.trained(8, mine), build.trained(8, {})
     assert abs(yours - own) <= 0.02 and min(used.values()) > 0, (yours, own, used)
-    assert before == (functions.layer_norm, graph.unbroadcast, dict(OPS))
+    assert before[:2] == (functions.layer_norm, graph.unbroadcast)
+    assert before[2].items() <= OPS.items()  # a file that is read later adds its own
     assert capsys.readouterr().out == ""
 
 
