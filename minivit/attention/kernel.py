@@ -5,8 +5,8 @@ With S = scale Q K^T, e = exp(S), l the row sums of e, A = e / l and o = A V:
     dV = A^T g,   dA = g V^T,   dS = A (dA - rowsum(dA A)),   rowsum(dA A) = rowsum(g o),
     dQ = scale dS K,   dK = scale dS^T Q
 
-and o = (e V) / l: dividing by l touches (N, d) numbers where dividing e would touch (N, M). What is
-kept is e; A is never made.
+and o = (e V) / l: dividing by l touches (N, d) numbers where dividing e would touch (N, M). Only e
+is kept; A is never made.
 """
 
 import numpy as np
@@ -117,9 +117,7 @@ def _careful_exponentials(xp, S, k, v, o, mask, masked):
     hidden is not there: NaN or infinity in a hidden key or value reaches nothing."""
     with np.errstate(over="ignore", invalid="ignore"):
         e = S if mask is None else xp.where(mask, S, -xp.inf)
-        m = e.max(axis=-1, keepdims=True)
-        e -= xp.where(m == -xp.inf, 0, m)
-        xp.exp(e, out=e)
+        numerics.exponentials(xp, e)
         l = (e @ xp.ones(e.shape[-1], dtype=e.dtype))[..., None]
         l += l == 0  # a query that may see nothing: 0 / 1
         xp.matmul(e, v, out=o)
