@@ -40,8 +40,8 @@ test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
 	  expecttest
 	$(PYTEST) -m parity $(ARGS)
 
-test-browser: $(STAMP)  ## open the pages in chromium (apt-get install chromium)
-	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,browser]'
+test-browser: $(STAMP)  ## open pages and slides in chromium (apt-get install chromium npm)
+	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,site,browser]'
 	$(RUN) -m pytest -m browser tests $(ARGS)
 
 wheel: $(STAMP)  ## build the wheel, install it elsewhere, and run its commands there
@@ -60,6 +60,13 @@ bench-growth: $(STAMP)  ## measure how time and memory grow with each size
 lint: $(STAMP)  ## check style and format
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+slides: $(STAMP)  ## a slide deck a lecture, and one of 75 minutes, into build/slides (npm, once)
+	@$(RUN) lectures/build.py slides
+
+site: $(STAMP)  ## pages, slides, book and API reference as one folder for any host, build/site
+	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,site]'
+	@$(RUN) lectures/build.py site
 
 notebooks: $(STAMP)  ## generate lectures/*.ipynb from lectures/src/*.py
 	@$(RUN) lectures/build.py notebooks
@@ -97,4 +104,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test,mpi]'
 	@touch "$@"
 
-.PHONY: help lectures lab test test-nightly test-parity test-browser wheel icons bench bench-growth lint notebooks gallery clean
+.PHONY: help lectures lab test test-nightly test-parity test-browser wheel icons bench bench-growth lint slides site notebooks gallery clean
