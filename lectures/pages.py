@@ -26,7 +26,7 @@ WAYS = {
     "slides/index.html": "Slides",
     "api/index.html": "API",
 }
-# What a cell begins with that only draws; a reader sees the figure, and may unfold the code.
+# The first call of a cell that only draws; a reader sees the figure, and may unfold the code.
 DRAWS = re.compile(r"(?:course\.figure|drawing\.show|show)\(")
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis profiles, devices, and a guard against leaked state."""
+"""Shared by all tests: hypothesis profiles, devices, and a guard against leaked state."""
 
 import os
 from functools import cache
@@ -59,6 +59,14 @@ def _no_gpu():
         backend.module("cuda")
     except ImportError as error:
         return str(error).splitlines()[1].strip()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of a file stay in one process: what they share is made once, not once a process."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 # -- no test leaves anything behind ----------------------------------------------------------------

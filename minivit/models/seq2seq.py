@@ -18,7 +18,7 @@ from minivit.engine.tensor import Tensor
 from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.generation import checked_logits, checked_steps
-from minivit.text.batch import checked_ids, checked_mask, host, padding_mask
+from minivit.text.batch import checked_ids, checked_mask, host, padding_mask, successors
 from minivit.transformer import TransformerLayer, sinusoids
 
 
@@ -87,6 +87,7 @@ class Seq2Seq(nn.Module):
     def forward(self, source, target, source_mask=None):
         return self.decode(target, self.encode(source, source_mask), source_mask)
 
+    @functions.mean_over(lambda s, target, s_mask=None, mask=None: successors(target, mask))
     def loss(self, source, target, source_mask=None, target_mask=None, label_smoothing=0.1):
         """Teacher forcing: the decoder reads the true target and predicts each next token of it.
 
@@ -103,7 +104,7 @@ class Seq2Seq(nn.Module):
 
     @no_grad()
     def alignment(self, source, target, source_mask=None):
-        """Where each target token looked in the source, last layer, mean of heads: (B, M, N)."""
+        """Attention of each target token to the source, last layer, mean of heads: (B, M, N)."""
         with self.evaluating():
             memory = self.encode(source, source_mask)
             across = padding_mask("Seq2Seq: source", source_mask, memory.shape[:2])
@@ -153,7 +154,7 @@ class Seq2Seq(nn.Module):
             return self._beam_search(self.encode(source[None]), beams, steps, length_penalty)
 
     def _longest(self, steps):
-        """How many tokens a target may get: those that were asked for, if there are positions."""
+        """The most tokens a target may get: those that were asked for, if there are positions."""
         room = self.context - 1
         return room if steps is None else min(room, checked_steps(steps))
 

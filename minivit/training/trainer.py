@@ -53,7 +53,8 @@ class Trainer:
 
     Under mpiexec each rank takes its part of every batch, all make the same steps, and rank 0 alone
     writes files and shows the bar. `loss` is then a mean over the examples, or is marked by
-    distributed.over_all_ranks. Inside of `evaluate`, `predict` divides its images among the ranks.
+    functions.mean_over or distributed.over_all_ranks. Inside of `evaluate`, `predict` divides its
+    images among the ranks.
     """
 
     def __init__(
@@ -217,8 +218,8 @@ class Trainer:
         return Path(self.ranks.gather_facts(str(path))[0])
 
     def _config(self):
-        """What config.json says of the model. None: it was changed after it was built, or built of
-        what no config can hold. Such a run is resumed, but minivit.load does not read it."""
+        """The model's entry in config.json. None: it was changed after it was built, or has a
+        part that no config can hold. Such a run is resumed, but minivit.load does not read it."""
         try:
             return own.description(self.model)[0]
         except MinivitError:

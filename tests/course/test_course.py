@@ -293,13 +293,16 @@ def test_the_build_folder_is_the_named_one_the_repositorys_or_here(tmp_path, mon
 def test_the_report_lists_every_figure_and_claim(build, line, capsys):
     course.figure("F25", line, alt=ALT)
     course.claim("C10", "not at this size", numbers={"slope": 0.1})
+    course.claim("O01", "holds", numbers={"difference": 1e-15})
     lines = course.report().splitlines()
-    assert lines[0] == "Figures: 1 of 40 made" and lines[41] == "Claims: 1 of 16 have a verdict"
+    assert lines[0] == "Figures: 1 of 40 made"
+    assert lines[41] == "Claims: 1 of 16 have a verdict, and ours"
     assert [said.split()[:2] for said in lines[1:41]] == [
         [id, "made" if id == "F25" else "missing"] for id in course.FIGURES
     ]
-    for id, said in zip(course.CLAIMS, lines[42:], strict=True):
-        expected = "cannot be shown at this size" if id == "C10" else "no verdict yet"
+    for id, said in zip([*course.CLAIMS, *course.OURS], lines[42:], strict=True):
+        given = {"C10": "cannot be shown at this size", "O01": "holds here"}
+        expected = given.get(id, "no verdict yet")
         assert said.split(maxsplit=1)[0] == id and said[7:].startswith(expected)
     assert max(map(len, lines)) <= 100
 
@@ -450,7 +453,7 @@ def test_make_lectures_executes_everything_and_hides_no_failure(tmp_path):
     assert "return secret[5]" in fails and "\x1b" not in result.stdout
     assert dies.startswith("1 of 03_dies.ipynb:") and "The kernel died" in dies
 
-    # What was executed is kept, with outputs, and as pages whose pictures have alt text.
+    # The executed notebooks are kept, with outputs, and as pages whose pictures have alt text.
     for name in LECTURES:
         assert (build / "lectures" / f"{name}.html").stat().st_size > 3_000
         text = (folder / "lectures" / f"{name}.ipynb").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ import pytest
 
 from minivit.grading.exercise import find
 from tests import answers
+from tests.grading.attacks import ATTACKS
 from tests.grading.exports import BOOK, STEM, write
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,7 @@ def copy(to):
 def test_the_page_has_the_commands_that_are_walked():
     assert len(COMMANDS) == 4
     assert "'minivit[" not in PAGE and "nbgrader formgrader" not in PAGE
+    assert f"a class of {len(ATTACKS)} attacks" in PAGE
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What goes back: points.csv for a spreadsheet, a CSV as each system imports it, feedback.zip.
+"""Files to give back: points.csv for a spreadsheet, a CSV as each system imports it, feedback.zip.
 
 Canvas      Gradebook > Import: the ID is the user's; a row of points possible comes first
 Moodle      the assignment's "Upload grading worksheet" (mod/assign/feedback/offline/
@@ -145,6 +145,6 @@ def _given(name, person):
         return first.name[: len(first.name) - len(inner)] + "report.html"
     if person.system == "Moodle" and first.is_file():
         return first.name[: len(first.name) - len(inner)].rstrip("_") + "_/report.html"
-    if person.system:
+    if person.system and first.is_dir():
         return f"{first.name}/report.html"
     return f"{name}/report.html"
