@@ -495,6 +495,10 @@ def test_the_gallery_is_small_described_and_keeps_the_text_around_it(tmp_path, b
         text = readme.read_text(encoding="utf-8")
         assert text.startswith("before\n\n<!--") and text.endswith("-->\n\nbehind\n")
     assert "an older table" not in text
+    table = (ROOT / "lectures" / "README.md").read_text(encoding="utf-8")
+    for id in course.FIGURES:  # each leads to the lecture that makes it
+        (line,) = re.findall(rf"(?m)^\| {id} .*$", table)
+        assert thumbnails._maker(ROOT / "lectures", id).name in line
     assert len(re.findall(r"^\| F\d\d ", text, re.M)) == 40
     assert len(re.findall(r"^\| C\d\d ", text, re.M)) == 16
     assert '![A chess board, "2x2" & \\| small.](gallery/F25.png)' in text
