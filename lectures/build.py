@@ -242,8 +242,17 @@ def write_api(build):
     shutil.rmtree(build / "api", ignore_errors=True)
     style = pages.TEMPLATES / "api"
     pdoc.render.configure(show_source=False, template_directory=style, footer_text="minivit")
-    pdoc.pdoc("minivit", "!minivit.course", "!minivit.grading", "!minivit.commands",
-              output_directory=build / "api")  # fmt: skip
+    left_out = ("!minivit.course", "!minivit.grading", "!minivit.commands")
+    pdoc.pdoc("minivit", *left_out, output_directory=build / "api")
+    for page in (build / "api").rglob("*.html"):
+        files.write_whole(page, _unlink(page.read_text(encoding="utf-8")))
+
+
+def _unlink(html):
+    """The page without its links to names that pdoc does not show."""
+    shown = set(re.findall(r'\bid="([^"]+)"', html))
+    link = r'<a href="#([^"]+)">(.*?)</a>'
+    return re.sub(link, lambda found: found[0] if found[1] in shown else found[2], html)
 
 
 def write_slides(build):

@@ -1229,6 +1229,7 @@ def in_shards(model, I, T, shards):
     return total
 
 
+# %%
 def gradients(model, loss):
     model.zero_grad()
     value = loss()
@@ -1292,6 +1293,7 @@ def of_two(work, link):
     return one / (half + buckets * message["seconds"][-1] + sums)
 
 
+# %%
 counts = (1, 2, 4, 8, 16, 32, 64)
 wires = {"one machine": "shared memory", "1 Gbit": "1gbit"}
 plans = {
