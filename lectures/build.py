@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import book
+import lite
 import nbformat
 import pages
 import practice
@@ -228,10 +229,6 @@ def write_pages(build, folder=HERE):
 
 
 # -- the site --------------------------------------------------------------------------------------
-PARTS = ("index.html", "search.html", "search-index.js", "lectures", "book", "exercises", "api",
-         "slides", "figures", "thumbnails")  # fmt: skip
-
-
 def write_api(build):
     """build/api/: a reference made from the docstrings by pdoc; the source is in the book."""
     try:
@@ -274,7 +271,7 @@ def site():
     if write_slides(build):
         return 1
     shutil.rmtree(build / "site", ignore_errors=True)
-    for part in PARTS:
+    for part in lite.PAGES:
         if (build / part).is_dir():
             shutil.copytree(build / part, build / "site" / part)
         elif (build / part).is_file():
