@@ -194,8 +194,7 @@ def _renderer():
             return super().link(text, page_of(url), title)
 
         def table(self, text):
-            label = 'class="scroll" tabindex="0" role="region" aria-label="Table"'
-            return f"<div {label}><table>{text}</table></div>"
+            return f'<div class="scroll" tabindex="0"><table>{text}</table></div>'
 
         def heading(self, text, level, **attributes):
             plain = re.sub(r"<[^>]+>", "", text)
