@@ -5,15 +5,17 @@ import pytest
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
+from minivit import course  # noqa: E402
 from minivit.course.plots import clip as plots  # noqa: E402
 from minivit.engine.errors import ShapeError  # noqa: E402
+from tests.course import figures  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def closed():
-    plt.switch_backend("agg")
+    course.setup()
     yield
-    plt.close("all")
+    figures.check_open()
 
 
 def words(fig):
