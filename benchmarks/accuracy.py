@@ -1,4 +1,4 @@
-"""How far from exact: errors in ulp over hard inputs, minivit's beside PyTorch's.
+"""Distance from exact: errors in ulp over hard inputs, minivit's beside PyTorch's.
 
 The reference is the plain formula in mpmath with 160 digits, and of gradients its central
 differences, so that nothing of our own derivations is believed. An ulp is the distance of two

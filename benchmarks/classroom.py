@@ -3,7 +3,7 @@
     python -m benchmarks.classroom               # with nbgrader installed, that too in the same run
 
 Right and wrong answers are those of tests/answers, with each of the known mistakes at least once;
-the hostile ones are those of tests/grading/attacks.py. What each deserves stands beside it.
+the hostile ones are those of tests/grading/attacks.py. The right result of each stands beside it.
 """
 
 import argparse

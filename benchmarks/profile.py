@@ -1,4 +1,4 @@
-"""Where minivit's time goes: CPU time in each op, forward and backward, and outside of all ops.
+"""A profile of minivit: CPU time in each op, forward and backward, and outside of all ops.
 
 An op is a function of arrays that calls no other op, so its time is its own. The engine, the
 optimizer and Python are what is left.

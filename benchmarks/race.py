@@ -117,7 +117,7 @@ def race(work, peers, threads, rounds, seconds, tell=lambda text: None):
 
 
 def disagreement(ours, theirs):
-    """What differs between two contestants' first results, in words; None if they agree."""
+    """The difference between two contestants' first results, in words; None if they agree."""
     for case, wanted in ours.items():
         if case not in theirs:
             return f"no case {case}"

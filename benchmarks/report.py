@@ -1,4 +1,4 @@
-"""What a race showed: a table for the terminal and for Markdown, a plot, JSON.
+"""The results of a race: a table for the terminal and for Markdown, a plot, JSON.
 
 A report is a plain dict: {"machine": ..., "races": [{"work", "threads", "peers", "skipped"}]}.
 """
@@ -19,7 +19,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def machine():
-    """What the numbers belong to."""
+    """The machine and the versions that the numbers belong to."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as f:

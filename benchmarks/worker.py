@@ -69,7 +69,7 @@ def visit(cases, seconds, repeats):
 
 
 def calibrated(f, seconds):
-    """How many runs of `f` take about `seconds`."""
+    """The number of runs of `f` that take about `seconds`."""
     runs = 1
     while True:
         start = time.perf_counter()

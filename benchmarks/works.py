@@ -259,5 +259,5 @@ def weights(work):
 
 
 def data(work):
-    """What one step reads; the same at every step."""
+    """The arrays that one step reads; the same at every step."""
     return work.model.data(np.random.default_rng(1), work.batch)

@@ -44,7 +44,7 @@ def code(concept):
 
 
 def names(label):
-    """What a drawing of `label` may be called: "flag: Côte d’Ivoire" -> "flag-for-cote-divoire"."""
+    """A file name for a drawing of `label`: "flag: Côte d’Ivoire" -> "flag-for-cote-divoire"."""
     text = unicodedata.normalize("NFKD", label.replace("&", "and")).encode("ascii", "ignore")
     text = re.sub(r"['.]", "", re.sub(r" \(.*\)", "", text.decode().lower()))
     slug = re.sub(r"[^a-z0-9#*]+", "-", text).strip("-")

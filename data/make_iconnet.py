@@ -126,7 +126,7 @@ def parts_of(families, sizes):
 
 
 def distinct(images, small, labels, parts):
-    """Which pictures stay: (n,) bool; and how many went, by reason. Rows are sorted by part."""
+    """The pictures that stay: (n,) bool; and the number of others, by reason. Rows lie by part."""
     digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
     first = {}
     for i, d in enumerate(digests):
@@ -142,8 +142,8 @@ def distinct(images, small, labels, parts):
 
 
 def nearest(small, labels, parts):
-    """How near the pictures of validation and test are to training's, of any class: shares within a
-    distance, and of these how many are of another class."""
+    """Nearness of the pictures of validation and test to training's, of any class: shares within a
+    distance, and the number of these that are of another class."""
     train, rest = small[parts == 0], np.flatnonzero(parts > 0)
     found, whose = [], []
     for i in tqdm(range(0, len(rest), 500), "nearest", leave=False):

@@ -141,7 +141,7 @@ def categories(table, names):
 
 
 def affixes(table):
-    """What the set says marks a style, before or after the name."""
+    """The words that mark a style, as the set says, before or after the name."""
     kinds = [kind for kind in ("prefixes", "suffixes") if table.get(kind)]
     return {kind: sorted(filter(None, table[kind])) for kind in kinds}
 
@@ -171,7 +171,7 @@ def opened(path):
 
 
 def describe(about, table, path):
-    """What sets.json says of one set."""
+    """The entry of one set in sets.json."""
     with np.load(path) as arrays:
         names = arrays["names"].tobytes().decode().split("\n")
         blank = np.flatnonzero((arrays["images"] > 230).all((1, 2))).tolist()
@@ -218,7 +218,7 @@ def main(arguments=None):
 
 
 def broken(into):
-    """Whether something is missing. A file that is not what sets.json says is deleted first."""
+    """True if something is missing. A file that is not what sets.json says is deleted first."""
     try:
         sets = json.loads((into / "sets.json").read_text(encoding="utf-8"))["sets"]
         for name, about in sets.items():

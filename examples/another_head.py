@@ -7,7 +7,7 @@ from minivit.models.vit import ViT
 
 
 class Regression(nn.Module):
-    """What `body` sees, as one number for each image: (B, H, W, C) -> (B,)."""
+    """The features of `body`, as one vector for each image: (B, H, W, C) -> (B,)."""
 
     def __init__(self, body):
         self.body = body

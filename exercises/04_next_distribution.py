@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Exercise 4: What the next token is drawn from
 #
-# A decoder gives a logit for each token. What is made of them is a choice of its own: how flat, and
-# how much of the tail. (About 35 minutes.)
+# A decoder gives a logit for each token. The distribution made of them is a choice: how
+# flat, and how much of the tail. (About 35 minutes.)
 #
 # - `logits` has shape `(V,)`, V the size of the vocabulary; `temperature` is a number above 0.
 # - `top_k` is a whole number from 1 to V: only the k likeliest tokens are kept. V keeps all.

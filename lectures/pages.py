@@ -13,7 +13,7 @@ import thumbnails
 from minivit import course, files
 
 TEMPLATES = Path(__file__).with_name("templates")
-# What a cell begins with that only draws; a reader sees the figure, and may unfold the code.
+# The first call of a cell that only draws; a reader sees the figure, and may unfold the code.
 DRAWS = re.compile(r"(?:course\.figure|drawing\.show|show)\(")
 
 

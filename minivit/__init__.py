@@ -93,7 +93,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
     grading/          the exercises, and the judge of the answers
         exercise numeric properties report
         process/          what runs beside the student's code
-            sandbox child runner protection
+            sandbox child runner inside protection
         judge ipython submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report

@@ -1,7 +1,7 @@
 """Files: one is written whole or not at all, a folder too, and what ships is found.
 
-A writer gets a place beside the one that it wants. What it wrote takes that place in the end, in
-one step: a reader, or a crash, meets the old content or the new, never a part. A program that
+A writer gets a place beside the one that it wants. Its file takes that place in the end, in one
+step: a reader, or a crash, meets the old content or the new, never a part. A program that
 still reads the old file (or has mapped it into memory) keeps the old one.
 """
 
@@ -98,13 +98,13 @@ def path_of(name, given):
 
 # -- what ships, and what is downloaded ------------------------------------------------------------
 def data_folder():
-    """Where the data sets, small models and kept results are: in the package that is installed, or
+    """The folder of the data sets, small models and kept results: in the installed package, or
     beside it in a checkout."""
     return _shipped("data")
 
 
 def exercises_folder():
-    """Where the exercises' pages and starters are, likewise."""
+    """The folder of the exercises' pages and starters, likewise."""
     return _shipped("exercises")
 
 
@@ -114,5 +114,5 @@ def _shipped(name):
 
 
 def cache_folder():
-    """Where downloads are kept: the folder $MINIVIT_DATA, or ~/.cache/minivit."""
+    """The folder of downloads: $MINIVIT_DATA, or ~/.cache/minivit."""
     return Path(os.environ.get("MINIVIT_DATA") or Path.home() / ".cache" / "minivit")

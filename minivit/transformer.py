@@ -108,7 +108,7 @@ class TransformerLayer(nn.Module):
         return x
 
     def attention_weights(self, x, mask=None, causal=False):
-        """What this layer's heads attend to, given its input: (B, H, N, N)."""
+        """The attention weights of this layer's heads, given its input: (B, H, N, N)."""
         return self.attn.weights(self.ln_1(x) if self.norm == "pre" else x, None, mask, causal)
 
 

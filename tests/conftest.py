@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis profiles, devices, and a guard against leaked state."""
+"""Shared by all tests: hypothesis profiles, devices, and a guard against leaked state."""
 
 import os
 from functools import cache

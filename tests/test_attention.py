@@ -36,7 +36,7 @@ def the_same_numbers_in_any_order():
 
 @pytest.fixture(autouse=True, params=["at once", "in blocks"])
 def both_kernels(request, monkeypatch):
-    """Whatever holds of short sequences holds of long ones, and of blocks that do not divide."""
+    """Long sequences, and blocks that do not divide, have all properties of short ones."""
     if request.param == "in blocks":
         monkeypatch.setattr(dot_product, "LONG", 1)
         monkeypatch.setattr(blocks, "BLOCK", 3)
@@ -133,7 +133,7 @@ def test_the_past_does_not_see_a_future_that_is_not_a_number(device, N):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_of_any_size(dtype):
-    """What the exponentials without a maximum would make infinite, or nothing, is tried again."""
+    """Scores whose exponentials would be infinite, or nothing, are tried again with a maximum."""
     q, k, v = rng.standard_normal((3, 1, 4, 6))
     k = np.abs(k)
     for score in (-60.0, 60.0):

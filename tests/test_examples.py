@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(name, folder):
-    """What the program prints, started in another folder."""
+    """The output of the program, started in another folder."""
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / f"{name}.py"],
         cwd=folder, capture_output=True, text=True, timeout=300,

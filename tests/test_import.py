@@ -1,4 +1,4 @@
-"""What `import minivit` costs, and what it leaves alone."""
+"""The cost of `import minivit`, and the modules that it leaves alone."""
 
 import os
 import subprocess

@@ -567,8 +567,8 @@ def test_a_training_step_waits_for_the_device_once_at_most(kind):
     ids=repr,
 )  # fmt: skip
 def test_a_gradient_that_is_none_is_refused_and_nothing_is_changed(gradient):
-    """Whole numbers, scaled, would be cut down to 0. What the setter refuses is refused behind its
-    back too, by optimizers and by a backward pass that would add to it."""
+    """Whole numbers, scaled, would be cut down to 0. A gradient that the setter refuses is refused
+    behind its back too, by optimizers and by a backward pass that would add to it."""
     p, q = (nn.Parameter(np.ones(3, np.float32)) for _ in range(2))
     q.grad = np.ones(3, np.float32)
     with pytest.raises((DtypeError, ShapeError), match="a gradient"):

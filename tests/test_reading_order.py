@@ -146,7 +146,7 @@ def test_only_the_backend_imports_cupy():
             assert "import_module" not in text or "cupy" not in text, path
 
 
-# What the rooms up to the papers need beside Python and NumPy, and where.
+# Packages that the rooms up to the papers need beside Python and NumPy, and where.
 ELSEWHERE = {
     "engine/check.py": {"hypothesis"},
     "engine/backend.py": {"cupy", "cupyx"},

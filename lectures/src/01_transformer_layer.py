@@ -452,7 +452,7 @@ print("words in order", order, ": the columns of the output come in the same ord
 # ### Masks: who may look at whom
 #
 # A decoder must not see the words to come; a batch has padding that nobody should see. Both are
-# boolean masks, True = may look. What is hidden gets the score -inf, so the weight 0.
+# boolean masks, True = may look. A hidden token gets the score -inf, so the weight 0.
 
 
 # %%

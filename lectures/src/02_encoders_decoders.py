@@ -529,7 +529,7 @@ course.figure(
 
 # %%
 def kept_by_top_p(p, limit):
-    """How many of the likeliest tokens hold probability `limit`."""
+    """The number of the likeliest tokens that hold probability `limit`."""
     return int(np.searchsorted(np.cumsum(-np.sort(-p)), limit) + 1)
 
 
@@ -795,7 +795,7 @@ for title, pairs in [
 # %% [markdown]
 # **Why composition works and names do not.** The model cannot know a word that it has not seen; it
 # answers with one that it has, often in correct Spanish. A larger model on these pairs would only
-# memorise more of them. What helps is more text.
+# memorise more of them. More text would help.
 
 # %% [markdown]
 # ### Beam search

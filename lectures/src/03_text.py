@@ -435,7 +435,7 @@ print(len(imagenet), "models;", best["model"], best["top1"], "%:", best["source"
 # <details><summary>Answer</summary>
 #
 # A tokenizer trained on English has no merges for Chinese: each character is three bytes, up to
-# three tokens. What fits is decided by the tokenizer's training text.
+# three tokens. The tokenizer's training text decides how much fits.
 # </details>
 #
 # **2.** You train BPE on a text, and then add a special token `<cls>` by writing it into the text

@@ -68,7 +68,7 @@ SEEDS = long_runs.SEEDS
 
 
 def of_seeds(run, *path):
-    """What the long run kept under "... {seed}", a row a seed."""
+    """The results of the long run under "... {seed}", a row a seed."""
     rows = []
     for seed in SEEDS:
         value = kept[run.format(seed=seed)]
@@ -618,7 +618,7 @@ course.claim(
 # need them for this verdict.
 #
 # On the centred digits nothing peaks at all: from the first layer to the last AR stays within two
-# points, BERT within four. What can be said there: training helps (an untrained model's best layer
+# points, BERT within four. There we can say: training helps (an untrained model's best layer
 # is far below), and labels help most, by two to three points.
 #
 # The paper's own curves are not here: it prints them as a figure only. Section 4.1 says of one of

@@ -288,7 +288,7 @@ print(f"their GELUs differ by up to {apart:.3f}")
 # $y \to n \to c \to x$.
 #
 # **The last line first.** $y_i = \gamma_i n_i + \beta_i$ for every token, with one $\gamma$ and one
-# $\beta$ for all of them. What is shared collects from all who use it:
+# $\beta$ for all of them. A shared number collects from all its users:
 #
 # $$\frac{\partial L}{\partial \beta_i} = \sum_{\text{tokens}} g_i, \qquad
 # \frac{\partial L}{\partial \gamma_i} = \sum_{\text{tokens}} g_i\, n_i, \qquad
@@ -942,7 +942,7 @@ course.claim(
 
 # %% [markdown]
 # Half of the claim is cheap: an *untrained* head looks everywhere alike, so some look "far" in the
-# first layer before anything was learnt. What a ViT must learn is to look *near*. Read the axes:
+# first layer before anything was learnt. A ViT must learn to look *near*. Read the axes:
 # all our heads lie within a fraction of a patch of each other; those of the slide, trained on
 # thousands of times more images, spread from one patch to the whole image.
 

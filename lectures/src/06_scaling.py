@@ -67,7 +67,7 @@ SEEDS = long_runs.SEEDS
 
 
 def of_seeds(run, key="accuracy"):
-    """What the long run kept under "{run} {seed}", a number (or a list) a seed."""
+    """The results of the long run under "{run} {seed}", a number (or a list) a seed."""
     return np.array([kept[f"{run} {seed}"][key] for seed in SEEDS])
 
 
@@ -417,7 +417,7 @@ course.figure(
 # %% [markdown]
 # MAP is as good as [class], within the spread of the seeds. Adafactor loses a point and a half,
 # with a rate that was chosen for AdamW, for 28% of the memory: so the second half of the claim is
-# safe, and the rule asks for more. What stands out is in the middle: fixed sines and cosines beat
+# safe, and the rule asks for more. One result stands out: fixed sines and cosines beat
 # learnt positions by three points. With 4,000 images it pays not to have to learn where things are.
 #
 # ### A schedule without an end
@@ -669,7 +669,7 @@ course.figure(
 )
 
 # %% [markdown]
-# What to read from it. The small net is the best one for little compute and the worst for much: the
+# **How to read it.** The small net is the best one for little compute and the worst for much: the
 # lower envelope changes hands, and *that* is the curve of the paper's title. Look at the intervals
 # of the exponents before you believe any of them: four points and three parameters. Against
 # parameters there is none to draw: three of the four sizes end at the same error, and the resampled

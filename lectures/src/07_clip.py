@@ -981,7 +981,7 @@ for kind, of_seed in runs.items():
 
 
 def images_needed(kind, level):
-    """Where the mean curve first reaches `level`: from the first point on, or never (infinity)."""
+    """The first place where the mean curve reaches `level`; infinity if it never does."""
     seen_images, accuracy = curves[kind]
     mean = np.maximum.accumulate(accuracy.mean(axis=0))
     if mean[0] >= level:

@@ -61,7 +61,7 @@ def attend(xp, q, k, v, o, mask, causal, scale):
 
 
 class _Seen:
-    """Which blocks there are, and what of a block is seen."""
+    """The blocks of a pair of lengths, and the part of each that is seen."""
 
     def __init__(self, xp, mask, causal, N, M):
         self.xp, self.mask, self.causal = xp, mask, causal

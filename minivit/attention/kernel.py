@@ -5,8 +5,8 @@ With S = scale Q K^T, e = exp(S), l the row sums of e, A = e / l and o = A V:
     dV = A^T g,   dA = g V^T,   dS = A (dA - rowsum(dA A)),   rowsum(dA A) = rowsum(g o),
     dQ = scale dS K,   dK = scale dS^T Q
 
-and o = (e V) / l: dividing by l touches (N, d) numbers where dividing e would touch (N, M). What is
-kept is e; A is never made.
+and o = (e V) / l: dividing by l touches (N, d) numbers where dividing e would touch (N, M). Only e
+is kept; A is never made.
 """
 
 import numpy as np

@@ -58,8 +58,8 @@ def split_heads(x, heads):
 
 
 def scale_of(scale, d):
-    """What the scores are multiplied by: 1 / sqrt(d) where no other scale is given, so that scores
-    of d independent products of spread 1 have spread 1 too."""
+    """The factor of the scores: 1 / sqrt(d) where no other scale is given, so that scores of d
+    independent products of spread 1 have spread 1 too."""
     if scale is not None and not isinstance(scale, Real):
         raise OptionError(f"attention: scale is {scale!r}, expected a number or None")
     if scale is None:
@@ -80,8 +80,8 @@ def causal_mask(N, M=None, xp=None):
 
 
 def full_mask(xp, mask, causal, shape):
-    """What the mask and `causal` let through as one boolean array of `xp` that ends in (N, M), a
-    view where it repeats, or None: all. shape: (B, H, N, M), to which the mask must broadcast."""
+    """The mask and `causal` as one boolean array of `xp` that ends in (N, M), a view where it
+    repeats, or None: all. shape: (B, H, N, M), to which the mask must broadcast."""
     N, M = shape[2:]
     if mask is None:
         return causal_mask(N, M, xp) if causal else None

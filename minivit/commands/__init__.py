@@ -111,6 +111,6 @@ def main(arguments=None):
 
 
 def _drop_output():
-    """What was printed and cannot be written is not tried again at the end of the program."""
+    """Do not try to write again, at the end of the program, text that could not be written."""
     with contextlib.suppress(OSError, ValueError):  # not a file: in a test or a notebook
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

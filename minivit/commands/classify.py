@@ -98,7 +98,7 @@ def run_folder(options):
 
 
 def check(options):
-    """What is wrong with the labels, before a model is downloaded or read."""
+    """Refuse wrong labels before a model is downloaded or read."""
     labels = options.labels or []
     if options.photo is None:  # it stands behind --labels, which took it for one
         named = labels and (labels[-1] == "-" or Path(labels[-1]).suffix or _folder(labels[-1]))
@@ -176,7 +176,7 @@ def zero_shot(found, options):
 
 
 def default_templates(name):
-    """What is made of a label: the icons' CLIP was trained on templates of its own."""
+    """The texts made of a label: the icons' CLIP was trained on templates of its own."""
     from minivit.training.icon_pairs import TEMPLATES
 
     return TEMPLATES if name == ICONS else [TEMPLATE]

@@ -1,4 +1,4 @@
-"""What the commands share: options, how a result is shown or written, where the exercises are."""
+"""Shared by the commands: options, how a result is shown or written, where the exercises are."""
 
 import argparse
 import errno

@@ -1,4 +1,4 @@
-"""Which arrays: NumPy or CuPy.
+"""The choice of arrays: NumPy or CuPy.
 
 The arrays decide. An op receives `xp`, the module its operands belong to (`numpy`, or `cupy`),
 found once by the engine; nothing is decided at import, and nothing else in this library imports
@@ -9,6 +9,7 @@ cupy. The next chapters hold the functions that the two modules spell differentl
     model.to("cuda"); x.to("cpu")   # what exists moves only when told to
 """
 
+import operator
 import sys
 from _thread import _local  # threading.local; threading itself is not needed yet
 from contextlib import contextmanager
@@ -139,8 +140,8 @@ _thread = _Thread()
 class use:
     """Choose where new tensors are made; as a `with` block, only inside of it.
 
-    What a thread chooses holds in this thread alone, but for the main thread: what that chooses
-    holds in all threads that have chosen nothing themselves.
+    A thread's choice holds in this thread alone, but for the main thread's, which holds in all
+    threads that have chosen nothing themselves.
     """
 
     def __init__(self, device):
@@ -212,6 +213,16 @@ def to_numpy(array):
     return array if isinstance(array, np.ndarray) else np.asarray(array.get())
 
 
+# -- products --------------------------------------------------------------------------------------
+def product_without_blas(x, y):
+    """x @ y of two matrices, where NumPy has no BLAS: einsum's loops are the faster ones there."""
+    return np.einsum("mk,kn->mn", x, y)
+
+
+# The product of two matrices. NumPy in a browser has no BLAS.
+product = product_without_blas if sys.platform == "emscripten" else operator.matmul
+
+
 # -- random numbers --------------------------------------------------------------------------------
 _seed = 0
 _generators = {}  # module -> its random stream, made when first used (numpy.random loads slowly)
@@ -272,7 +283,7 @@ def uniform(xp, shape, dtype):
 
 
 def random_start(xp):
-    """Where the random streams of this thread are, for `random_from`.
+    """The state of this thread's random streams, for `random_from`.
 
     On the host the stream goes on; a thread besides the main one, which shares it with others, and
     a GPU, whose stream cannot be copied, begin one from a seed that the host draws.

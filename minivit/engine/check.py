@@ -25,7 +25,7 @@ from minivit.engine.tensor import Tensor
 
 
 class Checked(NamedTuple):
-    """How many elements were compared, and how many were left out because f has a kink there."""
+    """The number of elements compared, and of those left out because f has a kink there."""
 
     compared: int
     kinks: int

@@ -20,7 +20,7 @@ from minivit.engine.errors import GraphError, ShapeError
 
 
 class Node:
-    """How a gradient gets back from an op's result to its operands.
+    """The way of a gradient from an op's result back to its operands.
 
     parents: for each operand its node, itself if it is a leaf, or None if it is no Tensor.
     """
@@ -95,10 +95,10 @@ def walk(start, g):
     """`chain_rule`, one node at a time: yields (node, its gradient, gradients of its parents). At
     the end every leaf's `.grad` is written, and the graph is gone.
 
-    What an engine adds, and why: each node is freed when it is done, so the memory of a training
-    step falls on the way back; a third gradient is summed in place, which saves an array; leaves
-    are written last, so an error on the way leaves every `.grad` as it was; and arrays that were
-    overwritten since are refused, for their vjps would give wrong numbers.
+    An engine's additions, and their reasons: each node is freed when it is done, so the memory of a
+    training step falls on the way back; a third gradient is summed in place, which saves an array;
+    leaves are written last, so an error on the way leaves every `.grad` as it was; and arrays that
+    were overwritten since are refused, for their vjps would give wrong numbers.
     """
     leaves = yield from steps_back(start, g)
     before = [leaf.grad for leaf, _ in leaves]  # somebody may have reshaped it, or moved the leaf
@@ -111,8 +111,8 @@ def walk(start, g):
 
 
 def steps_back(start, g, since=0):
-    """The steps of `walk`; returns [(leaf, its gradient)], newest first. What was made before
-    `since` counts as a leaf."""
+    """The steps of `walk`; returns [(leaf, its gradient)], newest first. A Tensor that was made
+    before `since` counts as a leaf."""
     nodes = newest_first(start, since)[::-1]
     pending, leaves, checked = {id(start): _Sum(g, ours=False)}, [], 0
     while nodes:
@@ -148,7 +148,7 @@ class _Sum:
         self.g, self.ours, self.is_new = g, ours, False
 
     def add(self, g):
-        """The first gradient is kept as it came, and may be seen by who watches `walk_back`; the
+        """The first gradient is kept as it came, and may be seen by a loop over `walk_back`; the
         second makes a new array; from the third on, that one is written into."""
         if self.is_new:
             self.g += g

@@ -116,8 +116,8 @@ def checked_index(xp, ids, size, what, ignore=None):
     """Integer ids on `xp`'s device, each in [0, size) or equal to `ignore`; else a RangeError.
 
     A GPU wraps a wrong index silently, so ids are checked on the host, before they are sent. Keep
-    labels and token ids in NumPy: ids that already are on a GPU cost a synchronisation here. What
-    comes back is int64: uint8 could not be compared with the 257th row.
+    labels and token ids in NumPy: ids that already are on a GPU cost a synchronisation here. The
+    result is int64: uint8 could not be compared with the 257th row.
     """
     if not hasattr(ids, "dtype"):
         try:

@@ -36,9 +36,14 @@ def matmul(x, y, /):
     if y.ndim == 2 and x.ndim > 2:
         rows = math.prod(x.shape[:-1])
         x2, out = x.reshape(rows, x.shape[-1]), (*x.shape[:-1], y.shape[1])
-        return (x2 @ y).reshape(out), (
-            lambda g: (g.reshape(rows, g.shape[-1]) @ y.T).reshape(x.shape),
-            lambda g: x2.T @ g.reshape(rows, g.shape[-1]),
+        return backend.product(x2, y).reshape(out), (
+            lambda g: backend.product(g.reshape(rows, g.shape[-1]), y.T).reshape(x.shape),
+            lambda g: backend.product(x2.T, g.reshape(rows, g.shape[-1])),
+        )
+    if x.ndim == 2 and y.ndim == 2:
+        return backend.product(x, y), (
+            lambda g: backend.product(g, y.T),
+            lambda g: backend.product(x.T, g),
         )
     return x @ y, (lambda g: g @ y.swapaxes(-1, -2), lambda g: x.swapaxes(-1, -2) @ g)
 

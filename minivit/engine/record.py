@@ -35,7 +35,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
     """Lift `f(*arrays, options) -> (value, vjp)` from arrays to Tensors, and register it.
 
     Arguments before the `/` are operands: Tensors, arrays or numbers; the vjp returns one gradient
-    for each (or None), a bare array where there is one operand. What follows are options. A first
+    for each (or None), a bare array where there is one operand. The others are options. A first
     argument called `xp` receives numpy or cupy, whichever the operands belong to. The vjp may
     return `g` itself, views of it, or fresh arrays, each once; it never writes into its operands
     or `g`.

@@ -323,7 +323,7 @@ class Tensor:
 
 
 def _refuse_integers(dtype):
-    """The one rule of who may require a gradient: floating-point numbers."""
+    """The one rule of requires_grad: floating-point numbers."""
     if dtype.kind != "f":
         raise DtypeError(
             f"requires_grad needs floating-point data, got {dtype}: here a derivative is one of "

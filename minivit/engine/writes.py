@@ -1,4 +1,4 @@
-"""Which memory was written in place, and when.
+"""Writes in place: a record of which memory, and when.
 
 A vjp keeps arrays of the forward pass. If one of them is overwritten before the backward pass, its
 gradient is wrong, and nothing shows it. So each write that goes through a Tensor is noted here,
@@ -6,7 +6,7 @@ with the place in memory, not with the Tensor: the same memory may be known unde
 view, `detach()`, the parameters of an optimizer, which lie in one long array). The backward pass
 (next chapter) asks what was written since.
 
-What is written past the Tensor (`a = t.data; a[0] = 1`) nobody can note.
+Nobody can note a write that goes past the Tensor (`a = t.data; a[0] = 1`).
 """
 
 from functools import partial

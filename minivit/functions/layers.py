@@ -25,12 +25,12 @@ def linear(xp, x, W, b=None, /):
         raise ShapeError(f"linear: the bias has shape {b.shape}, the weight {W.shape} (out, in)")
     rows, out = prod(x.shape[:-1]), W.shape[0]
     x2 = x.reshape(rows, x.shape[-1])  # (B, N, in) -> (B N, in)
-    y = x2 @ W.T
+    y = backend.product(x2, W.T)
     if b is not None:
         y = plus(y, b)
     return y.reshape(*x.shape[:-1], out), (
-        lambda g: (g.reshape(rows, out) @ W).reshape(x.shape),
-        lambda g: g.reshape(rows, out).T @ x2,
+        lambda g: backend.product(g.reshape(rows, out), W).reshape(x.shape),
+        lambda g: backend.product(g.reshape(rows, out).T, x2),
         lambda g: column_sum(xp, g.reshape(rows, out)),
     )
 

@@ -7,6 +7,7 @@ submission  a student's code, from a file, a notebook or a running kernel
 ipython     the commands in a notebook's cells (%time, !ls, x?), read as IPython reads them
 runner      calls the student's function in a process of its own (child), which a clock may kill
 sandbox     locks that process; protection says what holds on this machine, by trying
+inside      calls it in this interpreter, where there are no processes: in a browser
 judge       looks for the smallest input that fails, and names the mistake
 report      what the student reads
 starter     makes the student's files from the source with the solution

@@ -1,4 +1,4 @@
-"""What an exercise is: properties that an answer must have, and the mistakes people make.
+"""An exercise: properties that an answer must have, and the mistakes people make.
 
 Each module of `checks/` describes one exercise in a variable EXERCISE, and being there is all it
 takes to be listed. Its text stands in one file, `exercises/source/NN_function.py`.
@@ -22,6 +22,10 @@ class SubmissionError(MinivitError, ValueError):
     """A file or notebook that cannot be read as an answer to an exercise."""
 
 
+class CannotJudge(SubmissionError):
+    """This machine cannot run an answer, whatever the answer is: no verdict, and no points lost."""
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """One input of the student's function: its arguments in order, and the cotangent."""
@@ -32,7 +36,7 @@ class Case:
 
     @property
     def size(self):
-        """How many numbers it holds."""
+        """The count of numbers in it."""
         return sum(map(_count, [*self.inputs.values(), self.g]))
 
     @property
@@ -43,7 +47,7 @@ class Case:
 
     @property
     def is_single(self):
-        """Whether there are float32 numbers in it."""
+        """True if there are float32 numbers in it."""
         return any(getattr(v, "dtype", None) == np.float32 for v in [*self.inputs.values(), self.g])
 
 
@@ -60,7 +64,7 @@ def _count(value):
 
 @dataclass(frozen=True, eq=False)
 class Failure:
-    """What is wrong with an answer, in a sentence, and the two values where there are two."""
+    """A fault of an answer, in a sentence, and the two values where there are two."""
 
     sentence: str
     name: str = ""
@@ -108,7 +112,7 @@ class Mistake:
             return np.asarray(self.wrong(case))
 
     def gives(self, case, got):
-        """Whether `got` is what this mistake gives."""
+        """True if `got` is the result of this mistake."""
         return same(self.value(case.exact), got, SINGLE if case.is_single else DOUBLE)
 
 
@@ -164,7 +168,7 @@ def find(name):
 
 # -- comparing -------------------------------------------------------------------------------------
 def as_array(expected, got):
-    """Where one number is expected, a number of Python's is as good as NumPy's."""
+    """Accept a number of Python's beside NumPy's, where one number is expected."""
     if expected.ndim == 0 and isinstance(got, (int, float)) and not isinstance(got, bool):
         return np.asarray(got, float if expected.dtype.kind == "f" else None)
     return got

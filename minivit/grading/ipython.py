@@ -1,8 +1,8 @@
 """IPython's own commands in a cell, read as IPython reads them: `%time`, `!ls`, `attention?` ...
 
 A cell that is plain Python stays as it is. Of another one IPython's transformer makes plain Python,
-in which a command is a call of `get_ipython()`. What such a call would define in a running notebook
-is put in its place; the rest defines nothing.
+in which a command is a call of `get_ipython()`. If such a call would define names in a running
+notebook, they are put in its place; the rest defines nothing.
 """
 
 import ast
@@ -15,7 +15,7 @@ COMMAND = re.compile(r"^\s*(%|!|\?)|\?\s*$|=\s*[!%]|^\s*>>> |\A\s+\S", re.M)
 
 
 def plain(text):
-    """A cell as plain Python. What is neither stays as it is: its error has the student's line."""
+    """A cell as plain Python. Other text stays as it is: its error has the student's line."""
     return _unwrapped(_transformed(text))
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from hypothesis import Phase
 
 from minivit import files
-from minivit.grading.exercise import Case, Failure
-from minivit.grading.process.runner import Limits, Student, Trouble
+from minivit.grading.exercise import CannotJudge, Case, Failure
+from minivit.grading.process import student_class
+from minivit.grading.process.runner import Limits, Trouble
 from minivit.grading.report import show_both, shown
 
 SHRINKING = 100  # inputs tried after the first failing one, and
@@ -29,7 +30,7 @@ PATIENCE = 5.0  # seconds for the calls of a property, as in Limits; one of abou
 
 @dataclass
 class Outcome:
-    """What became of one property: "waiting", "pass", "fail" or "todo", and why, as text."""
+    """The outcome of one property: "waiting", "pass", "fail" or "todo", and why, as text."""
 
     title: str
     points: float
@@ -79,11 +80,12 @@ def new_verdict(exercise, where):
     return Verdict(exercise.number, exercise.function, exercise.title, where, outcomes)
 
 
-def judge(exercise, submission, *, seed=0, limits=None, results=None):
+def judge(exercise, submission, *, seed=0, limits=None, results=None, student=None):
     """The Verdict on the cells of `submission`. `results`, a path or a function of the verdict, is
     written (called) at once and then after each property.
 
-    Another `seed` makes other inputs: public checks use 0, grading its own.
+    Another `seed` makes other inputs: public checks use 0, grading its own. `student`: the class
+    that calls the function, where it is not the one of this platform.
     """
     verdict = new_verdict(exercise, submission.where)
 
@@ -95,13 +97,14 @@ def judge(exercise, submission, *, seed=0, limits=None, results=None):
 
     save()
     verdict.trouble = submission.trouble
-    with Student(submission.cells, exercise.function, limits or Limits()) as student:
-        judging = Judge(exercise, student, seed)
+    student = student or student_class()
+    with student(submission.cells, exercise.function, limits or Limits()) as asked:
+        judging = Judge(exercise, asked, seed)
         for i, prop in enumerate(exercise.properties):
             if not verdict.trouble:
                 verdict.outcomes[i] = judging.outcome(prop)
                 save()
-        verdict.printed = student.printed
+        verdict.printed = asked.printed
     verdict.complete = True
     save()
     return verdict
@@ -172,6 +175,8 @@ class Judge:
                 outcome.inputs = shown(self.smaller_hang(prop, final.case))
             self.said.add(outcome.sentence)
             return outcome
+        except CannotJudge:
+            raise
         except Exception as error:  # a check met a value that it did not reckon with
             outcome.sentence = f"what came cannot be judged: {type(error).__name__}: {error}"[:300]
             return outcome
@@ -323,7 +328,7 @@ class Judge:
         return case
 
     def alone(self, prop, case):
-        """Whether the property holds for this case when nothing has been asked before."""
+        """True if the property holds for this case when nothing has been asked before."""
         if not hasattr(self.student, "fresh"):
             return False
         with self.student.fresh() as student:
@@ -364,5 +369,5 @@ class Judge:
 
 
 def share(prop):
-    """How many inputs each strategy of a property makes."""
+    """The number of inputs that each strategy of a property makes."""
     return max(FEWEST, prop.examples // len(prop.strategies))

@@ -1,4 +1,4 @@
-"""What the checks of the exercises share: small inputs, and the properties of any function.
+"""Shared by the checks of the exercises: small inputs, and the properties of any function.
 
 A check module gives the truth as a function of a case: `truth(case)` is {output: array}. Two
 properties are the rules of the house, the same for every exercise and on every page:

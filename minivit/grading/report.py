@@ -1,4 +1,4 @@
-"""What the student reads: one line a property, the smallest failing input, and the points."""
+"""The student's report: one line a property, the smallest failing input, and the points."""
 
 import textwrap
 from pathlib import Path
@@ -13,7 +13,7 @@ MARKS = {"pass": "pass", "fail": "FAIL", "todo": "todo", "waiting": "-"}
 
 
 def results_path(folder, exercise):
-    """Where results lie: `runs/NN_function.json` beside the student's file."""
+    """The place of results: `runs/NN_function.json` beside the student's file."""
     number = getattr(exercise, "number", None) or exercise.exercise
     return Path(folder, "runs", f"{number:02d}_{exercise.function}.json")
 
@@ -56,7 +56,7 @@ def report(verdict, public=True):
 
 
 def what_next(verdict):
-    """What there is to do after the last check has passed."""
+    """The next step after the last check has passed."""
     left = [e for number, e in registry().items() if number > verdict.exercise]
     explain = (
         "The question under Explain is still yours to answer: 2 points, and a person reads it."

@@ -15,7 +15,7 @@ import tokenize
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from minivit.grading import ipython
+from minivit.grading import ipython, process
 from minivit.grading.exercise import SubmissionError, find
 from minivit.grading.process import child
 
@@ -119,7 +119,7 @@ def saved_notebook(namespace, stem):
 
 
 def needed(submission, name):
-    """What a submission's function consists of: its statements, as text without its layout."""
+    """The statements of a submission's function, as text without its layout."""
     statements = []
     for label, _, text in submission.cells:
         try:
@@ -168,9 +168,12 @@ def check(exercise, namespace):
 
 
 def _judged(exercise, answer):
-    """(Verdict, report) on a Submission, from a process of its own."""
-    from minivit.grading import judge
+    """(Verdict, report) on a Submission, from a process of its own where there are processes."""
+    from minivit.grading import judge, report
 
+    if not process.PROCESSES:
+        verdict = judge.judge(exercise, answer)
+        return verdict, report.report(verdict)
     home = str(Path(__file__).parents[2])  # where this minivit was imported from
     path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as folder:

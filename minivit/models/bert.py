@@ -81,7 +81,7 @@ class BERT(nn.Module):
         return self.vocabulary_logits(self.hidden(ids, mask, segments))
 
     def vocabulary_logits(self, h):
-        """Which token stood where the output embedding is h: (..., D) -> (..., V)."""
+        """Scores of the token that stood where the output embedding is h: (..., D) -> (..., V)."""
         h = self.head_norm(activate(self.activation, self._part("head")(h)))
         return functions.linear(h, self.tokens.weight, self.head_bias)
 

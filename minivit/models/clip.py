@@ -161,7 +161,7 @@ class BagOfWords(nn.Module):
 
 
 def eos_places(ids):
-    """Where each text ends: the place of its largest id, (B, L) -> (B,)."""
+    """The end of each text: the place of its largest id, (B, L) -> (B,)."""
     return ids.argmax(axis=1)
 
 
@@ -296,8 +296,8 @@ def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
 
 @function
 def recall_at_k(similarity, ks=(1, 5, 10)):
-    """How often the right one is among the best k: {"image to text": {k: share}, "text to image":
-    ...}, given similarities (n, n) of which [i, i] belong together.
+    """The share of rows whose right one is among the best k: {"image to text": {k: share}, "text to
+    image": ...}, given similarities (n, n) of which [i, i] belong together.
 
     A candidate that scores as high as the right one counts as before it: a model that says the same
     of all gets 0.
@@ -348,8 +348,8 @@ def _size(name):
 
 
 def count_parameters(name):
-    """How many numbers clip(name) learns: {"image", "text", "total"}, projections included; total
-    adds t."""
+    """The number of parameters of clip(name): {"image", "text", "total"}, projections included; the
+    total has t too."""
     with nn.empty():
         model = clip(name)
     image = model.image_encoder.count_parameters() + (0 if model.W_i is None else model.W_i.size)

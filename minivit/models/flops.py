@@ -1,4 +1,4 @@
-"""How much work a forward pass is, from the shapes of a model's weights.
+"""The work of a forward pass, from the shapes of a model's weights.
 
     with nn.empty():  # shapes are enough
         image, text = flops(clip("ViT-B/32")).values()

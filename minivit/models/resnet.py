@@ -102,7 +102,7 @@ class ResNet(nn.Module):
 
 
 def _check_blocks(owner, blocks):
-    """How many blocks at each width: integers."""
+    """The number of blocks at each width: integers."""
     if not isinstance(blocks, (tuple, list)) or not blocks:
         raise OptionError(
             f"{type(owner).__name__}: got {blocks!r}, expected how many blocks at each width"

@@ -103,7 +103,7 @@ class Seq2Seq(nn.Module):
 
     @no_grad()
     def alignment(self, source, target, source_mask=None):
-        """Where each target token looked in the source, last layer, mean of heads: (B, M, N)."""
+        """Attention of each target token to the source, last layer, mean of heads: (B, M, N)."""
         with self.evaluating():
             memory = self.encode(source, source_mask)
             across = padding_mask("Seq2Seq: source", source_mask, memory.shape[:2])
@@ -153,7 +153,7 @@ class Seq2Seq(nn.Module):
             return self._beam_search(self.encode(source[None]), beams, steps, length_penalty)
 
     def _longest(self, steps):
-        """How many tokens a target may get: those that were asked for, if there are positions."""
+        """The most tokens a target may get: those that were asked for, if there are positions."""
         room = self.context - 1
         return room if steps is None else min(room, checked_steps(steps))
 

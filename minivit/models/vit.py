@@ -1,7 +1,7 @@
 """ViT: an image is worth 16x16 words (Dosovitskiy et al. 2020, arXiv 2010.11929).
 
-The five steps of the lecture are the five statements of `tokens`. What a ViT may do otherwise: how
-it knows positions, how it reads out its tokens (with MAP of Zhai et al. 2022, arXiv 2106.04560),
+The five steps of the lecture are the five statements of `tokens`. Its options: how it
+knows positions, how it reads out its tokens (with MAP of Zhai et al. 2022, arXiv 2106.04560),
 which layers it skips in training.
 """
 

@@ -19,8 +19,8 @@ from minivit.nn.parameter import Buffer, Parameter
 class Module:
     """Something with parameters: its own, and those of the modules it holds.
 
-    What is assigned to an attribute is found again by walking the attributes, lists and dicts of
-    modules included; there is nothing to register. Subclasses write `__init__` and `forward`.
+    `modules` and `named_parameters` walk the attributes, lists and dicts of modules included; there
+    is nothing to register. Subclasses write `__init__` and `forward`.
     """
 
     training = True
@@ -99,7 +99,7 @@ class Module:
                 yield from value.modules()
 
     def count_parameters(self):
-        """How many numbers are learnt."""
+        """The number of parameters."""
         return sum(p.size for p in self.parameters())
 
     def __repr__(self):

@@ -5,7 +5,7 @@
     gpt = minivit.load("Downloads/gpt2")                       # a folder, or a file
 
 A family is one file here: which files it recognises, the empty model, and the table from the
-published names to ours. What a family's file has:
+published names to ours. The names in a family's file:
 
     MODEL_TYPES = ("vit",)            "model_type" in config.json
     recognises(names) -> bool         by tensor names, where there is no config.json
@@ -31,7 +31,7 @@ CONFIGS = ("config.json", "open_clip_config.json")
 
 
 class Layout(NamedTuple):
-    """What a family makes of a file before any weight is read."""
+    """A family's reading of a file before any weight is read."""
 
     name: str  # whose names these are: "Hugging Face", "OpenAI", "google-research"
     model: nn.Module  # made under nn.empty()

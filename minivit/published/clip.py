@@ -47,7 +47,7 @@ def extras(folder, config, model):
 
 
 def image_preprocess(encoder, folder, config):
-    """What the image encoder is shown; None if that is not photographs, of three colours."""
+    """The image encoder's preprocessing; None if its input is not photographs of three colours."""
     resnet = isinstance(encoder, ModifiedResNet)
     if (encoder.conv1.weight.shape[3] if resnet else encoder.channels) != 3:
         return None
@@ -261,8 +261,8 @@ def hf_settings(config):
 
 
 def hugging_face(config, arrays):
-    """A Linear where OpenAI has a matrix (W_i, W_t), and q, k, v apart. What a config.json leaves
-    out is as in transformers' CLIPTextConfig and CLIPVisionConfig."""
+    """A Linear where OpenAI has a matrix (W_i, W_t), and q, k, v apart. A setting that config.json
+    leaves out is as in transformers' CLIPTextConfig and CLIPVisionConfig."""
     fields.need(config, "the number of heads, the activation and eps")
     vision, text = hf_settings(config)
     seen, read = "vision_model.", "text_model."

@@ -1,4 +1,4 @@
-"""What stands beside a model of our own format: its tokenizer, and what prepares its pictures.
+"""Companions of a model in our own format: its tokenizer, and its preprocessing of pictures.
 
 Each is a dict in config.json, {"class": its name, ...}; a tokenizer's vocabulary lies in files of
 the form that is usual for it. The tables here say which names a file may give.
@@ -92,7 +92,7 @@ def tokenizer_class(name):
 
 # -- pictures --------------------------------------------------------------------------------------
 def described(look):
-    """What config.json says of a `Preprocess`, or of an Image GPT's `Pixels`."""
+    """The entry in config.json of a `Preprocess`, or of an Image GPT's `Pixels`."""
     if look is None:
         return None
     if type(look) is Preprocess:

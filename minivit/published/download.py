@@ -15,9 +15,9 @@ class NotThere(Exception):
 def download(url, output_file, _pooch, check_only=False):
     """Fetch `url` into `output_file`.
 
-    What came so far lies in NAME.part beside it, with the server's mark of that version (its ETag)
-    in NAME.part.etag: the rest is asked for by `Range`, and only `If-Range` that mark is still the
-    file's, else the server sends the whole.
+    The part that came so far lies in NAME.part beside it, with the server's mark of that version
+    (its ETag) in NAME.part.etag: the rest is asked for by `Range`, and only `If-Range` that mark
+    is still the file's, else the server sends the whole.
     """
     import requests
     from tqdm.auto import tqdm

@@ -19,6 +19,7 @@ from minivit.models.gpt import GPT
 from minivit.models.vit import ViT
 from minivit.published import bert, clip, fields, gpt2, tables, vit
 from minivit.published.preprocess import FILTERS, Preprocess
+from minivit.published.weights.tensors import to_bytes
 from minivit.text import BPE, CLIPTokenizer, WordPiece
 
 ACTIVATIONS = {  # ours: theirs, the first of its names that transformers has today
@@ -47,7 +48,9 @@ def export(model, folder, tokenizer=None, preprocess=None, labels=None):
     try:
         with files.writing_folder(folder) as new:
             _write_json(new / "config.json", config)
-            (new / "model.safetensors").write_bytes(_safetensors(arrays))
+            arrays = {name: np.asarray(a, np.float32) for name, a in arrays.items()}
+            content = to_bytes(arrays, metadata={"format": "pt"})
+            (new / "model.safetensors").write_bytes(content)
             if said is not None:
                 _write_json(new / "preprocessor_config.json", said)
             if tokenizer is not None:
@@ -62,13 +65,6 @@ def export(model, folder, tokenizer=None, preprocess=None, labels=None):
 
 def _write_json(path, content):
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _safetensors(arrays):
-    from safetensors.numpy import save
-
-    whole = {name: np.array(a, np.float32, order="C") for name, a in arrays.items()}
-    return save(whole, metadata={"format": "pt"})
 
 
 # -- tables, inverted ------------------------------------------------------------------------------

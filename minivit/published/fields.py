@@ -1,4 +1,4 @@
-"""What the files of Hugging Face have in common: config.json, and tensors by name and shape."""
+"""Common to the files of Hugging Face: config.json, and tensors by name and shape."""
 
 import math
 

@@ -54,7 +54,7 @@ KNOWN = {
 
 
 def cache():
-    """Where published models are kept: $MINIVIT_CACHE, or models/ beside the data sets."""
+    """The folder of published models: $MINIVIT_CACHE, or models/ beside the data sets."""
     return Path(os.environ.get("MINIVIT_CACHE") or files.cache_folder() / "models")
 
 

@@ -22,6 +22,7 @@ from minivit import files, nn
 from minivit.engine import backend
 from minivit.engine.errors import CheckpointError, DtypeError, MinivitError, OptionError, StateError
 from minivit.published import Layout, companions, tables, weights
+from minivit.published.weights.tensors import to_bytes
 
 MODEL_TYPES = ("minivit",)  # "model_type" in config.json
 FORMAT = 1  # raised when a reader of the format before would misunderstand
@@ -57,8 +58,8 @@ def save(
     All files change in one step: a crash leaves the old or the new ones. It may be the folder that
     `model` was loaded from. tokenizer, preprocess: as `load` returns them, or one of `minivit.text`
     and a `Preprocess`. labels: the names of the classes. sentences: a `SentenceHead`.
-    dtype="float16" halves the file; the numbers are rounded, and loaded as float32. What is changed
-    on a model without its arguments (a dropout rate, frozen parameters, training) is not kept.
+    dtype="float16" halves the file; the numbers are rounded, and loaded as float32. Changes
+    of a model besides its arguments (a dropout rate, frozen parameters, training) are not kept.
     """
     folder = files.path_of("save: folder", folder)
     config, arrays = description(model, dtype)
@@ -68,7 +69,7 @@ def save(
             config["tokenizer"] = companions.write_tokenizer(tokenizer, new)
             if sentences is not None:  # what follows a text encoder, with numbers of its own
                 config["sentences"] = nn.described(sentences)
-                (new / HEAD).write_bytes(_to_bytes(sentences.state_dict()))
+                (new / HEAD).write_bytes(to_bytes(sentences.state_dict()))
             write(new, config, arrays)
     except MinivitError:
         raise
@@ -79,14 +80,8 @@ def save(
 
 def write(folder, config, arrays):
     """The two files of a model, into a folder that nobody reads yet."""
-    (folder / "model.safetensors").write_bytes(_to_bytes(arrays))
+    (folder / "model.safetensors").write_bytes(to_bytes(arrays))
     (folder / "config.json").write_text(text_of(config), encoding="utf-8")
-
-
-def _to_bytes(arrays):
-    from safetensors.numpy import save
-
-    return save(arrays)
 
 
 def text_of(config):
@@ -223,7 +218,7 @@ def _built(config, classes):
 
 
 def _made(value, classes):
-    """What an argument in config.json stands for; a dict with a "class" is a module."""
+    """The value of an argument in config.json; a dict with a "class" is a module."""
     if isinstance(value, list):
         return [_made(item, classes) for item in value]
     if not isinstance(value, dict):

@@ -96,9 +96,9 @@ class Preprocess:
         return replace(self, resizer="torchvision", shows_hidden=False)
 
     def of_folder(self, folder, square):
-        """What preprocessor_config.json in `folder` says, and this where it says nothing. square:
-        whether a size that is one number means squash, as in older files of a ViT, or the shorter
-        side, as in those of a CLIP."""
+        """The settings in `folder`'s preprocessor_config.json, and these where it has none. square:
+        a size of one number means squash, as in older files of a ViT, else the shorter side, as in
+        those of a CLIP."""
         return self if (said := _read(folder)) is None else self.with_settings(said, square)
 
     def with_settings(self, said, square):

@@ -1,4 +1,4 @@
-"""How torchvision changes the size of a picture of bytes, to the byte.
+"""Resizing a picture of bytes as torchvision does, to the byte.
 
 transformers' default processors resize with it, and torchvision with PyTorch. The filters are
 Pillow's, wider the more a picture shrinks; two things round elsewhere: the weights become integers

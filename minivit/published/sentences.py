@@ -174,7 +174,7 @@ def head_of(folder, width):
 
 
 def extras(folder, model, tokenizer):
-    """What a family of text encoders returns: its tokenizer, and the `SentenceHead` behind it."""
+    """The result of a family of text encoders: its tokenizer, and the `SentenceHead` behind it."""
     vocabularies.fitting(tokenizer, model)
     if tokenizer is not None:
         tokenizer.longest = longest(folder, model.context)
@@ -183,7 +183,7 @@ def extras(folder, model, tokenizer):
 
 
 def longest(folder, context):
-    """How many tokens of a text are read: what the files say, but no more than the context."""
+    """The number of tokens of a text that are read: the files' limit, at most the context."""
     said = _bert_settings(folder).get("max_seq_length")
     if said is not None:
         return tables.integer({"max_seq_length": said}, "max_seq_length", context)

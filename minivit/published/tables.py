@@ -127,8 +127,8 @@ def integer(config, key, most, default=None):
 
 
 def count_layers(names, prefix):
-    """How many layers a file has: 1 + the largest i of names such as `prefix`i.ln_1.weight, but no
-    more than it has names."""
+    """The number of layers in a file: 1 + the largest i of names such as `prefix`i.ln_1.weight, but
+    at most the number of names."""
     numbers = (name[len(prefix) :].partition(".")[0] for name in names if name.startswith(prefix))
     found = 1 + max((int(n) for n in numbers if n.isascii() and n.isdigit()), default=-1)
     return min(found, len(names))

@@ -2,8 +2,8 @@
 
 timm's config.json names an architecture, and says of it only what differs from timm's own code.
 So that code was read (timm 1.0.31, models/vision_transformer.py): which heads, activation and
-read-out its architectures have. What a ViT of this book has not, such as registers, a norm before
-the layers or gated MLPs, is refused by the name of its tensor.
+read-out its architectures have. A part that the ViT of this book has not, such as registers, a norm
+before the layers or gated MLPs, is refused by the name of its tensor.
 """
 
 import math

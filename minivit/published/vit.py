@@ -70,7 +70,7 @@ OPTIMIZER = {"": (), "params/": ("opt/*", "extra/*", "step"), "opt/target/": ("o
 
 
 def google_prefix(names):
-    """What stands before each name in a file of google-research (big_vision's have the optimizer in
+    """The prefix of each name in a file of google-research (big_vision's have the optimizer in
     them); None if it is not such a file."""
     return next((at for at in OPTIMIZER if at + "embedding/kernel" in names), None)
 

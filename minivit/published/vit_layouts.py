@@ -1,7 +1,7 @@
 """The same ViT under other people's names: torchvision's, DINOv2's, SigLIP's image tower.
 
-Each function is `build` of published/vit.py for one of them. What a relative has that this network
-has not (registers, a second token, gated MLPs) is refused by its name. Sources:
+Each function is `build` of published/vit.py for one of them. A part that this network has not
+(registers, a second token, gated MLPs) is refused by its name. Sources:
 torchvision/models/vision_transformer.py (0.29), and modeling_dinov2.py and modeling_siglip.py of
 transformers.
 """

@@ -100,7 +100,7 @@ def _demand(settings, key, value):
 
 @contextlib.contextmanager
 def _understood(name):
-    """What is not as expected of the file inside of this block is a CheckpointError."""
+    """Inside of this block, an error about the file's content is a CheckpointError."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:

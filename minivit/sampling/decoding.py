@@ -24,7 +24,7 @@ class Decoder:
 
     @property
     def length(self):
-        """How many tokens there are so far."""
+        """The number of tokens so far."""
         return self.caches[0].length
 
     def __call__(self, x):

@@ -54,7 +54,7 @@ def check_settings(temperature=1.0, top_k=None, top_p=None):
 
 
 def checked_steps(steps):
-    """How many tokens are wanted: an integer, 0 or more."""
+    """The number of tokens that are wanted: an integer, 0 or more."""
     if not (_is(steps, Integral) and steps >= 0):
         raise OptionError(f"steps is {steps!r}, expected an integer, 0 or more")
     return int(steps)

@@ -1,4 +1,4 @@
-"""What every tokenizer here does: a table of symbols, and words remembered."""
+"""Shared by all tokenizers here: a table of symbols, and words remembered."""
 
 from pathlib import Path
 

@@ -58,7 +58,7 @@ def one_or_many(texts, what="texts"):
 
 
 def count_words(texts, words):
-    """How often each word occurs: {word: count}, in order of first occurrence."""
+    """The count of each word: {word: count}, in order of first occurrence."""
     counts = {}
     for text in one_or_many(texts):
         for word in words(text):

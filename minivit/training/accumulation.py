@@ -36,8 +36,8 @@ def cut(batch, pieces, where="accumulation"):
 
 
 def counted(batch):
-    """How many terms the mean of a loss has: the labels, if the last array is one of integers, but
-    for those that cross_entropy_loss leaves out (-100); else the examples."""
+    """The number of terms in the mean of a loss: the labels, if the last array is one of integers,
+    less those that cross_entropy_loss leaves out (-100); else the examples."""
     labels = batch[-1]
     if labels.dtype.kind not in "iu":
         return len(labels)

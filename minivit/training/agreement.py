@@ -44,7 +44,7 @@ def compare(group, facts):
 
 
 def facts(model, optimizer, batch, step):
-    """What makes a training this one and no other."""
+    """The facts that identify a training."""
     named = list(model.named_tensors())
     groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.groups]
     return {

@@ -16,18 +16,17 @@ from pathlib import Path
 from minivit import files
 from minivit.engine.errors import CheckpointError
 from minivit.published import own
+from minivit.published.weights.tensors import from_bytes, to_bytes
 
 
 def save(folder, step, state, config=None, **arrays):
     """Write `folder/step-NNNNNN` with state.json and one safetensors file for each of `arrays`
     (name -> {tensor name: NumPy array}); returns its path. config: what config.json says, if the
     model can be described (published/own.py)."""
-    from safetensors.numpy import save as to_bytes
-
     final, digests = Path(folder) / f"step-{step:06d}", {}
     with files.writing_folder(final) as new:
         for name, tensors in arrays.items():
-            content = to_bytes({key: value.copy(order="C") for key, value in tensors.items()})
+            content = to_bytes(tensors)
             digests[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
             (new / f"{name}.safetensors").write_bytes(content)
         state = {**state, "step": step, "sha256": digests}
@@ -40,9 +39,6 @@ def save(folder, step, state, config=None, **arrays):
 def load(path):
     """(state, {name: {tensor name: array}}) of one checkpoint folder; a CheckpointError names the
     file that is missing, truncated or changed."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
-
     path = Path(path)
     files.finish(path)
     try:
@@ -59,7 +55,7 @@ def load(path):
                     "or changed after it was written)"
                 )
             arrays[Path(name).stem] = from_bytes(content)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, RecursionError) as error:
             raise CheckpointError(_broken(path / name, error)) from error
     return state, arrays
 

@@ -244,7 +244,7 @@ class Batches:
         return full + bool(rest and not self.drop_last)
 
     def indices(self, step):
-        """Which examples batch `step` holds: (B,) int64."""
+        """The numbers of the examples in batch `step`: (B,) int64."""
         if not (hasattr(step, "__index__") and step >= 0):
             raise RangeError(f"step: got {step}, expected an integer, 0 or more")
         epoch, i = divmod(step, len(self))

@@ -29,7 +29,7 @@ def words_of(concept):
 
 @functools.cache
 def unseen():
-    """Which classes of IconNet are held out: (classes,) bool, drawn once."""
+    """The classes of IconNet that are held out: (classes,) bool, drawn once."""
     n = len(icons.split()["classes"])
     chosen = np.zeros(n, bool)
     chosen[np.random.default_rng(0).permutation(n)[: round(SHARE * n)]] = True

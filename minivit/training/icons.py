@@ -36,7 +36,7 @@ STYLE = frozenset(
 
 
 def concept(name, prefixes=()):
-    """What an icon shows, by its name: "arrow-up-bold-24" -> "arrow-up". prefixes: what its set
+    """The subject of an icon, by its name: "arrow-up-bold-24" -> "arrow-up". prefixes: what its set
     puts in front to name a style, as `ic` does ("baseline-home")."""
     words = name.split("-")
     while len(words) > 1 and words[0] in prefixes:
@@ -173,7 +173,7 @@ def _folder():
 
 
 def about():
-    """What the cache says of each set: {set: title, icons, licence, author, categories ...}."""
+    """The cache's entry of each set: {set: title, icons, licence, author, categories ...}."""
     path = _folder() / "sets.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))["sets"]

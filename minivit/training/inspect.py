@@ -1,7 +1,7 @@
 """Looking inside a ViT: its forward pass, array by array, and the paper's section 4.5.
 
-What the first matrix looks for, what the positions know of each other, how far each head looks,
-and which patches a class token was made of: functions of arrays. `plot` draws what is computed.
+Filters of the first matrix, similarity of positions, distance of each head's attention, and the
+patches that a class token was made of: functions of arrays. `plot` draws their results.
 """
 
 import numpy as np
@@ -90,7 +90,8 @@ def patch_distances(grid, patch=1):
 
 # -- the attention ---------------------------------------------------------------------------------
 def mean_attention_distance(attention, grid, patch):
-    """How far each head looks, in pixels: (B, H, N + 1, N + 1) -> (H,), the paper's Figure 7.
+    """The mean distance of each head's attention in pixels, the paper's Figure 7:
+    (B, H, N + 1, N + 1) -> (H,).
 
     The distance from a patch to the patches it attends to, weighted by the attention, averaged over
     patches and images. The class token has no place in the image: its row and column are left out,
@@ -110,12 +111,12 @@ def mean_attention_distance(attention, grid, patch):
 
 
 def uniform_distance(grid, patch):
-    """What `mean_attention_distance` is for a head that looks everywhere alike, in pixels."""
+    """`mean_attention_distance` of a head that attends everywhere alike, in pixels."""
     return float(patch_distances(grid, patch).mean())
 
 
 def attention_rollout(maps):
-    """Which tokens each output token was made of: a list of (B, H, N, N) -> (B, N, N).
+    """The share of each token in each output token: a list of (B, H, N, N) -> (B, N, N).
 
     The product over the layers of (mean over the heads + identity) / 2: the identity is the
     residual connection (Abnar & Zuidema 2020, section 3). Rows sum to 1. It is a summary of the

@@ -29,7 +29,7 @@ def mpiexec():
 
 
 def command(ranks, program, hosts=None, options=()):
-    """What starts `python *program` on so many ranks; options: further ones of mpiexec."""
+    """The command that starts `python *program` on so many ranks; options: more of mpiexec's."""
     if ranks < 1:
         raise RankError(f"ranks: got {ranks}, expected 1 or more")
     if hosts is not None and not Path(hosts).is_file():

@@ -106,7 +106,7 @@ def test_set(emoji, style=NEW_STYLE, held_out=False, size=None, seed=0):
     return emoji.images[style][places], concepts[places]
 
 
-# What stands for a group of concepts, in words. Written before any model was trained; not tuned.
+# Words that stand for a group of concepts. Written before any model was trained; not tuned.
 GROUP_PROMPTS = {
     "smileys-emotion": ("face", "smiling face", "emotion"),
     "people-body": ("person", "hand", "body"),

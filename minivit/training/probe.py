@@ -42,7 +42,7 @@ def _of(hidden, rows):
 
 
 def masks(shape, seed, share=SHARE):
-    """Which pixels are hidden: (B, N) boolean, each on its own with probability `share`."""
+    """The pixels that are hidden: (B, N) boolean, each on its own with probability `share`."""
     if not 0 < share < 1:
         raise RangeError(f"masks: share is {share}, expected 0 < share < 1")
     return np.random.default_rng(seed).random(shape) < share

@@ -66,7 +66,7 @@ class Ranks:
 
     def all_gather(self, array):
         """(n_r, ...) of each rank -> (n, ...), in the order of the ranks; n_r may differ, or be 0.
-        What follows is the same everywhere."""
+        The result is the same everywhere."""
         counts = np.empty(self.size, np.int64)
         mine = np.array([len(array)])
         self._wait(self.comm.Iallgather(mine, counts), "all_gather")
@@ -76,12 +76,12 @@ class Ranks:
         return self._on_host(array, rows, lambda a: self.comm.Iallgatherv(a, to), "all_gather")
 
     def broadcast(self, array, root=0):
-        """What rank `root` has, on each; the others give an array of that shape and dtype."""
+        """The array of rank `root`, on each; the others give an array of that shape and dtype."""
         copy = backend.to_numpy(array).copy()
         return self._on_host(copy, copy, lambda a: self.comm.Ibcast(a, root), "broadcast")
 
     def gather_facts(self, facts):
-        """What each rank says, as a list: numbers, texts, lists and dicts of them."""
+        """The values of all ranks, as a list: numbers, texts, lists and dicts of them."""
         text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
         ends = np.cumsum(self.all_gather(np.array([len(text)])))
         whole = self.all_gather(text).tobytes()
@@ -185,7 +185,7 @@ def sharing(ranks):
 
 
 def shared():
-    """Who divides the work here: one process alone, unless a `sharing` says otherwise."""
+    """The sharing in force here: one process alone, unless a `sharing` says otherwise."""
     return _sharing or _alone
 
 

@@ -217,8 +217,8 @@ class Trainer:
         return Path(self.ranks.gather_facts(str(path))[0])
 
     def _config(self):
-        """What config.json says of the model. None: it was changed after it was built, or built of
-        what no config can hold. Such a run is resumed, but minivit.load does not read it."""
+        """The model's entry in config.json. None: it was changed after it was built, or has a
+        part that no config can hold. Such a run is resumed, but minivit.load does not read it."""
         try:
             return own.description(self.model)[0]
         except MinivitError:

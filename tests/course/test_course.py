@@ -450,7 +450,7 @@ def test_make_lectures_executes_everything_and_hides_no_failure(tmp_path):
     assert "return secret[5]" in fails and "\x1b" not in result.stdout
     assert dies.startswith("1 of 03_dies.ipynb:") and "The kernel died" in dies
 
-    # What was executed is kept, with outputs, and as pages whose pictures have alt text.
+    # The executed notebooks are kept, with outputs, and as pages whose pictures have alt text.
     for name in LECTURES:
         assert (build / "lectures" / f"{name}.html").stat().st_size > 3_000
         text = (folder / "lectures" / f"{name}.ipynb").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ LECTURES = builder.lectures(ROOT / "lectures", "ipynb")
 
 
 class Outline(html.parser.HTMLParser):
-    """What a page holds: the words inside of each <details>, headings, links, ids, open tags."""
+    """The content of a page: words inside of each <details>, headings, links, ids, open tags."""
 
     VOID = frozenset({"img", "meta", "br", "hr", "input", "link"})
     LOOSE = frozenset({"li", "td", "th", "tr", "p"})  # may stay open

@@ -1,4 +1,4 @@
-"""Which arrays: choosing a device, moving, random numbers, and what NumPy and CuPy spell apart."""
+"""Choosing a device, moving, random numbers, and what NumPy and CuPy spell apart."""
 
 import math
 import subprocess
@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.engine import backend, numerics
@@ -212,3 +214,14 @@ def test_row_dot_and_column_sum(device):
     np.testing.assert_allclose(
         backend.to_numpy(numerics.column_sum(xp, send(a[0]))), a[0].sum(axis=0)
     )
+
+
+@given(st.data(), st.sampled_from([np.float32, np.float64, np.int64]))
+def test_without_blas_the_product_of_matrices_is_the_same(data, dtype):
+    """What a browser computes: values, gradients and dtypes of matmul and linear."""
+    rows, inner, out = (data.draw(st.integers(0, 5)) for _ in range(3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 9)))
+    x, y = rng.integers(-4, 4, (rows, inner)), rng.integers(-4, 4, (inner, out))
+    x, y = x.astype(dtype), y.astype(dtype)
+    found = backend.product_without_blas(x, y.T.copy().T)
+    assert found.dtype == dtype and np.array_equal(found, x @ y)

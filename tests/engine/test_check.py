@@ -47,7 +47,7 @@ def transposed(gradient, g, shape):
 
 
 def unsummed(gradient, g, shape):
-    """Where broadcasting repeated the operand: the gradient of one of the repetitions alone."""
+    """The gradient of one repetition alone, of an operand that broadcasting repeated."""
     if gradient.shape == shape:
         return None
     one = gradient[(0,) * (gradient.ndim - len(shape))]

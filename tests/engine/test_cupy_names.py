@@ -22,7 +22,7 @@ VERSION = API["versions"]["cupy"]
 
 
 def problems(source, path="<source>"):
-    """What CuPy lacks, one "path:line: sentence" each."""
+    """Names that CuPy lacks, one "path:line: sentence" each."""
     tree = ast.parse(source)
     inner = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
     calls = {id(n.func): n for n in ast.walk(tree) if isinstance(n, ast.Call)}

@@ -1,4 +1,4 @@
-"""What Python offers and has no derivative, what is written by an index, and where a dtype ends."""
+"""Python's calls without a derivative, writes by an index, and the ends of a dtype's range."""
 
 import operator
 import threading

@@ -285,7 +285,7 @@ INSIDE = {"layers.": "layers.layers.", "attn": "self_attn", "ln_": "norm", "mlp.
 
 
 def torch_name(name):
-    """Where one of our ViT's parameters is in PyTorch's."""
+    """The place in PyTorch's of one of our ViT's parameters."""
     for ours, theirs in (INSIDE if name.startswith("layers.") else OUTSIDE).items():
         name = name.replace(ours, theirs)
     return name

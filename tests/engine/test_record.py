@@ -1,4 +1,4 @@
-"""What is recorded, thread by thread; and what an op has to return."""
+"""Recording, thread by thread; and the result that an op has to return."""
 
 import asyncio
 import copy

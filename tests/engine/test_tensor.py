@@ -157,7 +157,7 @@ def test_walk_back_yields_each_node_once_newest_first():
 
 
 def test_walk_back_can_be_watched_and_kept():
-    """What it yielded stays as it was, also where the engine sums several gradients later."""
+    """Yielded gradients stay as they were, also where the engine sums several gradients later."""
     x = leaf([1.0])
     a = x * 1.0
     y = a * 2.0 + a * 3.0 + a * 4.0

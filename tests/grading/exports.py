@@ -110,7 +110,7 @@ FILES = {
         "tests/answers/chain_rule.py": RIGHT, ".git/config": "",
     },
 }  # fmt: skip
-# What holds no answer that is read: files, and a part of the sentence that says so.
+# Folders without an answer that is read: files, and a part of the sentence that says so.
 NAMED = {
     "nothing": ({".keep": ""}, "nothing was handed in"),
     "a PDF": ({f"{STEM}.pdf": b"%PDF"}, f"{STEM}.pdf is not read"),

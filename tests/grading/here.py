@@ -22,7 +22,7 @@ class Hang(BaseException):
 
 
 class Here:
-    """What `runner.Student` is, without its process. `text` is one of our own answers."""
+    """A `runner.Student` without its process. `text` is one of our own answers."""
 
     printed, asked = "", 0
 

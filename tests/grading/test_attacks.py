@@ -36,7 +36,7 @@ LINUX = sys.platform == "linux"
 
 
 def kernel_protects():
-    """Whether the kernel has what the sandbox asks of it. (The sandbox itself is not asked.)"""
+    """True if the kernel has all that the sandbox asks of it. (The sandbox itself is not asked.)"""
     if not LINUX or os.uname().machine not in ("x86_64", "aarch64"):
         return False
     libc = ctypes.CDLL(None)

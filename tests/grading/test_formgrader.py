@@ -151,7 +151,7 @@ def wait_for(url, server):
 
 
 def look(browser, url):
-    """What a script of the page left in its window; every other host is blocked."""
+    """Marks that a script of the page left in its window; every other host is blocked."""
     page = browser.new_page()
     page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url
                else route.abort())  # fmt: skip

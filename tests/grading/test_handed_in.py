@@ -1,4 +1,4 @@
-"""What is handed in may be broken or mean harm: a mark for what can be graded, and a reason."""
+"""Files handed in may be broken or mean harm: a mark for what can be graded, and a reason."""
 
 import functools
 import io
@@ -383,7 +383,7 @@ def test_the_terminal_says_what_holds_and_what_does_not():
 
 
 def test_a_computation_is_not_hindered():
-    """What an honest answer may do in passing."""
+    """An honest answer may do these things in passing."""
     text = """
 import decimal, functools, itertools, math, random, statistics, time
 import numpy as np

@@ -39,7 +39,7 @@ def notebook(*cells):
 
 
 def points(found):
-    """What a Submission is worth."""
+    """The worth of a Submission."""
     text = "\n".join(text for _, _, text in found.cells)
     return 0 if found.trouble else here.points(EXERCISE, text)
 

@@ -1,4 +1,4 @@
-"""What a student types: hints one at a time, an exercise begun anew, a check at each save."""
+"""The student's commands: hints one at a time, an exercise begun anew, a check at each save."""
 
 import subprocess
 import sys

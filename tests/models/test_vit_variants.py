@@ -1,4 +1,4 @@
-"""What a ViT may do otherwise: pooling, positions, resolution, skipped layers. And parity."""
+"""Variants of a ViT: pooling, positions, resolution, skipped layers. And parity."""
 
 import numpy as np
 import pytest

@@ -60,7 +60,7 @@ def mutant(rng, good, folder):
 
 
 def use(found):
-    """What a tokenizer with a field of a wrong kind would only fail at now."""
+    """Calls at which a tokenizer with a field of a wrong kind would only fail now."""
     if found.sentences is not None and found.tokenizer is not None:
         embed(found, ["a b c", "abc"])
     if found.preprocess is not None:

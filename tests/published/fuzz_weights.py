@@ -200,7 +200,7 @@ def limit_memory():
 
 
 def read(path):
-    """What becomes of one file."""
+    """The outcome of one file."""
     try:
         arrays = weights.read(path)
         for name in arrays:

@@ -52,7 +52,7 @@ def test_every_model_comes_back_bit_for_bit(cls, dtype, tmp_path):
 
 
 def _inputs(dtype):
-    """What some model or other takes: ids, two of them, pictures, states, a picture with ids."""
+    """Inputs of one model or another: ids, two of them, pictures, states, a picture with ids."""
     rng = np.random.default_rng(0)
     ids = rng.integers(5, size=(2, 5))
     texts = np.array([[1, 2, 3, 4, 11, 0], [4, 3, 2, 1, 0, 11]])  # 11 is [EOS]

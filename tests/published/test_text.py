@@ -57,7 +57,7 @@ def load(folder, dtype=np.float32):
 
 
 def outputs(family, model, given):
-    """What the fixture has under out/, but for rounding."""
+    """The fixture's results under out/, but for rounding."""
     if family == "gpt2":
         mask = given["mask"]
         return {"logits": model(given["ids"]), "loss": model.loss(given["ids"], mask)}
@@ -283,7 +283,7 @@ def test_released_sizes_need_no_configuration():
 # -- what does not fit -----------------------------------------------------------------------------
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_tensor_is_needed_and_none_is_left_over(family, tmp_path):
-    """Whichever is missing, or added, is named; but whole heads of BERT may be missing."""
+    """A tensor that is missing, or added, is named; but whole heads of BERT may be missing."""
     found = case(family)
     for name in found.weights:
         if name == "cls.seq_relationship.bias":
@@ -429,7 +429,7 @@ values = st.recursive(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_any_configuration_gives_a_model_or_an_error(family, tmp_path):
-    """Whatever stands in config.json, in place of one to three of its values."""
+    """Any value in config.json, in place of one to three of its own."""
     found = case(family)
     path = found.write(tmp_path) / "config.json"
 

@@ -222,7 +222,7 @@ def test_minilms_sentences_are_those_of_its_own_package(minilm, sentences):
 
 
 def test_minilm_finds_the_paraphrase(minilm):
-    """What the numbers mean: a question is nearest to its paraphrase, not to its words."""
+    """The meaning of the numbers: a question is nearest to its paraphrase, not to its words."""
     model = minivit.load(minilm.get_model_path())
     query, *others = embed(model, [
         "How do I learn to cook?", "What is a good way to start preparing meals at home?",

@@ -78,7 +78,7 @@ def load(path, dtype=np.float32):
 
 
 def outputs(model, given, dtype):
-    """What the fixture has under out/."""
+    """The fixture's results under out/."""
     images = Tensor(given["images"].astype(dtype))
     if "ids" in given:
         ids = given["ids"]

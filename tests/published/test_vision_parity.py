@@ -116,8 +116,8 @@ def test_two_by_two_of_any_size(w, h, H, W):
 @given(st.integers(2, 224), st.integers(2, 224), st.integers(2, 60), st.integers(2, 60),
        st.booleans(), st.booleans())  # fmt: skip
 def test_torchvisions_resizing_to_the_byte(w, h, H, W, cubic, channels_last):
-    """What torchvision calls for bytes; its package is not needed. (Of one pixel PyTorch 2.13 fails
-    in an assertion of its own.)"""
+    """torchvision calls this function for bytes; its package is not needed. (Of one pixel PyTorch
+    2.13 fails in an assertion of its own.)"""
     capable = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
     if not cubic and not capable and platform.machine() not in ("aarch64", "arm64"):
         return  # there torchvision resizes floats

@@ -1,7 +1,10 @@
 """Files of weights: what is right is read, what is broken is a CheckpointError."""
 
+import copy
+import functools
 import io
 import json
+import operator
 import os
 import re
 import struct
@@ -13,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -21,6 +25,7 @@ from safetensors.numpy import save_file
 from minivit import published
 from minivit.engine.errors import CheckpointError
 from minivit.published import weights
+from minivit.published.weights import tensors
 
 
 def file(header, data=b"", length=None):
@@ -64,6 +69,49 @@ def test_a_broken_file_is_refused(tmp_path, case):
     path.write_bytes(BROKEN[case])
     with pytest.raises(CheckpointError, match=r"a\.safetensors"):
         weights.read(path)
+
+
+WHOLE = {"a": entry(0, 4), "b": entry(4, 8, "U8", (2, 2)), "c": entry(8, 8, "F64", (0, 3)),
+         "__metadata__": {"format": "pt"}}  # fmt: skip
+PLACES = [("a",), ("b",), ("a", "dtype"), ("b", "shape"), ("b", "shape", 0), ("a", "shape"),
+          ("a", "data_offsets"), ("b", "data_offsets", 0), ("c", "data_offsets", 1),
+          ("__metadata__",), ("__metadata__", "format"), ("d",),
+          ("b", "data_offsets", 1)]  # fmt: skip
+VALUES = [0, 1, 2, 4, 8, -1, 2**62, 2**64, 1.0, True, None, "F32", "I8", "BF16", "X", [], {},
+          [1], [4], [4, 1], [0, 4], [4, 4], entry(8, 8, shape=(0,)), entry(4, 8)]  # fmt: skip
+
+
+@given(st.sampled_from(PLACES), st.sampled_from(VALUES), st.sampled_from([-1, 0, 0, 1]))
+def test_a_header_is_refused_where_the_package_refuses_it(place, value, more):
+    """The safetensors package takes an integer's bool for none, and some dtypes that nobody has."""
+    header = copy.deepcopy(WHOLE)
+    where = functools.reduce(operator.getitem, place[:-1], header)
+    where[place[-1]] = value
+    content = file(header, bytes(8 + more))
+    outcomes = []
+    for reader in (safetensors.numpy.load, tensors.from_bytes):
+        try:
+            outcomes.append({n: (a.dtype, a.shape) for n, a in reader(content).items()})
+        except (ValueError, KeyError, safetensors.SafetensorError):
+            outcomes.append(None)
+    theirs, ours = outcomes
+    assert ours == theirs or "BF16" in str(header)
+
+
+@given(st.dictionaries(st.text(max_size=5), arrays(
+    st.sampled_from(sorted(n.str for n in tensors.NAMES) + [">f4"]),
+    array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)), max_size=4))  # fmt: skip
+def test_what_is_written_the_package_reads_and_the_other_way_round(found):
+    native = {n: a.astype(a.dtype.newbyteorder("="), order="C") for n, a in found.items()}
+    transposed = {n: a.T.copy().T for n, a in found.items()}
+    for back in (
+        safetensors.numpy.load(tensors.to_bytes(transposed, {"format": "pt"})),
+        tensors.from_bytes(safetensors.numpy.save(native)),
+    ):
+        assert set(back) == set(native)
+        for name, a in native.items():
+            assert back[name].dtype == a.dtype and back[name].shape == a.shape
+            assert back[name].tobytes() == a.tobytes()
 
 
 def test_shards(tmp_path):

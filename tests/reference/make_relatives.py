@@ -1,4 +1,4 @@
-"""What timm and torchvision themselves compute, and which architectures timm has: the fixtures of
+"""Results of timm and torchvision themselves, and timm's list of architectures: the fixtures of
 tests/published/test_timm.py, which needs neither.
 
     pip install torch==2.13.0 timm==1.0.31 torchvision==0.28.0

@@ -1,4 +1,4 @@
-"""What PyTorch computes with small random models of text and pixels: the fixtures of
+"""PyTorch's results with small random models of text and pixels: the fixtures of
 tests/published/test_text.py, which reads them with NumPy alone.
 
     pip install torch==2.13.0 && pip install transformers==5.23.0

@@ -1,4 +1,4 @@
-"""What PyTorch computes with small random ViTs and CLIPs: the fixtures of
+"""PyTorch's results with small random ViTs and CLIPs: the fixtures of
 tests/published/test_vision.py, which reads them with NumPy alone.
 
     pip install torch==2.13.0 && pip install transformers==5.23.0 pillow
@@ -93,7 +93,7 @@ def perturbed(model, seed):
 
 
 def found(model, given, outputs):
-    """What `fixture` wants of a model of transformers, by the names in the files that it saves."""
+    """Arguments of `fixture` for a model of transformers, by the names in its saved files."""
     config = model.config.to_dict() | {"architectures": [type(model).__name__]}
     before = saved(model)
     outputs["loss"].backward()
@@ -488,7 +488,7 @@ def leaves(shapes, seed):
 
 
 def stepped(config, p, given, outputs):
-    """What `fixture` wants, of leaf tensors by the names of the file."""
+    """Arguments of `fixture`, of leaf tensors by the names of the file."""
     before = {k: v.detach().numpy().copy() for k, v in p.items()}
     outputs["loss"].backward()
     learnt = {k: v for k, v in p.items() if v.requires_grad}

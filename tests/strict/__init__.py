@@ -11,10 +11,10 @@ that CuPy lets pass, because they are slow or undefined there: NumPy's functions
 host arrays as an index or a value (a silent upload), assignment to an index that occurs twice, and
 pickling.
 
-What it shows: code that runs here keeps host and device apart and uses only names, keywords and
+It shows that code that runs here keeps host and device apart and uses only names, keywords and
 operators that both libraries have, with the results of NumPy bit for bit.
 
-What it cannot show: CuPy's numbers (order of sums, atomics, TF32, denormals flushed to zero), its
+It cannot show CuPy's numbers (order of sums, atomics, TF32, denormals flushed to zero), its
 dtype gaps, speed, memory, errors that arrive late, the silent wrap of an index out of bounds (here
 it raises), contiguity. A launch is a call that made an array or wrote into one: CuPy's `var` is
 several kernels, here it is one. Waits are counted where CuPy's source has them: copies to the
@@ -132,7 +132,7 @@ class ndarray:
 
     @property
     def data(self):
-        """Where the memory is; of cupy.cuda.MemoryPointer only the number."""
+        """The address of the memory; of cupy.cuda.MemoryPointer only the number."""
         return SimpleNamespace(ptr=self._host.__array_interface__["data"][0])
 
     def get(self):

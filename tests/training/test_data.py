@@ -1,4 +1,4 @@
-"""What ships is whole, splits are what their names say, batches can be resumed."""
+"""Shipped data are whole, splits are true to their names, batches can be resumed."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Several processes under mpiexec: gradients equal to one process's. What each rank does stands in
+"""Several processes under mpiexec: gradients equal to one process's. Each rank's work stands in
 tests/training/mpi; a start costs a second, so one program makes many checks."""
 
 import json

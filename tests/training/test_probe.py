@@ -57,7 +57,7 @@ def test_noise_is_noise():
 
 
 def test_the_penalty_is_chosen_without_the_test_split(monkeypatch):
-    """Whatever the test features are, the probe is the same; it sees them only in `accuracy`."""
+    """The probe does not depend on the test features; it sees them only in `accuracy`."""
     x, y = blobs(spread=2.0)
     seen = []
     fit = probe.LinearProbe._fit

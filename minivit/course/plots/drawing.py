@@ -1,4 +1,4 @@
-"""What the figures share: pictures without ticks, heat maps, tables, smoothed curves."""
+"""Shared by the figures: pictures without ticks, heat maps, tables, smoothed curves."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What the long runs on icons show: by family, by category set, and as pictures.
+"""Figures of the long runs on icons: by family, by category set, and as pictures.
 
 The numbers are those of `course.runs.iconnet.results()` and `icon_clip.results()`; each function
 returns a Figure.

@@ -215,10 +215,12 @@ def probes_by_layer(curves, best, lines, here=None):
         for (line, accuracy), style in zip(lines.items() if name in KINDS else (), ("--", "-.")):
             axes.axhline(accuracy, color="grey", linestyle=style, linewidth=1.5)
             if name == next(n for n in curves if n in KINDS):
-                axes.text(0.05, accuracy - 0.01, line, color="0.35", va="top")
+                axes.text(0.05, accuracy + (0.01 if style == "-." else -0.01), line, color="0.35",
+                          va="bottom" if style == "-." else "top")  # fmt: skip
         axes.set(xlabel="layer (0: the input)", xticks=layers[:: 1 if len(layers) < 10 else 2])
         axes.set_title(name, fontsize=18, color=color)
         axes.legend(loc="lower right")
+    panels[0, 0].set_ylim(bottom=panels[0, 0].get_ylim()[0] - 0.15)  # room for the legend
     for axes in panels[:, 0]:
         axes.set_ylabel("accuracy of a linear probe")
     return fig
@@ -267,7 +269,10 @@ def tuning_bars(panels):
     Figure 4. panels: (title, {"AR": bars, "BERT": bars}); bars: (probe, tuned, probe + masks, tuned
     + masks), each (seeds,) in % or None. A number in place of an array is published; one that ends
     a range, ("<", number), is drawn as an outline."""
-    fig, grid = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 6.6), squeeze=False)
+    widths = [sum(b is not None for bars in of.values() for b in bars) + 1 for _, of in panels]
+    fig, grid = plt.subplots(
+        1, len(panels), figsize=(4.2 * len(panels), 6.6), squeeze=False, width_ratios=widths
+    )
     styles = ((BLUE, ""), (ORANGE, ""), (BLUE, "//"), (ORANGE, "//"))
     for axes, (title, groups) in zip(grid[0], panels):
         place, ticks, seen = 0.0, [], []

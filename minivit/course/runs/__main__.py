@@ -22,7 +22,7 @@ def main(arguments):
         for name in names:
             about = importlib.import_module(f"minivit.course.runs.{name}").__doc__
             print(f"  {name:14} {about.strip().splitlines()[0]}")
-        print(f"What they measure goes to {results.folder() / 'results'}")
+        print(f"Their results go to {results.folder() / 'results'}")
         return 0 if not arguments else 2
     run = importlib.import_module(f"minivit.course.runs.{arguments[0]}")
     if {"-h", "--help"} & {*arguments}:

@@ -195,5 +195,5 @@ def main(names=()):
 
 
 def results():
-    """What data/results/canvas.json holds: {run: numbers}, and the machine."""
+    """The content of data/results/canvas.json: {run: numbers}, and the machine."""
     return record.kept("canvas")

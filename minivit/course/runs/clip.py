@@ -303,5 +303,5 @@ def main(names=()):
 
 
 def results():
-    """What data/results/clip.json holds: {part: numbers}."""
+    """The content of data/results/clip.json: {part: numbers}."""
     return record.kept("clip")

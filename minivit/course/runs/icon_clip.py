@@ -216,7 +216,7 @@ def locked(seed, steps):
 
 
 def trained_resnet():
-    """What `iconnet resnet` made, by its newest checkpoint."""
+    """The model of `iconnet resnet`, from its newest checkpoint."""
     made = sorted(plans.folder("iconnet", "").glob("resnet 0 *"), key=lambda p: int(p.name[9:]))
     done = [checkpoints(folder)[-1] for folder in made if checkpoints(folder)]
     if not done:
@@ -339,5 +339,5 @@ def main(arguments=()):
 
 
 def results():
-    """What data/results/icon_clip.json holds: {job: numbers}, and the machine."""
+    """The content of data/results/icon_clip.json: {job: numbers}, and the machine."""
     return record.kept(RUN)

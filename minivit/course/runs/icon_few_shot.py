@@ -95,5 +95,5 @@ def main(arguments=()):
 
 
 def results():
-    """What data/results/icon_few_shot.json holds: {job: numbers}, and the machine."""
+    """The content of data/results/icon_few_shot.json: {job: numbers}, and the machine."""
     return record.kept(RUN)

@@ -1,4 +1,4 @@
-"""What a ViT reads out, and what trains it: [class], mean, MAP; AdamW, Adafactor (C12); 10 seeds.
+"""Read-outs of a ViT and its optimizers: [class], mean, MAP; AdamW, Adafactor (C12); 10 seeds.
 
     python -m minivit.course.runs icon_variants --plan
     python -m minivit.course.runs icon_variants rates     # three rates a variant, on validation
@@ -77,5 +77,5 @@ def main(arguments=()):
 
 
 def results():
-    """What data/results/icon_variants.json holds: {job: numbers}, and the machine."""
+    """The content of data/results/icon_variants.json: {job: numbers}, and the machine."""
     return record.kept(RUN)

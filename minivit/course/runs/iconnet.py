@@ -78,7 +78,7 @@ def batches(n, seed, kind=icons.IconBatches):
 
 
 def marks(scores, part, of=None):
-    """What a net gets right of a part: scores (n, classes). By family too, for the interval."""
+    """The accuracy of a net on a part: scores (n, classes). By family too, for the interval."""
     of = of or net()
     labels = of.part(part)[1]
     families = of.families[slice(*of.starts[icons.PARTS.index(part) :][:2])]
@@ -259,5 +259,5 @@ def main(arguments=()):
 
 
 def results():
-    """What data/results/iconnet.json holds: {job: numbers}, and the machine."""
+    """The content of data/results/iconnet.json: {job: numbers}, and the machine."""
     return record.kept(RUN)

@@ -287,7 +287,7 @@ def main(names=()):
 
 
 def results():
-    """What data/results/image_gpt.json holds: {run: numbers}, and the machine."""
+    """The content of data/results/image_gpt.json: {run: numbers}, and the machine."""
     return record.kept("image_gpt")
 
 

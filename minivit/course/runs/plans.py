@@ -93,7 +93,7 @@ def commit():
 
 
 def folder(run, name):
-    """Where a job's checkpoints are, $MINIVIT_BUILD/long or build/long."""
+    """The folder of a job's checkpoints, $MINIVIT_BUILD/long or build/long."""
     return course.build_folder() / "long" / run / name
 
 

@@ -1,4 +1,4 @@
-"""Where a long run keeps what it measured and made, and what it says about where it ran."""
+"""The place of a long run's results, and its record of the machine."""
 
 import json
 import os

@@ -199,7 +199,7 @@ def _few_shot_tasks():
 
 @no_grad()
 def features(m, pictures, size=256):
-    """What the head sees: (n, D)."""
+    """The head's input: (n, D)."""
     parts = range(0, len(pictures), size)
     m.eval()
     return np.concatenate([m.features(Tensor(pictures[i : i + size])).numpy() for i in parts])
@@ -231,5 +231,5 @@ def main(names=()):
 
 
 def results():
-    """What data/results/scaling.json holds: {run: numbers}, and the machine."""
+    """The content of data/results/scaling.json: {run: numbers}, and the machine."""
     return record.kept("scaling")

@@ -16,7 +16,7 @@ def _kept(x, axis):
 
 
 def _terms(x, kept):
-    """How many numbers each result of a reduction is made of."""
+    """The number of terms of each result of a reduction."""
     return math.prod(n for n, k in zip(x.shape, kept, strict=True) if n != k)
 
 

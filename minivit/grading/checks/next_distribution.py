@@ -17,14 +17,14 @@ from minivit.grading.properties import (
 
 
 def first(p, k):
-    """Which are the k likeliest, of equal ones those in front."""
+    """The k likeliest, as booleans; of equal ones those in front."""
     keep = np.zeros(len(p), bool)
     keep[np.argsort(-p, kind="stable")[:k]] = True
     return keep
 
 
 def holding(p, limit, short=0):
-    """Which are the fewest that hold `limit`; `short`: so many less."""
+    """The fewest that hold `limit`, as booleans; `short`: so many less."""
     order = np.argsort(-p, kind="stable")
     sums = np.cumsum(p[order])
     count = 1 + int((sums[:-1] < limit * (1 - 1e-12)).sum())

@@ -17,7 +17,7 @@ from minivit.grading.properties import (
 
 
 def corners(n, m):
-    """Where m new places lie among n old ones, first on first and last on last."""
+    """The positions of m new places among n old ones, first on first and last on last."""
     return np.linspace(0, n - 1, m)
 
 

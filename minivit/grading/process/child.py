@@ -322,7 +322,7 @@ def shares(result, arguments):
 
 
 class Contract(Exception):
-    """What a function returned is not what its exercise asks for."""
+    """A function's result is of another kind than its exercise asks for."""
 
 
 def describe(value):
@@ -369,6 +369,7 @@ def main():
     stand_in()
     first = receive(requests)
     sandbox["enter"](os.getcwd(), packages(), **first["limits"])
+    send(replies, {"ready": True})  # what goes wrong up to here is not the student's
     submission = Submission(first["cells"], first["name"])
     send(replies, {"error": submission.loaded(), "printed": printed.take()})
     while True:

@@ -1,4 +1,4 @@
-"""Which of the sandbox's protections hold on this machine: by trying, as a submission would.
+"""The sandbox's protections that hold on this machine: by trying, as a submission would.
 
 `minivit grade` prints the answer. The attempts first switch the audit hook off, as somebody who
 means harm would, so that what is counted is what the kernel refuses.

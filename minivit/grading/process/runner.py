@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minivit.grading.exercise import CannotJudge
 from minivit.grading.process import child
 
 POLL = 0.1  # seconds between two looks at the clock and the scratch folder
@@ -29,7 +30,7 @@ POLL = 0.1  # seconds between two looks at the clock and the scratch folder
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are the processor's, or four times as many asleep, so
+    """The limits of one submission. Seconds are the processor's, or four times as many asleep, so
     that a full machine changes no points: to wait for a processor costs nothing."""
 
     call: float = 1.5  # seconds for one forward or one backward pass; a quarter after a hang
@@ -57,7 +58,7 @@ class Trouble:
 
 @dataclass
 class Answer:
-    """What the student's function made of one input."""
+    """The reply of the student's function to one input."""
 
     value: object = None  # y
     gradients: list | None = None  # what vjp(g) returned
@@ -90,7 +91,7 @@ class Student:
 
     def fresh(self):
         """Another Student with the same code, who has been asked nothing yet."""
-        return Student(self.cells, self.name, self.limits)
+        return type(self)(self.cells, self.name, self.limits)
 
     def __enter__(self):
         return self
@@ -112,7 +113,7 @@ class Student:
         return self._answers[key]
 
     def slow(self, seconds, since=(0.0, 0.0)):
-        """Whether all calls, or those `since` a `used()`, took longer than `seconds`."""
+        """True if all calls, or those `since` a `used()`, took longer than `seconds`."""
         asleep, busy = self.used()
         return asleep - since[0] > 4 * seconds or busy - since[1] > seconds
 
@@ -156,15 +157,20 @@ class Student:
             f"import runpy, sys; sys.path.append({folder!r}); "
             f"runpy.run_path({child.__file__!r}, run_name='__main__')"
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", start, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=self._folder.name,
-            env=_environment(),
-            start_new_session=True,  # so that what it starts can be killed with it
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", start, str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=self._folder.name,
+                env=_environment(),
+                start_new_session=True,  # so that what it starts can be killed with it
+            )
+        except (OSError, ValueError) as error:
+            raise CannotJudge(
+                f"it cannot be judged here, because no process can be started: {error}"
+            ) from error
         self._wanted, self._replies = queue.Queue(), queue.Queue()
         talk = (self._process, self._wanted, self._replies)
         self._talking = threading.Thread(target=_talk, args=talk, daemon=True)
@@ -172,6 +178,8 @@ class Student:
         limits = {"memory": self.limits.memory, "seconds": self.limits.cpu,
                   "disk": self.limits.disk + (1 << 20), "files": self.limits.files + 1}  # fmt: skip
         self._send({"cells": self.cells, "name": self.name, "limits": limits})
+        if not isinstance(self._reply(self.limits.load, "the process"), dict):
+            raise CannotJudge("it cannot be judged here, because the process for it does not start")
         reply = self._reply(self.limits.load, "your file, run from its first line,")
         if isinstance(reply, dict):
             self.printed = self.printed or str(reply.get("printed", ""))
@@ -208,7 +216,7 @@ class Student:
         return reply
 
     def _scratch_is_full(self):
-        """Whether too much lies in the folder; the sandbox allows files in it, but no folders.
+        """True if too much lies in the folder; the sandbox allows files in it, but no folders.
 
         Where the process has a file system of its own there, that one is asked what it holds.
         """
@@ -256,7 +264,7 @@ class Student:
 
 
 class Stopwatch:
-    """How long a process has been busy, and how long asleep, since now.
+    """The seconds that a process has been busy and asleep, counted from now.
 
     On a full machine both are less than the time that we have waited: it also waits for a
     processor, and so do we, before we see its answer.
@@ -342,7 +350,7 @@ class Counted:
 
 
 def _fits(reply, key, inputs, gradients):
-    """Whether a reply has the parts of its step; a student's code may have written it."""
+    """True if a reply has the parts of its step; a student's code may have written it."""
     if key == "value":
         return key in reply
     lengths = {"gradients": gradients, "after": inputs + 1, "shared": 1 + gradients}

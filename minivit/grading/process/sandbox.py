@@ -134,7 +134,7 @@ def mount(scratch, disk, files):
 
 # -- privileges ------------------------------------------------------------------------------------
 def drop_privileges():
-    """What root may do beyond its own files is gone, and no program can bring it back."""
+    """Drop root's rights beyond its own files; no program can bring them back."""
     libc = _libc()
     _call(libc.prctl, 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, which the next two layers ask for
     header, nothing = struct.pack("Ii", 0x20080522, 0), bytes(24)  # no capabilities
@@ -183,7 +183,7 @@ def landlock(trees, scratch, sized):
 
 
 def other_packages():
-    """Where packages lie among Python's own files; of them only NumPy is there to be read."""
+    """The folders of packages among Python's own files; of them only NumPy may be read."""
     names = ("site-packages", "dist-packages")
     library = os.path.dirname(os.__file__)
     there = [os.path.join(library, name) for name in names]

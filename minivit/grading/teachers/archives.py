@@ -85,7 +85,7 @@ class Listing:
                 self.files.append(File(name, path, found.st_mtime))
 
     def _count(self):
-        """Whether one more is looked at."""
+        """True if one more is to be read."""
         self.seen += 1
         if self.seen == MOST_FILES + 1:
             self.notes.append(f"only the first {MOST_FILES} files were looked at")

@@ -247,7 +247,7 @@ def write_page(path, text):
 
 
 def last_line(results):
-    """How the grading went, and the exit status: 0, or 1 where some of it failed."""
+    """The outcome of the grading, and the exit status: 0, or 1 where some of it failed."""
     look = sum(bool(r.to_look_at()) for r in results.values())
     failed = sum(r.any_failed for r in results.values())
     graded = len(results) - failed

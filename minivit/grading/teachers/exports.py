@@ -1,4 +1,4 @@
-"""What goes back: points.csv for a spreadsheet, a CSV as each system imports it, feedback.zip.
+"""Files to give back: points.csv for a spreadsheet, a CSV as each system imports it, feedback.zip.
 
 Canvas      Gradebook > Import: the ID is the user's; a row of points possible comes first
 Moodle      the assignment's "Upload grading worksheet" (mod/assign/feedback/offline/

@@ -95,7 +95,7 @@ def _add(archive, name, text, executable=False):
 
 # -- results.json ----------------------------------------------------------------------------------
 def content(exercises, verdicts, notes=(), seconds=None):
-    """What results.json holds: a test a property. `verdicts`: {exercise number: Verdict}."""
+    """The content of results.json: a test a property. `verdicts`: {exercise number: Verdict}."""
     tests = []
     for e in exercises:
         verdict = verdicts.get(e.number) or judge.new_verdict(e, "")

@@ -1,7 +1,7 @@
 """Finds each student's answers in what was handed in, and says what became of each other file.
 
 Several files may answer one exercise: attempts, copies, a notebook beside a script. All are judged,
-and the one that earns most counts. What lies in a folder `source` never does: a fork of the course
+and the one that earns most counts. A file in a folder `source` never does: a fork of the course
 has the published solutions there.
 """
 
@@ -99,7 +99,7 @@ def one(person, scratch, starters):
 
 
 def _of_the_course(name):
-    """Whether a file of a fork is the course's own: all that lies in a folder of the course."""
+    """True if a file of a fork is the course's own: all that lies in a folder of the course."""
     own = ("minivit", "tests", "lect", "benchmarks", "data", "exercises", "examples", "docs")
     folders = name.split("/")[:-1]
     return any(part.startswith(own) for part in folders) or not name.endswith(names.READ)

@@ -52,7 +52,7 @@ def judge_all(jobs, place, processes, progress):
 
 
 def _begin(folder, lock):
-    """How each process starts: its temporary files lie in `folder`, and it ends with its parent."""
+    """Start of each process: its temporary files lie in `folder`, and it ends with its parent."""
     tempfile.tempdir = folder
     if lock is not None and multiprocessing.get_start_method() == "fork":
         with contextlib.suppress(OSError):

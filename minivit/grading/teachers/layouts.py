@@ -33,7 +33,7 @@ LARGEST_METADATA = 20 << 20  # bytes
 
 @dataclass
 class Person:
-    """Who handed in: what the system calls them, and where their files lie."""
+    """A person who handed in: the system's name, and the place of the files."""
 
     name: str
     system: str = ""
@@ -80,7 +80,7 @@ def _knows_a_system(found):
 
 
 def _own(folder, exercises):
-    """Whether exercises lie in this folder itself, and not of two people: it is one student's."""
+    """True if exercises lie in this folder itself, and not of two people: it is one student's."""
     found = [names.read(p.name, exercises) for p in _entries(folder) if p.is_file()]
     return len({name.before.strip(" _-.+") for name in found if name}) == 1
 
@@ -131,7 +131,7 @@ def _canvas(path):
 
 
 def _person(path, exercises, canvas):
-    """Who this entry of an export belongs to, by its name; None: nobody."""
+    """The person that this entry of an export belongs to, by its name; None: nobody."""
     if m := MOODLE.fullmatch(path.name):
         return Person(m["name"], "Moodle", m["id"])
     if (m := BRIGHTSPACE.fullmatch(path.name)) and path.is_dir():

@@ -1,4 +1,4 @@
-"""What a person adds: points for "Explain", overrides, hand-in times, and a rule for late days.
+"""Marks by hand: points for "Explain", overrides, hand-in times, and a rule for late days.
 
     student,exercise,explain,points,comment        --marks marks.csv
     ada,attention,2,,"clear"
@@ -33,7 +33,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a late day costs: `percent` of the points for each day that has begun after `due`."""
+    """The price of a late day: `percent` of the points for each day that has begun after `due`."""
 
     due: datetime.datetime | None = None
     percent: float = 0.0

@@ -1,4 +1,4 @@
-"""Which exercise a file answers, by its name as people and systems leave it.
+"""The exercise that a file answers, by its name as people and systems leave it.
 
 `02_attention.ipynb` comes back as `doejane_12345_67890_02_attention-1.ipynb`,
 `02_Attention (1).py`, `02-attention-Copy1.IPYNB`, `02_attention.py.txt`, `02_attention.ipynb.json`.
@@ -20,7 +20,7 @@ SOLUTIONS = "source"  # the folder of a fork that holds the published ones
 
 @dataclass(frozen=True)
 class Name:
-    """What a file's name says. `before`: what stands before the exercise, where a name may be."""
+    """The meaning of a file's name. `before`: the part before the exercise, perhaps a name."""
 
     exercise: object
     suffix: str  # ".py", ".ipynb", "" (its content says which), or another: it is not read
@@ -63,7 +63,7 @@ def is_unread_archive(name):
 
 
 def is_junk(name):
-    """Whether some part of a path is what a machine puts there unasked."""
+    """True if some part of a path is a file or folder that machines make unasked."""
     parts = [part.strip().lower() for part in name.replace("\\", "/").split("/")]
     hidden = parts[-1].startswith(".") and not parts[-1].endswith((*READ, *ARCHIVES))
     return hidden or any(part in JUNK or part.startswith("._") for part in parts)
@@ -74,5 +74,5 @@ def is_copy(name):
 
 
 def is_solution(name):
-    """Whether a file lies in a folder `source`."""
+    """True if a file lies in a folder `source`."""
     return SOLUTIONS in [part.lower() for part in name.replace("\\", "/").split("/")[:-1]]

@@ -60,7 +60,7 @@ def course(exercises, out, seed):
 
 
 def configure(config, seed):
-    """What `nbgrader_config.py` sets: stubs that the judge knows, and the judge for the kernel."""
+    """The settings of `nbgrader_config.py`: the judge's own stubs, and the judge for the kernel."""
     from nbgrader.converters import Autograde
 
     steps = Autograde.class_traits()["autograde_preprocessors"].default()

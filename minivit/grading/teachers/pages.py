@@ -1,4 +1,4 @@
-"""What a teacher reads: an overview of the class, and a page for each student.
+"""The teacher's pages: an overview of the class, and a page for each student.
 
 The pages are single files without scripts, pictures or anything from elsewhere. All text passes the
 templates' autoescape, and before that `printable`: nothing of a submission becomes part of a page.
@@ -161,7 +161,7 @@ def _exercises(here, judged):
 
 
 def _histogram(title, points, most):
-    """How many have how many points: a row a point, or at most ten steps."""
+    """The number of students by points: a row a point, or at most ten steps."""
     steps = int(most) + 1 if most <= 12 else 10
     if most <= 12:
         names, places = [f"{i}" for i in range(steps)], [min(steps - 1, int(p)) for p in points]
@@ -203,7 +203,7 @@ def _named(here, judged):
 
 
 def _to_look_at(results, others):
-    """What a person should see: files left out, submissions without code, failed gradings."""
+    """Cases for a person: files left out, submissions without code, failed gradings."""
     rows = [["", other] for other in others]
     rows += [[_link(s), said] for s, r in results.items() for said in r.to_look_at()]
     return _section("To look at", [], rows)

@@ -1,4 +1,4 @@
-"""What became of one student: verdicts, files, late days, and the points of it all."""
+"""The result of one student: verdicts, files, late days, and the points of it all."""
 
 import datetime
 from dataclasses import dataclass, field

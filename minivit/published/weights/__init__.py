@@ -53,7 +53,7 @@ class Arrays(Mapping):
 
 
 class _named:
-    """Whatever goes wrong in a file that is not trusted becomes a CheckpointError that names it."""
+    """Any error in a file that is not trusted becomes a CheckpointError that names it."""
 
     def __init__(self, path):
         self.path = path
@@ -72,8 +72,8 @@ def read(path):
     """The `Arrays` of a safetensors or .npz file, or of a folder with one of them or with shards.
 
     float32 tensors of a safetensors file are its own pages, copied when first written to: while
-    they live, the file must not be overwritten in place. float16 and bfloat16 become float32. What
-    cannot be read, or must not be: CheckpointError.
+    they live, the file must not be overwritten in place. float16 and bfloat16 become float32. A
+    file that cannot be read, or must not be: CheckpointError.
     """
     path = Path(path)
     found = _read_folder(path) if path.is_dir() else _read_file(path)

@@ -91,7 +91,7 @@ def contrastive(group, n, frozen=()):
 
 
 def gathering(group):
-    """What the three functions carry: uneven rows, none, numbers without axes, views, dtypes."""
+    """The three functions carry uneven rows, none, numbers without axes, views, dtypes."""
     r, size = group.rank, group.size
     for dtype in (np.float32, np.float64, np.int64, np.uint8):
         rows = group.all_gather(np.full((r, 3), r, dtype))
