@@ -3,11 +3,10 @@
 Rounds alternate between one rank and all of them, and ratios are medians of pairs from the same
 round, so that a busy minute falls on both. Ranks are bound to cores; BLAS has one thread. It also
 fits the cost of a message, alpha + beta bytes, and keeps all numbers in
-data/results/distributed.json, which the lecture draws.
+data/results/distributed.json, which the lecture draws. benchmarks/links.sh runs it over a link.
 """
 
 import argparse
-import json
 import os
 import time
 import tracemalloc
@@ -112,9 +111,8 @@ def by_batch(work, repeats):
     return found
 
 
-def messages(group, repeats=30):
-    """Seconds of an all-reduce by its bytes, and alpha and beta of them: least squares of relative
-    errors, for small and large messages count alike."""
+def messages(group, repeats=50):
+    """Seconds of an all-reduce by its bytes, and the `cost` of a message."""
     seconds = []
     for size in BYTES:
         array, times = np.zeros(size // 4, np.float32), []
@@ -124,11 +122,19 @@ def messages(group, repeats=30):
             group.all_reduce(array)
             times.append(time.perf_counter() - start)
         seconds.append(min(times))
-    t = np.array(seconds)
-    A = np.stack([np.ones(len(t)), np.array(BYTES)], axis=1) / t[:, None]
-    steps = 2 * (group.size - 1)  # a ring: so many messages, of 1/size of the bytes each
-    a, b = np.linalg.lstsq(A, np.ones(len(t)), rcond=None)[0]
-    return {"bytes": BYTES, "seconds": seconds, "alpha": a / steps, "beta": b * group.size / steps}
+    return {"bytes": BYTES, "seconds": seconds, **cost(BYTES, seconds, group.size)}
+
+
+def cost(sizes, seconds, ranks):
+    """alpha and beta of a ring's messages, of which a sum takes 2 (R - 1), of bytes/R each: least
+    squares of the logarithms, for small and large messages count alike."""
+    from scipy.optimize import least_squares
+
+    def error(logs):
+        return np.log(np.exp(logs[0]) + np.exp(logs[1]) * np.array(sizes)) - np.log(seconds)
+
+    a, b = np.exp(least_squares(error, np.log([min(seconds), max(seconds) / max(sizes)])).x)
+    return {"alpha": a / (2 * (ranks - 1)), "beta": b * ranks / (2 * (ranks - 1))}
 
 
 def plan(seconds, gradient_bytes, alpha, beta, counts=(1, 2, 4, 8, 16, 32, 64)):
@@ -181,14 +187,17 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--repeats", type=int, default=5, help="steps a visit; the least counts")
     parser.add_argument("--link", default="shared memory", help="its name in the results")
+    parser.add_argument("--messages-only", action="store_true", help="no training: alpha and beta")
     options = parser.parse_args(argv)
     group = ranks.world()
     if group.size == 1:
         env = {f"{v}_NUM_THREADS": "1" for v in race.THREAD_VARIABLES}
         again = ["-m", "benchmarks", "distributed", *(argv or [])]
         return launch.run(options.ranks, again, env=env, options=["--bind-to", "core"])
-    found = {"messages": messages(group), "memory": memory(group), "works": {}}
-    for name in WORKS:
+    found = {"messages": messages(group)}
+    if not options.messages_only:
+        found |= {"memory": memory(group), "works": {}}
+    for name in () if options.messages_only else WORKS:
         result = speed(group, works.WORKS[name], options.rounds, options.repeats)
         if group.rank == 0:
             result["by batch"] = by_batch(works.WORKS[name], options.repeats)
@@ -212,6 +221,6 @@ def main(argv=None):
         links = results.made("distributed").get("links", {})
         results.keep("distributed", {"links": {**links, options.link: found}})
         m = found["messages"]
-        print(json.dumps({"alpha": m["alpha"], "beta": m["beta"], "memory": found["memory"]}))
+        print(f"a message costs {m['alpha']:.2g} s + {m['beta']:.2g} s a byte over {options.link}")
         print(f"kept: {results.path('distributed')}")
     return 0

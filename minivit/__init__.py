@@ -72,24 +72,25 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         export            the layout of Hugging Face, written
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
-        data downloaded pairs    the data sets, and batches
+        data downloaded pairs definitions    the data sets, and batches
         icons icon_pairs         300,000 open icons, and what they are called
         checkpoint
+        accumulation      the step of a large batch, a piece at a time
         ranks             several processes that work as one, and how that ends
         distributed       a part of the batch a rank, and one step
         agreement         what ranks must have in common
         launch            started, here or on the machines of a lab
-        accumulation      the step of a large batch, a piece at a time
         trainer parallel
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing diagrams transformer text history image_gpt vit scaling clip icons
+            drawing diagrams transformer text history image_gpt vit scaling clip icons ranks
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
-            verdicts plans masked_patches iconnet icon_clip icon_variants icon_few_shot
+            verdicts plans dictionary masked_patches iconnet icon_clip icon_variants
+            icon_few_shot
     grading/          the exercises, and the judge of the answers
         exercise numeric properties report
         process/          what runs beside the student's code

@@ -8,5 +8,12 @@ At the edges of a dtype's range an op keeps what its formula loses (benchmarks/A
 
 from minivit.functions.activations import gelu, relu, sigmoid, silu
 from minivit.functions.layers import dropout, embedding, linear
-from minivit.functions.losses import IGNORED, cross_entropy_loss, log_softmax, logsumexp, softmax
+from minivit.functions.losses import (
+    IGNORED,
+    cross_entropy_loss,
+    log_softmax,
+    logsumexp,
+    mean_over,
+    softmax,
+)
 from minivit.functions.norms import l2_normalize, layer_norm, rms_norm

@@ -14,6 +14,18 @@ from minivit.engine.record import op
 IGNORED = -100  # a label that cross_entropy_loss leaves out
 
 
+def mean_over(terms):
+    """Mark a loss(model, *batch) as the mean over so many things, terms(*batch): the tokens that
+    are no padding, say. Whoever cuts a batch (ranks, threads, accumulation) then weighs its parts
+    by them; a loss without a mark is a mean over the examples, or over the labels that count."""
+
+    def mark(loss):
+        loss.terms = terms
+        return loss
+
+    return mark
+
+
 def _exponentials(xp, x):
     """Of scores x (n, C), with m the largest of each row: z = x - m, e = e^z, their sums l (n,),
     log l, and m. Subtracting m changes no share e / l, and nothing can overflow.

@@ -90,6 +90,7 @@ class BERT(nn.Module):
             raise StateError(f"BERT: this model was made, or published, without its layer {name!r}")
         return getattr(self, name)
 
+    @functions.mean_over(lambda inputs, labels, *rest: np.sum(labels != IGNORED))
     def loss(self, inputs, labels, mask=None, segments=None):
         """The mean of -log p(label) over the chosen tokens; `mask_tokens` makes inputs and labels.
 

@@ -17,7 +17,7 @@ from minivit.engine.record import function
 from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.decoding import Decoder, linear
-from minivit.text.batch import check_length, checked_ids, checked_mask, token_ids
+from minivit.text.batch import check_length, checked_ids, checked_mask, successors, token_ids
 from minivit.transformer import TransformerLayer
 
 # name: (layers, width, heads), as released
@@ -72,6 +72,7 @@ class GPT(nn.Module):
     def forward(self, ids, caches=None):
         return functions.linear(self.hidden(ids, caches), self.wte.weight)
 
+    @functions.mean_over(successors)
     def loss(self, ids, mask=None):
         """The mean of -log p(token | tokens before it) in nats; ids (B, N), N >= 2.
 

@@ -124,6 +124,7 @@ class ImageGPT(nn.Module):
         ids = token_ids("ImageGPT", ids)
         return functions.cross_entropy_loss(self(ids), ids)
 
+    @functions.mean_over(lambda ids, hidden: np.sum(hidden))
     def bert_loss(self, ids, hidden):
         """BERT: the mean of -log p(x_i | visible pixels) over the hidden pixels."""
         ids = token_ids("ImageGPT", ids)

@@ -18,7 +18,7 @@ from minivit.engine.tensor import Tensor
 from minivit.functions import IGNORED
 from minivit.sampling import generation
 from minivit.sampling.generation import checked_logits, checked_steps
-from minivit.text.batch import checked_ids, checked_mask, host, padding_mask
+from minivit.text.batch import checked_ids, checked_mask, host, padding_mask, successors
 from minivit.transformer import TransformerLayer, sinusoids
 
 
@@ -87,6 +87,7 @@ class Seq2Seq(nn.Module):
     def forward(self, source, target, source_mask=None):
         return self.decode(target, self.encode(source, source_mask), source_mask)
 
+    @functions.mean_over(lambda s, target, s_mask=None, mask=None: successors(target, mask))
     def loss(self, source, target, source_mask=None, target_mask=None, label_smoothing=0.1):
         """Teacher forcing: the decoder reads the true target and predicts each next token of it.
 

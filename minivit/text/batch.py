@@ -57,6 +57,11 @@ def host(where, ids):
         ) from None
 
 
+def successors(ids, mask=None):
+    """How many tokens follow another: all but the first of each row, and no padding."""
+    return ids[:, 1:].size if mask is None else int(mask[:, 1:].sum())
+
+
 def token_ids(where, ids, least=1):
     """`ids` as int64 (B, N) on the host, N >= `least`."""
     array = host(where, ids)

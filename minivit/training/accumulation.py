@@ -7,8 +7,9 @@ A mean is a weighted sum. Of a batch that is cut into pieces, of which n_i label
 with L_i the mean over piece i alone: each is weighted, differentiated and forgotten, and the
 gradients add up in `.grad`. Only one piece's graph is held at a time.
 
-It holds for means over examples, or labels. In a contrastive loss all examples meet: a CLIP cuts
-its encoders instead, `model.loss(I, T, chunk=64)`. BatchNorm sees the pieces.
+It holds for means over examples, over labels, or over what `mean_over` says. In a contrastive loss
+all examples meet: a CLIP cuts its encoders instead, `model.loss(I, T, chunk=64)`. BatchNorm sees
+the pieces.
 """
 
 from itertools import pairwise
@@ -19,7 +20,7 @@ from minivit.engine.errors import OptionError, ShapeError
 from minivit.functions import IGNORED
 
 
-def cut(batch, pieces, where="accumulation"):
+def cut(batch, pieces, loss=None, where="accumulation"):
     """A batch, arrays with the examples along axis 0, as [(piece, its share of the mean), ...]."""
     if not (type(pieces) is int and pieces >= 1):
         raise OptionError(f"{where}: pieces is {pieces!r}, expected an integer, 1 or more")
@@ -29,15 +30,18 @@ def cut(batch, pieces, where="accumulation"):
     ends = [n * i // pieces for i in range(pieces + 1)]
     cuts = [slice(i, j) for i, j in pairwise(ends) if i < j]
     parts = [[a[c] for a in batch] for c in cuts]
-    counts = [counted(part) for part in parts]
+    counts = [counted(loss, part) for part in parts]
     if not sum(counts):  # nothing counts: the loss is 0, whatever the weights
         counts = [1] * len(parts)
     return [(part, count / sum(counts)) for part, count in zip(parts, counts, strict=True)]
 
 
-def counted(batch):
-    """The number of terms in the mean of a loss: the labels, if the last array is one of integers,
-    less those that cross_entropy_loss leaves out (-100); else the examples."""
+def counted(loss, batch):
+    """The number of terms in the mean of a loss: as `mean_over` says; else the labels, if the last
+    array is one of integers, less those that cross_entropy_loss leaves out (-100); else the
+    examples."""
+    if hasattr(loss, "terms"):
+        return int(loss.terms(*batch))
     labels = batch[-1]
     if labels.dtype.kind not in "iu":
         return len(labels)
@@ -49,7 +53,7 @@ def backward(loss, model, batch, pieces=1):
     """`loss(model, *batch).backward()`, piece by piece; returns the loss, a number. Where a piece's
     is not finite, that one, and nothing more is differentiated."""
     total = 0.0
-    for part, share in [(batch, 1)] if pieces == 1 else cut(batch, pieces):
+    for part, share in [(batch, 1)] if pieces == 1 else cut(batch, pieces, loss):
         value = loss(model, *part)
         value = value if share == 1 else value * share
         number = value.item()

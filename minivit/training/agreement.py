@@ -16,6 +16,7 @@ from minivit.engine.errors import RankError
 from minivit.engine.modes import no_grad
 from minivit.nn.parameter import Buffer
 from minivit.training import checkpoint
+from minivit.training.accumulation import counted
 
 
 def of_all(error):
@@ -97,11 +98,12 @@ def same_step(group, batch, asked):
 
 
 def check_mean(loss, model, batch):
-    """Refuse a loss that is no mean over the examples, tried on a few of them: the weighted sum of
-    its parts would be another number."""
+    """Refuse a loss that is no mean over what `counted` counts, tried on a few examples: the
+    weighted sum of its parts would be another number."""
     few = [a[:7] for a in batch]
     n, random_state = len(few[0]), backend.random_state()
-    if getattr(loss, "over_all_ranks", False) or n < 2:
+    terms = counted(loss, few)
+    if getattr(loss, "over_all_ranks", False) or n < 2 or not terms:
         return
     buffers = [(b, b.data.copy()) for _, b in model.named_tensors() if isinstance(b, Buffer)]
     with no_grad():
@@ -123,8 +125,9 @@ def check_mean(loss, model, batch):
             whole = loss(model, *few).item()
             cut = max(1, n // 3)
             parts = sum(
-                len(p[0]) / n * loss(model, *p).item()
+                counted(loss, p) / terms * loss(model, *p).item()
                 for p in ([a[:cut] for a in few], [a[cut:] for a in few])
+                if counted(loss, p)
             )
     draws = backend.random_state() != random_state
     backend.set_random_state(random_state)
@@ -132,10 +135,11 @@ def check_mean(loss, model, batch):
     if not draws and abs(whole - parts) > tolerance * max(1.0, abs(whole)):
         raise of_all(
             RankError(
-                f"the loss is no mean over examples: of {n} it is {whole:.6g}, but {cut} and "
-                f"{n - cut} of them, weighted, give {parts:.6g}. So ranks cannot compute it in "
-                "parts. CLIP's: loss=distributed.contrastive_loss; one of your own: "
-                "distributed.over_all_ranks. A mean over labels: as many in each row."
+                f"the loss is no mean over examples, or labels: of {n} it is {whole:.6g}, but "
+                f"{cut} and {n - cut} of them, weighted, give {parts:.6g}. So ranks cannot compute "
+                "it in parts. CLIP's: loss=distributed.contrastive_loss; one of your own: "
+                "distributed.over_all_ranks. A mean over something else, tokens say: mark it with "
+                "functions.mean_over, which says over how many."
             )
         )
 

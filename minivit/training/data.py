@@ -267,6 +267,29 @@ class Batches:
             yield self[number * len(self) + i]
 
 
+class ByLength:
+    """Which rows batch `step` holds: of about the same length, so that little of it is padding.
+
+    Four batches' worth of rows, neighbours in length, are drawn at random, and `size` of these.
+    """
+
+    def __init__(self, lengths, size, seed=0):
+        self.lengths = np.asarray(lengths)
+        if not 1 <= 4 * size <= len(self.lengths):
+            raise ShapeError(
+                f"ByLength: size: got {size}, expected 1 to {len(self.lengths) // 4}, a fourth of "
+                f"the {len(self.lengths)} rows"
+            )
+        self.size, self.seed = size, seed
+        self.order = np.argsort(self.lengths, kind="stable")
+
+    def rows(self, step):
+        """(indices (size,), the generator that drew them)."""
+        rng = np.random.default_rng([self.seed, step])
+        start = rng.integers(len(self.order) - 4 * self.size + 1)
+        return rng.permutation(self.order[start : start + 4 * self.size])[: self.size], rng
+
+
 # -- files that ship -------------------------------------------------------------------------------
 _MADE_BY = {
     "digits.npz": "make_digits.py",
@@ -274,7 +297,7 @@ _MADE_BY = {
     "icon": "make_iconnet.py",
     "emoji": "make_emoji.py",
     "photos": "make_photos.py",
-    "wordnet-sentences.txt.gz": "make_text.py",
+    "wordnet-": "make_text.py",
     "translations.tsv.gz": "make_translation.py",
 }
 

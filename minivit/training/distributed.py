@@ -8,7 +8,8 @@ with L_r the loss of a part alone. Every rank holds the whole model, computes th
 own part times n_r/n, and `all_reduce` gives each the sum: that of the whole batch. From the same
 weights, with the same gradient, the optimizer makes the same step everywhere; no weight travels.
 
-It holds for means over examples. A contrastive loss is none: each image meets *all* texts. There
+It holds for means over examples; of one over labels or tokens, n is how many of them count. A
+contrastive loss is none: each image meets *all* texts. There
 the embeddings travel too (`all_gather`), and each rank computes its rows of the matrix alone: so
 CLIP's batch of 32,768 fit (Radford et al. 2021, section 2.5). How it ends: the chapter `ranks`.
 """
@@ -21,6 +22,7 @@ from minivit.engine.record import op
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss
 from minivit.training import ranks
+from minivit.training.accumulation import counted
 
 BUCKET = 4 << 20  # bytes that travel at once: long enough that the start of a message costs little
 
@@ -67,8 +69,8 @@ def backward(loss, model, batch, group):
     """`loss(model, *batch)`, a number, and its gradients in p.grad: those of the whole batch, on
     every rank, each of which computes a part. The number is finite on all ranks or on none.
 
-    A loss under `over_all_ranks` returns its rank's share of the sum; any other one the mean over
-    its examples, and is not called where there are none."""
+    A loss under `over_all_ranks` returns its rank's share of the sum; any other one a mean, over
+    what `counted` counts, and is not called where there is nothing."""
     if len({len(a) for a in batch}) > 1:
         raise ShapeError(f"batch: got arrays of {[len(a) for a in batch]} examples, expected one n")
     model.zero_grad()
@@ -77,11 +79,14 @@ def backward(loss, model, batch, group):
     parameters = [p for p in model.parameters() if p.requires_grad]
     xp, dtype = backend.MODULES[parameters[0].device], parameters[0].dtype  # the same on all ranks
     value = xp.zeros((), dtype)
-    if own_share or here.start < here.stop:
+    terms, own_terms = counted(loss, batch), counted(loss, mine)
+    if not terms:  # nothing counts: the loss is 0, whatever the weights
+        terms, own_terms = n, len(mine[0])
+    if own_share or own_terms:
         with ranks.sharing(group if own_share else None):
             share = loss(model, *mine)
             if not own_share:
-                share = share * ((here.stop - here.start) / n)
+                share = share * (own_terms / terms)
             share.backward()
         value = share.data.astype(dtype)
     has = xp.asarray(np.array([p.grad is not None for p in parameters], dtype))

@@ -43,7 +43,7 @@ class DataParallel:
         self._pool = ThreadPoolExecutor(threads)
 
     def __call__(self, model, *batch):
-        pieces, shares = zip(*cut(batch, self.threads, "DataParallel"), strict=True)
+        pieces, shares = zip(*cut(batch, self.threads, self.loss, "DataParallel"), strict=True)
         if model is not self._model:
             self._model, self._copies = model, [deepcopy(model) for _ in range(self.threads)]
         results = self._pool.map(as_here(self._piece), self._copies, pieces, shares)

@@ -53,7 +53,8 @@ class Trainer:
 
     Under mpiexec each rank takes its part of every batch, all make the same steps, and rank 0 alone
     writes files and shows the bar. `loss` is then a mean over the examples, or is marked by
-    distributed.over_all_ranks. Inside of `evaluate`, `predict` divides its images among the ranks.
+    functions.mean_over or distributed.over_all_ranks. Inside of `evaluate`, `predict` divides its
+    images among the ranks.
     """
 
     def __init__(

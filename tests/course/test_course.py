@@ -293,13 +293,16 @@ def test_the_build_folder_is_the_named_one_the_repositorys_or_here(tmp_path, mon
 def test_the_report_lists_every_figure_and_claim(build, line, capsys):
     course.figure("F25", line, alt=ALT)
     course.claim("C10", "not at this size", numbers={"slope": 0.1})
+    course.claim("O01", "holds", numbers={"difference": 1e-15})
     lines = course.report().splitlines()
-    assert lines[0] == "Figures: 1 of 40 made" and lines[41] == "Claims: 1 of 16 have a verdict"
+    assert lines[0] == "Figures: 1 of 40 made"
+    assert lines[41] == "Claims: 1 of 16 have a verdict, and ours"
     assert [said.split()[:2] for said in lines[1:41]] == [
         [id, "made" if id == "F25" else "missing"] for id in course.FIGURES
     ]
-    for id, said in zip(course.CLAIMS, lines[42:], strict=True):
-        expected = "cannot be shown at this size" if id == "C10" else "no verdict yet"
+    for id, said in zip([*course.CLAIMS, *course.OURS], lines[42:], strict=True):
+        given = {"C10": "cannot be shown at this size", "O01": "holds here"}
+        expected = given.get(id, "no verdict yet")
         assert said.split(maxsplit=1)[0] == id and said[7:].startswith(expected)
     assert max(map(len, lines)) <= 100
 

@@ -12,6 +12,9 @@ from minivit import nn, optim
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.functions import IGNORED
 from minivit.models.clip import CLIP, BagOfWords
+from minivit.models.gpt import GPT
+from minivit.models.image_gpt import ImageGPT
+from minivit.models.seq2seq import Seq2Seq
 from minivit.models.vit import ViT
 from minivit.training.accumulation import backward, cut
 from minivit.training.parallel import DataParallel
@@ -48,6 +51,29 @@ def test_pieces_give_the_loss_and_gradients_of_the_whole(n, pieces, seed, ignore
         results.append([value, *(p.grad.copy() for p in model.parameters())])
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@given(n=st.integers(1, 6), pieces=st.integers(2, 4), seed=st.integers(0, 99))
+@settings(max_examples=15, deadline=None)
+def test_a_mean_over_tokens_is_weighed_by_tokens(n, pieces, seed):
+    """Padding lies unevenly; the losses of the models say over how many tokens they are means."""
+    r = np.random.default_rng(seed)
+    ids, real = r.integers(0, 9, (n, 6)), np.arange(6) < r.integers(0, 7, n)[:, None]
+    source = r.integers(0, 9, (n, 3))
+    for build, loss, batch in (
+        (lambda: GPT(9, 8, 8, 1, 2), GPT.loss, [ids, real]),
+        (lambda: Seq2Seq(9, 0, 1, 8, 8, 1, 2, dropout=0.0), Seq2Seq.loss,
+         [source, ids, source > -1, real]),
+        (lambda: ImageGPT(9, 6, 8, 1, 2), ImageGPT.bert_loss, [ids, real]),
+    ):  # fmt: skip
+        results = []
+        for k in (1, pieces):
+            mv.manual_seed(0)
+            model = build()
+            value = backward(loss, model, batch, k)
+            results.append([value, *(p.grad for p in model.parameters() if p.grad is not None)])
+        for a, b in zip(*results, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
 
 
 class Batches:

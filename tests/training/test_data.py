@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from minivit import files, published
 from minivit.engine.errors import MinivitError, RangeError, ShapeError
 from minivit.training import data, downloaded
+from minivit.training.definitions import Definition, definitions
 
 
 def sha(*arrays):
@@ -45,7 +46,7 @@ def test_each_file_is_the_one_that_the_licences_list():
         assert f"{len(content):,}" in row
         script = re.search(r"`(make_\w+\.py)`", row)[1]
         assert (files.data_folder() / script).exists() and data._script(name) == script
-    assert sum((files.data_folder() / name).stat().st_size for name in shipped) < 11e6
+    assert sum((files.data_folder() / name).stat().st_size for name in shipped) < 14e6
     models = sorted((files.data_folder() / "models").iterdir())
     assert [p.name for p in models] == sorted(published.shipped())
     for folder in models:
@@ -347,6 +348,39 @@ def test_what_is_not_a_step_is_refused(step):
         data.Batches(np.zeros(3), batch_size=2)[step]
 
 
+def test_definitions_are_entries_of_ten_kinds():
+    found = definitions()
+    counts = {}
+    for d in found:
+        counts[d.kind, d.held_out] = counts.get((d.kind, d.held_out), 0) + 1
+    assert len({kind for kind, _ in counts}) == 10
+    assert {n for (_, held_out), n in counts.items() if held_out} == {100}
+    assert {n for (_, held_out), n in counts.items() if not held_out} == {700}
+    assert all(d.words and d.gloss and d.word_class == "noun" for d in found)
+    d = Definition.read('train\tfood\tnoun\tpie|tart\ta dish; "eat a pie"')
+    assert d.entry() == 'pie (noun): a dish; "eat a pie"' and d.text == "a dish"
+    assert d.head("tart") == "tart (noun):"
+
+
+@given(sizes=st.lists(st.integers(1, 30), min_size=8, max_size=60), step=st.integers(0, 99))
+def test_rows_of_a_batch_are_neighbours_in_length(sizes, step):
+    size = len(sizes) // 4
+    rows, _ = data.ByLength(sizes, size, seed=1).rows(step)
+    assert len(set(rows.tolist())) == size
+    lengths, order = np.array(sizes)[rows], np.sort(sizes)
+    spread = min(
+        hi - lo for lo, hi in zip(order, order[4 * size - 1 :]) if lo <= lengths.min()
+        and lengths.max() <= hi
+    )  # fmt: skip
+    assert lengths.max() - lengths.min() <= spread
+    assert rows.tolist() == data.ByLength(sizes, size, seed=1).rows(step)[0].tolist()
+
+
+def test_too_few_rows_by_length_are_refused():
+    with pytest.raises(ShapeError, match="ByLength: size: got 3, expected 1 to 2"):
+        data.ByLength([1] * 11, 3)
+
+
 # -- files that are missing or damaged -------------------------------------------------------------
 LOADERS = {
     "digits.npz": data.digits,
@@ -354,6 +388,7 @@ LOADERS = {
     "emoji.json.gz": data.emoji,
     "emoji-fluent.png": lambda: data.emoji(["fluent"]),
     "wordnet-sentences.txt.gz": data.sentences,
+    "wordnet-definitions.tsv.gz": definitions,
     "translations.tsv.gz": data.translations,
     "photos/coffee.png": lambda: data.photo("coffee"),
 }

@@ -15,6 +15,7 @@ import pytest
 import minivit as mv
 from minivit import optim
 from minivit.engine.errors import NonFiniteError, RankError
+from minivit.models.gpt import GPT
 from minivit.models.resnet import ResNet
 from minivit.models.vit import ViT
 from minivit.training import distributed, ranks
@@ -142,6 +143,13 @@ def refusals():
     refused("no mean over examples.*contrastive_loss",
             Trainer(model, optimizer, pairs, lambda m, I, T: m.loss(I, T)), 1)  # fmt: skip
     Trainer(model, optimizer, pairs, distributed.contrastive_loss).run(1, progress=False)
+    mv.manual_seed(0)
+    model = GPT(9, 8, 8, 1, 2)
+    batch = np.arange(42).reshape(7, 6) % 9, np.arange(6) < np.arange(1, 8)[:, None]
+    optimizer = optim.SGD(model.parameters())
+    refused("mark it with functions.mean_over",
+            Trainer(model, optimizer, [batch], lambda m, *b: m.loss(*b)), 1)  # fmt: skip
+    Trainer(model, optimizer, [batch], GPT.loss).run(1, progress=False)
     model = ResNet(1, 2, width=2, blocks=(1,))
     refused("BatchNorm", Trainer(model, optim.SGD(model.parameters()), Batches()))
     before = model.bn.running_mean.data.copy()

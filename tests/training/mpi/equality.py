@@ -11,7 +11,10 @@ from mpi4py import MPI
 
 import minivit as mv
 from minivit import functions, nn, no_grad
+from minivit.functions import IGNORED
 from minivit.models import clip
+from minivit.models.bert import BERT
+from minivit.models.gpt import GPT
 from minivit.models.vit import ViT
 from minivit.training import distributed, ranks
 from minivit.training.trainer import classification_loss
@@ -88,6 +91,29 @@ def contrastive(group, n, frozen=()):
     value = distributed.backward(distributed.contrastive_loss, model, batch, group)
     one = plain(lambda model, I, T: model.loss(I, T), clip_model(frozen), batch)
     return difference((value, gradients(model)), one)
+
+
+def language(group, n):
+    """A mean over tokens, of which the rows have as many as they like, or none; and over labels."""
+    rng = np.random.default_rng(n)
+    ids, lengths = rng.integers(0, 20, (n, 7)), rng.integers(0, 8, n)
+    real = np.arange(7) < lengths[:, None]
+    labels = np.where(rng.random((n, 7)) < 0.2, ids, IGNORED)
+    labels[: n // 2] = IGNORED
+    worst = []
+    for build, loss, batch in (
+        (lambda: GPT(20, 8, 8, 1, 2), GPT.loss, (ids, real)),
+        (lambda: BERT(20, 8, 8, 1, 2, dropout=0.0), BERT.loss, (ids, labels)),
+        (lambda: GPT(20, 8, 8, 1, 2), GPT.loss, (ids, np.zeros_like(real))),  # nothing counts
+    ):
+        models = []
+        for _ in range(2):
+            mv.manual_seed(0)
+            models.append(double(build()))
+        value = distributed.backward(loss, models[0], batch, group)
+        ours = value, gradients(models[0])
+        worst.append(difference(ours, plain(loss, models[1], batch)))
+    return max(worst)
 
 
 def gathering(group):
@@ -187,6 +213,7 @@ def main():
             "frozen text encoder": contrastive(group, 3, ("text_encoder", "W_t")),
             "only the temperature": contrastive(group, 3, ("text_encoder", "image_encoder", "W")),
             "no gradients": without_gradients(group),
+            **{f"tokens of {n}": language(group, n) for n in (9, 3)},
             "the gathering": twice(group),
             "the stand-in of a GPU": max(on_the_stand_in(group)),
         }
