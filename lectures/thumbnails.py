@@ -21,7 +21,8 @@ def alt_text(path):
 def small(path, limit=150_000):
     """The PNG with fewer pixels, and then fewer colours, until it has at most `limit` bytes.
 
-    Pixels go first: a figure about 512 colours must keep them.
+    Pixels go first, for a figure about 512 colours must keep them; but not below 640 of width, for
+    its words must be read.
     """
     from PIL import Image, PngImagePlugin
 
@@ -29,8 +30,9 @@ def small(path, limit=150_000):
     about.add_text("Description", alt_text(path))
     with Image.open(path) as image:
         image = image.convert("RGB")
-    for colors in (None, 256, 64, 16):
-        for width in (1000, 800, 640, 480, 320):
+    full, fewer = (1000, 800, 640), (1000, 800, 640, 480, 320)
+    for colors, widths in ((None, full), (256, full), (64, fewer), (16, fewer)):
+        for width in widths:
             smaller = image.copy()
             smaller.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
             out = io.BytesIO()

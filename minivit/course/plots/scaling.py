@@ -78,7 +78,9 @@ def power_laws(panels):
         if errors.max() < 3 * errors.min():  # hardly one power of ten
             panel.yaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_minor_formatter("")
-        panel.legend()
+        if len(curves) > 3:  # a long legend: below the curves
+            panel.set_ylim(bottom=panel.get_ylim()[0] / 5)
+        panel.legend(loc="lower left" if len(curves) > 3 else "upper right")
     return fig
 
 

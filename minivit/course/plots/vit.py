@@ -182,7 +182,8 @@ def position_tiles(groups, limit=0.6):
             if r == rows - 1:
                 axes.set_xlabel(c + 1, fontsize=16.5)
     bar = parts[-1].colorbar(image, ax=parts[-1].get_axes(), shrink=0.8, pad=0.03, extend="both")
-    bar.set_label("cosine similarity")
+    bar.set_label("cosine similarity", fontsize=17)
+    bar.ax.tick_params(labelsize=17)
     return fig
 
 
