@@ -98,7 +98,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         judge ipython submission starter
         checks/           one file an exercise
         teachers/         hand out, collect, grade, report
-            names archives layouts handed_in marks workshop judging results
+            names archives layouts handed_in marks workshop judging kept results
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
         shared check watch hint reset build progress release grade

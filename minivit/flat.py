@@ -57,7 +57,7 @@ class Flat:
     def scattered(self):
         """Has somebody moved or replaced an array?"""
         w = self.w
-        return any(e.p.data.base is not w for e in self.entries)
+        return any([e.p._array.base is not w for e in self.entries])
 
 
 def _stretches(entries, ready, size):
@@ -75,13 +75,14 @@ def _stretches(entries, ready, size):
             start = stop = stop + e.p.size
             continue
         g, t = e.p.grad.reshape(-1), e.t
-        while g.size:
-            part, g = g[: size - (stop - start)], g[size - (stop - start) :]
-            gathered.append(part)
-            stop += part.size
-            if stop - start == size:
-                yield start, stop, _joined(gathered), t
-                gathered, start = [], stop
+        while (room := start + size - stop) <= g.size:
+            gathered.append(g[:room])
+            g, stop = g[room:], stop + room
+            yield start, stop, _joined(gathered), t
+            gathered, start = [], stop
+        if g.size:
+            gathered.append(g)
+            stop += g.size
 
 
 def _joined(gradients):

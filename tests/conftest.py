@@ -61,6 +61,14 @@ def _no_gpu():
         return str(error).splitlines()[1].strip()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of a file stay in one process: what they share is made once, not once a process."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
 # -- no test leaves anything behind ----------------------------------------------------------------
 @pytest.fixture(autouse=True)
 def nothing_leaks():

@@ -1233,6 +1233,7 @@ def in_shards(model, I, T, shards):
     return total
 
 
+# %%
 def gradients(model, loss):
     model.zero_grad()
     value = loss()
@@ -1296,6 +1297,7 @@ def of_two(work, link):
     return one / (half + buckets * message["seconds"][-1] + sums)
 
 
+# %%
 counts = (1, 2, 4, 8, 16, 32, 64)
 wires = {"one machine": "shared memory", "1 Gbit": "1gbit"}
 plans = {

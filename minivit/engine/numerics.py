@@ -170,10 +170,13 @@ def scatter_rows(xp, rows, ids, g):
     return scatter_add(xp, (rows, g.shape[1]), ids, g)
 
 
-# float32: erf(x) = x + x P(x^2) below 0.9, and erfc(a) = t Q(t) e^(-a^2) with t = 1 / (1 + 0.4 a)
-# from there on; coefficients of least largest relative error (4e-8), the highest power first.
+# float32: erfc(a) = t Q(t) e^(-a^2) with t = 1 / (1 + 0.3 a) for a >= 0, and erf(x) = x + x P(x^2)
+# below 0.9; coefficients of least largest relative error (2e-8, 4e-8), the highest power first.
+_Q = (
+    -0.129252471, 0.484298349, -0.509765924, 0.544960145, -0.0928217300, 0.214179739, 0.148521649,
+    0.170690878, 0.169189357,
+)  # fmt: skip
 _P = (-6.09035801e-4, 5.01196241e-3, -2.67789086e-2, 0.112821408, -0.376125233, 0.128379154)
-_Q = (-0.116153782, 0.243293905, 8.62833307e-3, 0.212830095, 0.198853986, 0.226680733, 0.225627798)
 _vector_erf = np.vectorize(math.erf, otypes=[np.float64])
 _vector_erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
@@ -185,9 +188,7 @@ def erf(xp, x):
         return _device_special(xp, "erf")(x)
     if x.dtype != np.float32:
         return _vector_erf(x) if x.size else x.astype(np.float64)
-    return _in_pieces(
-        x, lambda x, near, far: np.where(np.abs(x) < 0.9, near, np.copysign(1 - far, x))
-    )
+    return _in_pieces(x, _erf)
 
 
 def erfc(xp, x):
@@ -196,26 +197,35 @@ def erfc(xp, x):
         return _device_special(xp, "erfc")(x)
     if x.dtype != np.float32:
         return _vector_erfc(x) if x.size else x.astype(np.float64)
-    return _in_pieces(
-        x, lambda x, near, far: np.where(x < 0.9, np.where(x > -0.9, 1 - near, 2 - far), far)
-    )
+    return _in_pieces(x, _erfc)
 
 
-def _in_pieces(x, choose, size=32768):
-    """choose(x, erf(x) as it is near 0, erfc(|x|) as it is far from it), in pieces that stay in the
-    cache: twice as fast as all at once."""
+def _in_pieces(x, f, size=32768):
+    """f(x) in pieces that stay in the cache: twice as fast as all at once. f chooses by products
+    with 0 and 1, which take a third of the time of np.where (a branch for each number)."""
     flat = np.ascontiguousarray(x).reshape(-1)
     out = np.empty_like(flat)
     for i in range(0, flat.size, size):
-        piece = np.clip(flat[i : i + size], -12, 12)  # from 10.1 on erfc is 0
-        a = np.abs(piece)
-        near, far = _horner(_P, a * a), 1 / (1 + np.float32(0.4) * a)
-        near *= piece
-        near += piece
-        far *= _horner(_Q, far)
-        far *= np.exp(-a * a)
-        out[i : i + size] = choose(piece, near, far)
+        out[i : i + size] = f(np.clip(flat[i : i + size], -12, 12))  # from 10.1 on erfc is 0
     return out.reshape(x.shape)
+
+
+def _erf(x):
+    a = np.abs(x)
+    near = _horner(_P, a * a)
+    near *= x
+    near += x
+    far = np.copysign(1 - _erfc(a), x)
+    return near * (a < 0.9) + far * ~(a < 0.9)
+
+
+def _erfc(x):
+    a = np.abs(x)
+    t = 1 / (1 + np.float32(0.3) * a)
+    y = _horner(_Q, t)
+    y *= t
+    y *= np.exp(-a * a)
+    return y + (x < 0) * (2 - 2 * y)  # 2 - y where x < 0
 
 
 def _horner(coefficients, x):
@@ -242,6 +252,14 @@ def row_dot(xp, a, b):
     np.vecdot goes through BLAS, ten times faster than `(a * b).sum(-1)` over a short axis.
     """
     return np.vecdot(a, b) if xp is np else (a * b).sum(axis=-1)
+
+
+def exponentials(xp, S):
+    """e^(S - the largest of each row), in S's memory: the numerators of a softmax over the last
+    axis, none of which overflows. A row of -inf gives zeros."""
+    largest = S.max(axis=-1, keepdims=True)
+    S -= xp.maximum(largest, xp.finfo(S.dtype).min)  # -inf - -inf would be NaN
+    return xp.exp(S, out=S)
 
 
 # -- sums ------------------------------------------------------------------------------------------
@@ -282,7 +300,7 @@ def _sum_of_rows(x):
 
 def root_of_sum(xp, h, n, axis, keepdims):
     """The root of (the sum of h^2) / n, also where h^2 leaves the range of the dtype."""
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(all="ignore"):
         y = xp.sqrt(total(h * h, axis, keepdims) / n)
     if xp is not np or not h.size or y.dtype.kind != "f":
         return y
@@ -291,7 +309,8 @@ def root_of_sum(xp, h, n, axis, keepdims):
         return y  # nearly always
     unit = np.abs(h).max(axis=axis, keepdims=True)
     unit = np.where((unit > 0) & (unit < np.inf), unit, np.ones_like(unit))
-    y = xp.sqrt(total((h / unit) ** 2, axis, keepdims) / n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = xp.sqrt(total((h / unit) ** 2, axis, keepdims) / n)
     return y * unit.reshape(np.shape(y))
 
 
@@ -307,14 +326,16 @@ def average(x, axis=None, keepdims=False):
 
 
 def column_sum(xp, a):
-    """The sum over all rows, (n, D) -> (D,), by products with ones (faster than sum(0)), 512 rows
-    each, so that rounding errors do not add up."""
-    n, m = len(a), len(a) // 512
-    if xp is not np or m < 2:
+    """The sum over all rows, (n, D) -> (D,), as a product with ones, which is faster than sum(0).
+    k rows side by side are one, so that each sum has some 512 terms: rounding errors add up."""
+    n, D = a.shape
+    k = n // 512
+    if xp is not np or k < 2:
         return xp.ones(n, dtype=a.dtype) @ a
-    sums = (np.ones((1, 512), dtype=a.dtype) @ a[: 512 * m].reshape(m, 512, -1))[:, 0]
-    if 512 * m < n:
-        sums[0] += np.ones(n - 512 * m, dtype=a.dtype) @ a[512 * m :]
+    m = n // k
+    sums = (np.ones(m, dtype=a.dtype) @ a[: m * k].reshape(m, k * D)).reshape(k, D)
+    if m * k < n:
+        sums[: n - m * k] += a[m * k :]
     return _sum_of_rows(sums)
 
 

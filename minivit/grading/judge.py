@@ -22,6 +22,7 @@ from minivit.grading.report import show_both, shown
 
 SHRINKING = 100  # inputs tried after the first failing one, and
 MOST_CALLS = 2000  # calls of the student's function in that time
+FAILED = "The grading itself failed"  # how the trouble of a verdict begins that is none
 DRAWN = {}  # seed, strategy, examples -> its cases
 FEWEST = 15  # inputs of a strategy
 HANGS = 2  # inputs that are tried for a smaller one that hangs

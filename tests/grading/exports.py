@@ -114,8 +114,8 @@ FILES = {
 NAMED = {
     "nothing": ({".keep": ""}, "nothing was handed in"),
     "a PDF": ({f"{STEM}.pdf": b"%PDF"}, f"{STEM}.pdf is not read"),
-    "a wrong name": ({"homework.py": PY}, "the name of no exercise: homework.py"),
-    "a wrong name in a zip": ({"a.zip": zipped({"hw3.ipynb": BOOK})}, "hw3.ipynb"),
+    "a wrong name": ({"homework.py": "x = 1"}, "the name of no exercise: homework.py"),
+    "a wrong name in a zip": ({"a.zip": zipped({"hw3.ipynb": book("x = 1")})}, "hw3.ipynb"),
     "a rar": ({"hw.rar": b"Rar!"}, "hw.rar"),
     "a 7z": ({"hw.7z": b"7z"}, "hw.7z"),
     "a broken zip": ({"hw.zip": b"PK\3\4"}, "hw.zip is no zip file that can be read"),

@@ -1,12 +1,14 @@
 """A student's function that runs here, not in a process of its own: for answers that we wrote.
 
-A verdict takes milliseconds, so that a test can ask many answers with many seeds.
+A verdict takes milliseconds, so that a test can ask many answers with many seeds. Pool does the
+same for the processes that judge: the inputs that one submission was asked are there for the next.
 """
 
 import contextlib
 import io
 import signal
 import threading
+from concurrent.futures import Future
 
 import numpy as np
 
@@ -69,6 +71,24 @@ class Here:
         if answer.trouble and answer.trouble.text.startswith("Hang"):
             answer.trouble = Trouble("exception", "it did not end in time")
         return answer
+
+
+class Pool:
+    """A ProcessPoolExecutor for `judging`, without processes."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
 
 
 def plain(value):

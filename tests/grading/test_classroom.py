@@ -92,8 +92,9 @@ def test_gradescope_gets_a_test_a_property(graded):
 
 
 def test_on_one_process_the_verdicts_are_the_same(submissions, graded, tmp_path):
-    classroom.grade(submissions, tmp_path, 1, 5, progress=False)
-    for student in CLASS:
+    few = ["ada", "ben", "dan"]
+    classroom.grade(submissions, tmp_path, 1, 5, progress=False, only=few)
+    for student in few:
         name = Path("students", student, f"{STEM}.json")
         assert (tmp_path / name).read_text() == (graded[0] / name).read_text()
 

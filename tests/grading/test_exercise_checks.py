@@ -9,10 +9,17 @@ import pytest
 from minivit.grading import judge, starter, submission
 from minivit.grading.exercise import registry
 from minivit.grading.process.runner import Answer
+from tests.grading import here
 
 FOLDER = Path(__file__).parents[2] / "exercises"
 OTHERS = [e for e in registry().values() if e.function != "layer_norm"]  # test_exercises.py
 MISTAKES = [(e, m) for e in OTHERS for m in e.mistakes]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Little shrinking: which mistake it is, all inputs say."""
+    monkeypatch.setattr(judge, "SHRINKING", 3)
 
 
 def by_name(value):
@@ -67,9 +74,11 @@ def judging(exercise, mistake):
 
 @pytest.mark.parametrize("exercise", OTHERS, ids=by_name)
 def test_the_solution_has_all_points(exercise):
-    verdict = verdict_on((FOLDER / "source" / f"{exercise.stem}.py").read_text("utf-8"), exercise)
-    assert verdict.points == verdict.max_points == exercise.points, verdict.outcomes
-    assert not any(o.mistake for o in verdict.outcomes)
+    text = (FOLDER / "source" / f"{exercise.stem}.py").read_text("utf-8")
+    if exercise.number % 6 == 0:  # in a process of its own, as in grading
+        verdict = verdict_on(text, exercise)
+        assert verdict.points == verdict.max_points == exercise.points, verdict.outcomes
+    assert here.points(exercise, text) == exercise.points
 
 
 @pytest.mark.parametrize("exercise", OTHERS, ids=by_name)
@@ -94,10 +103,8 @@ def test_the_named_section_of_the_lecture_exists(exercise):
 def test_each_mistake_costs_points_and_is_named(exercise, mistake):
     """In at least one of the properties where it changes the result."""
     found = judging(exercise, mistake)
-    outcomes = [found.outcome(p) for p in exercise.properties if p.output == mistake.output]
-    failed = [o for o in outcomes if o.status == "fail"]
-    assert failed, "all properties hold"
-    assert mistake.title in [o.mistake for o in failed]
+    outcomes = (found.outcome(p) for p in exercise.properties if p.output == mistake.output)
+    assert any(o.status == "fail" and o.mistake == mistake.title for o in outcomes)
 
 
 @pytest.mark.parametrize("exercise", OTHERS, ids=by_name)
@@ -120,8 +127,7 @@ def test_an_answer_of_zeros_earns_next_to_nothing(exercise):
         return Answer(first, rest, [*inputs, g], [None] * len(again), again, None, 3)
 
     found.student.call = zeros
-    points = sum(found.outcome(p).points for p in exercise.properties)
-    assert points == 0
+    assert [p.title for p in exercise.properties if found.first_failure(p) is None] == []
 
 
 @pytest.mark.parametrize("exercise", registry().values(), ids=by_name)

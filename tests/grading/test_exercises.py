@@ -18,6 +18,7 @@ from minivit.grading.checks import layer_norm as checks
 from minivit.grading.exercise import Case, SubmissionError, TodoError, find, registry
 from minivit.grading.process import child, runner
 from tests.answers.layer_norm import PLANTED, RIGHT, answer
+from tests.grading import here
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "exercises"
@@ -32,10 +33,31 @@ def quick(monkeypatch):
     monkeypatch.setattr(judge, "SHRINKING", 3)
 
 
+@pytest.fixture
+def few(monkeypatch):
+    """Few inputs of each property: for an answer that ends its process with each."""
+    monkeypatch.setattr(judge, "share", lambda prop: 4)
+
+
 def verdict_on(text, exercise=LAYER_NORM, **options):
-    options.setdefault("limits", runner.Limits(call=0.5))
+    options.setdefault("limits", runner.Limits(call=0.25))
     return judge.judge(exercise, submission.Submission("answer.py", [("answer.py", 1, text)]),
                        **options)  # fmt: skip
+
+
+def verdict_here(text):
+    """The Verdict on an answer of ours that needs no process: it neither hangs nor ends Python."""
+    verdict = judge.new_verdict(LAYER_NORM, "answer.py")
+    judging = judge.Judge(LAYER_NORM, here.Here(text, LAYER_NORM.function), seed=0)
+    verdict.outcomes = [judging.outcome(prop) for prop in LAYER_NORM.properties]
+    return verdict
+
+
+def first_outcome(text):
+    """What became of the first property, with the function in a process of its own."""
+    cells = [("answer.py", 1, text)]
+    with runner.Student(cells, LAYER_NORM.function, runner.Limits(call=0.5)) as student:
+        return judge.Judge(LAYER_NORM, student, seed=0).outcome(LAYER_NORM.properties[0])
 
 
 def statuses(verdict):
@@ -71,7 +93,8 @@ CORRECT = {"solution": SOURCE, **RIGHT}
 
 @pytest.mark.parametrize("name", CORRECT)
 def test_a_correct_answer_has_all_points_and_no_mistake(name):
-    verdict = verdict_on(CORRECT[name])
+    judged = verdict_on if name == "solution" else verdict_here
+    verdict = judged(CORRECT[name])
     assert statuses(verdict) == ["pass"] * 8, report.report(verdict)
     assert verdict.points == verdict.max_points == LAYER_NORM.points == 10
     assert not any(o.mistake for o in verdict.outcomes)
@@ -88,29 +111,27 @@ def test_every_mistake_is_planted():
 )
 def test_a_planted_mistake_fails_and_is_named(output, title):
     prop = next(p for p in LAYER_NORM.properties if p.output == output)
-    cells = [("answer.py", 1, answer(**{output: PLANTED[output][title]}))]
-    with runner.Student(cells, "layer_norm") as student:
-        judging = judge.Judge(LAYER_NORM, student, seed=0)
-        outcome = judging.outcome(prop)
+    student = here.Here(answer(**{output: PLANTED[output][title]}), "layer_norm")
+    outcome = judge.Judge(LAYER_NORM, student, seed=0).outcome(prop)
     assert outcome.status == "fail" and outcome.points == 0
     assert outcome.mistake == title
     assert outcome.expected != outcome.got and set(outcome.inputs) >= {"x", "g"}
 
 
 def test_a_wrong_answer_that_is_no_known_mistake_has_no_name():
-    outcome = verdict_on(answer(gx="s * (h - 1.01 * M(h) - n * M(h * n))")).outcomes[1]
+    outcome = verdict_here(answer(gx="s * (h - 1.01 * M(h) - n * M(h * n))")).outcomes[1]
     assert outcome.status == "fail" and outcome.mistake == ""
 
 
 def test_one_wrong_axis_costs_what_depends_on_it_and_no_more():
-    verdict = verdict_on(answer(ggamma="(g * n).sum(-1)"))
+    verdict = verdict_here(answer(ggamma="(g * n).sum(-1)"))
     assert [o.title for o in verdict.outcomes if o.status == "fail"] == [TITLES[2], TITLES[4]]
     assert "ggamma has shape (1,), expected (3,)" in verdict.outcomes[2].sentence
 
 
 def test_the_smallest_input_is_small(monkeypatch):
     monkeypatch.setattr(judge, "SHRINKING", 100)
-    outcome = verdict_on(answer(gx="s * h")).outcomes[1]
+    outcome = verdict_here(answer(gx="s * h")).outcomes[1]
     assert outcome.inputs["g"].count("1") == 1 and "." in outcome.inputs["x"]
     assert sum(outcome.inputs["x"].count(str(digit)) for digit in range(1, 10)) == 1
 
@@ -136,9 +157,7 @@ def test_the_truth_of_the_checks_is_the_derivative():
 
 
 def test_no_input_is_square_and_no_ordinary_row_is_constant():
-    with runner.Student([("a", 1, answer())], "layer_norm") as student:
-        judging = judge.Judge(LAYER_NORM, student, seed=0)
-        cases = judging.cases(LAYER_NORM.properties[0])
+    cases = judge.Judge(LAYER_NORM, None, seed=0).cases(LAYER_NORM.properties[0])
     assert len(cases) >= 40 and {c.g.ndim for c, _ in cases} == {2, 3, 4}
     assert all(len(set(c.g.shape)) == c.g.ndim for c, _ in cases)
     assert all((np.ptp(c.inputs["x"], axis=-1) > 0).all() for c, _ in cases)
@@ -246,7 +265,7 @@ def test_an_endless_loop_costs_its_own_properties_only():
 
 
 def test_an_exception_comes_back_with_the_students_line():
-    verdict = verdict_on(answer(y="n * gamma + np.ones((7, 7))"))
+    verdict = verdict_here(answer(y="n * gamma + np.ones((7, 7))"))
     assert statuses(verdict) == ["fail"] * 8
     assert "ValueError: operands could not be broadcast" in verdict.outcomes[0].sentence
     assert "answer.py, line 10: y = n * gamma + np.ones((7, 7))" in verdict.outcomes[0].sentence
@@ -293,14 +312,14 @@ def test_a_file_without_the_function_says_why(text, message):
     ],
 )  # fmt: skip
 def test_a_wrong_result_is_told_as_what_it_is(text, message):
-    verdict = verdict_on(text)
-    assert verdict.outcomes[0].status == "fail"
-    assert message in verdict.outcomes[0].sentence.replace("y is a list", "y is [array")
+    outcome = first_outcome(text)
+    assert outcome.status == "fail"
+    assert message in outcome.sentence.replace("y is a list", "y is [array")
 
 
 @pytest.mark.parametrize("bad", ["return gx, ggamma", "return gx", "return None"])
 def test_a_vjp_that_returns_other_things_than_three_gradients(bad):
-    verdict = verdict_on(answer().replace("return gx, ggamma, gbeta", bad))
+    verdict = verdict_here(answer().replace("return gx, ggamma, gbeta", bad))
     assert statuses(verdict) == ["pass"] + ["fail"] * 7
     assert "vjp(g) must return a tuple of 3 gradients; it returned" in verdict.outcomes[1].sentence
 
@@ -316,7 +335,7 @@ def test_printing_costs_nothing_and_is_shown():
     assert "    mean 1.5\n" in report.report(verdict)
 
 
-def test_endless_printing_is_a_hang_and_fills_nothing():
+def test_endless_printing_is_a_hang_and_fills_nothing(few):
     verdict = verdict_on("def layer_norm(*a):\n    while True: print('x' * 1000)\n")
     assert verdict.points == 0 and len(verdict.printed) <= child.PRINTED
     assert "did not end in time" in verdict.outcomes[0].sentence
@@ -336,7 +355,7 @@ def test_replacing_numpy_functions_earns_nothing():
 
 def test_an_answer_of_zeros_earns_nothing():
     zeros = answer(y="0 * x", gx="0 * g", ggamma="0 * gamma", gbeta="0 * beta")
-    assert verdict_on(zeros).points == 0
+    assert verdict_here(zeros).points == 0
 
 
 def test_each_promise_about_side_effects_is_held():
@@ -347,7 +366,7 @@ def test_each_promise_about_side_effects_is_held():
         answer().replace("var + eps", "np.where(var > 0, var, 1) + eps"): TITLES[5],
     }
     for text, title in failing.items():
-        wrong = [o.title for o in verdict_on(text).outcomes if o.status != "pass"]
+        wrong = [o.title for o in verdict_here(text).outcomes if o.status != "pass"]
         assert title in wrong and len(wrong) <= 5, (title, wrong)
 
 
@@ -357,7 +376,7 @@ def test_a_consistent_gradient_of_a_wrong_forward_pass_has_its_point():
         gx=PLANTED["gx"]["eps stands outside of the square root, as in such a forward pass"],
         ggamma=PLANTED["ggamma"]["eps stands outside of the square root"],
     )
-    verdict = verdict_on(eps_outside)
+    verdict = verdict_here(eps_outside)
     assert verdict.outcomes[4].status == "pass"
     assert [o.mistake.split(",")[0] for o in verdict.outcomes[:3]] == [
         "eps stands outside of the square root"
@@ -366,14 +385,14 @@ def test_a_consistent_gradient_of_a_wrong_forward_pass_has_its_point():
 
 def test_cells_that_try_things_out_are_not_run():
     text = answer() + "y, vjp = layer_norm(1)\nwhile True: pass\nraise KeyError\n"
-    assert verdict_on(text).points == 10
+    assert verdict_here(text).points == 10
     table = "T = []\nfor i in range(3): T.append(i)\n" + answer(y="n * gamma + beta + len(T) - 3")
-    assert verdict_on(table).points == 10
+    assert verdict_here(table).points == 10
 
 
 def test_what_a_submission_starts_is_killed_with_it(tmp_path):
     mark = tmp_path / "mark"
-    code = f"import time; time.sleep(3); open({str(mark)!r}, 'w')"
+    code = f"import time; time.sleep(1); open({str(mark)!r}, 'w')"
     text = (
         "import subprocess, sys\n"
         f"code = {code!r}\n"
@@ -386,7 +405,7 @@ def test_what_a_submission_starts_is_killed_with_it(tmp_path):
         pytest.skip("no process groups here")
     with runner.Student([("a", 1, text)], "layer_norm", runner.Limits(call=0.5)) as student:
         assert student.call([np.ones(2)]).trouble.kind == "time"
-    time.sleep(3)
+    time.sleep(1.5)
     assert not mark.exists()
 
 
@@ -420,7 +439,7 @@ def test_a_forged_message_is_refused(header, body):
         child.receive(io.BytesIO(struct.pack(">Q", 1 << 40)))
 
 
-def test_a_reply_that_the_students_code_writes_itself_earns_nothing():
+def test_a_reply_that_the_students_code_writes_itself_earns_nothing(few):
     text = """
 import json, os, struct
 def layer_norm(*a):
@@ -461,8 +480,7 @@ def test_the_same_submission_twice_gives_the_same_output(tmp_path):
 
 
 # -- the command -----------------------------------------------------------------------------------
-@pytest.mark.parametrize("text,passed", [(answer(), 8), (answer(gx="s * h"), 5),
-                                         (answer(y="[0 for _ in iter(int, 1)]"), 0)])  # fmt: skip
+@pytest.mark.parametrize("text,passed", [(answer(), 8), (answer(y="[0 for _ in iter(int, 1)]"), 0)])
 def test_the_command_answers_within_ten_seconds(text, passed, tmp_path):
     (tmp_path / "15_layer_norm.py").write_text(text, encoding="utf-8")
     status, out, err, spent = run_cli("check", "15", cwd=tmp_path)
@@ -472,8 +490,9 @@ def test_the_command_answers_within_ten_seconds(text, passed, tmp_path):
 
 
 def test_the_report_never_shows_the_solution(tmp_path):
-    for text in (answer(gx="s * h"), answer(y="x"), starter.script(SOURCE, LAYER_NORM)):
-        shown = report.report(verdict_on(text))
+    stub = verdict_on(starter.script(SOURCE, LAYER_NORM))
+    for verdict in (verdict_here(answer(gx="s * h")), verdict_here(answer(y="x")), stub):
+        shown = report.report(verdict)
         assert "M(h" not in shown and "keepdims=True" not in shown and "h * n" not in shown
 
 
@@ -530,7 +549,6 @@ def test_of_two_files_the_one_that_was_worked_on_is_taken(tmp_path, capsys, monk
     book.write_text(starter.nbgrader_source(SOURCE), encoding="utf-8")
     os.utime(script, (1, 1))
     assert commands.check.newest(LAYER_NORM) == book.relative_to(tmp_path)
-    assert commands.main(["check", "15"]) == 0
 
 
 def test_check_in_a_notebook_gives_the_points(tmp_path, monkeypatch):
@@ -542,7 +560,7 @@ def test_check_in_a_notebook_gives_the_points(tmp_path, monkeypatch):
     cell = next(c for c in book.cells if "def layer_norm" in c.source)
     lie = "np.allclose = np.abs = lambda *a, **k: True\nwhile False: pass\n"
     cell.source = cell.source.replace("tuple(range(g.ndim - 1))", "-1") + "\n" + lie
-    nbclient.NotebookClient(book, timeout=60, resources={"metadata": {"path": tmp_path}}).execute()
+    nbclient.NotebookClient(book, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = next(c for c in book.cells if "\ncheck(" in c.source).outputs
     text = "".join(o.get("text", "") for o in outputs)
     points = [o["data"]["text/plain"] for o in outputs if o.output_type == "execute_result"]

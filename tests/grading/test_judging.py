@@ -15,6 +15,7 @@ from tests import answers
 from tests.grading import here, mutants
 
 FOLDER = Path(__file__).parents[2] / "exercises" / "source"
+SEED = 3  # a second one beside 0, the same in all tests: its inputs are made once
 EXERCISES = list(registry().values())
 BY_NAME = [e.function for e in EXERCISES]
 INTEGERS = ("merge_pair", "pixel_sequence", "hide_tokens")
@@ -206,7 +207,7 @@ def test_what_had_all_points_loses_some_with_every_seed(case):
     name, change, title = OLD_HOLES[case]
     text = change if isinstance(change, str) else change(source(find(name)))
     assert text != source(find(name)), "the solution has changed: plant it anew"
-    assert all(title in lost(find(name), text, seed) for seed in (0, 4))
+    assert all(title in lost(find(name), text, seed) for seed in (0, SEED))
 
 
 # -- a right answer loses nothing ------------------------------------------------------------------
@@ -287,7 +288,7 @@ def same_points(answer_list, seeds):
 
 def test_points_do_not_depend_on_the_seed_for_a_few():
     few = [a for e in EXERCISES for a in answers.of(e) if a.mistake][::23]
-    assert same_points(few, range(1, 3)) == {}
+    assert same_points(few, (0, SEED)) == {}
 
 
 @nightly
@@ -429,7 +430,7 @@ def alive(exercise, seeds, step=1):
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_mutants_lose_points_a_few(name):
-    assert alive(find(name), [3], step=13) == {}
+    assert alive(find(name), [SEED], step=13) == {}
 
 
 @nightly
@@ -448,4 +449,4 @@ def test_a_mutant_that_is_called_equal_has_all_points(name):
     for begin in EQUAL[name]:
         meant = [text for title, text in found if title.startswith(begin)]
         assert meant, f"{begin} names no mutant"
-        assert any(here.points(exercise, text, 7) == 10 for text in meant), begin
+        assert any(here.points(exercise, text, SEED) == 10 for text in meant), begin

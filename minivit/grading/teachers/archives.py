@@ -79,7 +79,7 @@ class Listing:
                 todo += [(path / part, below + part, depth + 1) for part in inside]
             elif not stat.S_ISREG(found.st_mode):
                 self._leave_out(name, "is a link, not a file: hand in the file itself")
-            elif names.is_archive(name):
+            elif self._is_archive(path, name):
                 self._unpack(path, name, f"{name}/" if depth else above, 1)
             else:
                 self.files.append(File(name, path, found.st_mtime))
@@ -91,8 +91,13 @@ class Listing:
             self.notes.append(f"only the first {MOST_FILES} files were looked at")
         return self.seen <= MOST_FILES
 
+    def _is_archive(self, path, name):
+        """By its name, or, where that says something else, by its first bytes."""
+        odd = self.wanted(name) or names.is_unread_archive(name) or "." not in name
+        return names.is_archive(name) or (odd and kind(path) == "zip")
+
     def _folder(self, name):
-        if self.wanted(name) and name.lower().endswith(names.READ):
+        if name.lower().endswith(names.READ):
             self._leave_out(name, "is a folder, not a file: hand in the file itself")
 
     def _leave_out(self, name, why):
@@ -102,18 +107,23 @@ class Listing:
         if depth > DEEPEST:
             self._leave_out(name, f"lies in more than {DEEPEST} archives: hand in the file itself")
             return
-        read = self._zip if name.lower().endswith(".zip") else self._tar
-        kind = "zip" if read == self._zip else "tar"
+        found, before = kind(path) or ("zip" if ".zip" in name.lower() else "tar"), self.seen
         try:
-            read(path, name, above, depth)
+            if found == "zip":
+                self._zip(path, above, depth)
+            else:
+                self._tar(path, above, depth, OPENERS[found])
+            if self.seen == before:
+                self.notes.append(f"{name} holds no file")
         except TooMuch as error:
             self.notes.append(f"{name} {error}")
         except Exception as error:  # whatever a file that is no archive leads to
+            said = "zip" if found == "zip" else "tar"
             why = type(error).__name__
-            self.notes.append(f"{name} is no {kind} file that can be read ({why})")
+            self.notes.append(f"{name} is no {said} file that can be read ({why})")
 
     # -- zip ---------------------------------------------------------------------------------------
-    def _zip(self, path, name, above, depth):
+    def _zip(self, path, above, depth):
         with open(path, "rb") as raw:
             small = SmallReads(raw)
             with zipfile.ZipFile(small) as archive:
@@ -128,10 +138,7 @@ class Listing:
 
     def _zipped(self, archive, entry, name, depth):
         if entry.is_dir():
-            if self.wanted(name.rstrip("/\\")):
-                self._leave_out(
-                    name.rstrip("/\\"), "is a folder, not a file: hand in the file itself"
-                )
+            self._folder(name.rstrip("/\\"))
             return
         if stat.S_ISLNK(entry.external_attr >> 16):
             self._leave_out(name, "is a link, not a file: hand in the file itself")
@@ -168,15 +175,13 @@ class Listing:
         path = self.scratch / f"{self.made}" / "unpacked"
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
-        if names.is_archive(name):
+        if self._is_archive(path, name):
             self._unpack(path, name, f"{name}/", depth + 1)
         else:
             self.files.append(File(name, path, when))
 
     # -- tar ---------------------------------------------------------------------------------------
-    def _tar(self, path, name, above, depth):
-        lower = name.lower()
-        opener = bz2.open if lower.endswith("bz2") else gzip.open if lower.endswith("gz") else open
+    def _tar(self, path, above, depth, opener):
         with opener(path, "rb") as raw, tarfile.open(fileobj=Bounded(raw), mode="r|") as archive:
             for entry in archive:
                 inner = above + entry.name
@@ -193,6 +198,19 @@ class Listing:
                 else:
                     opened = lambda entry=entry: archive.extractfile(entry)  # noqa: E731
                     self._take(inner, float(entry.mtime), entry.size, opened, depth)
+
+
+OPENERS = {"gz": gzip.open, "bz2": bz2.open, "tar": open}
+
+
+def kind(path):
+    """The kind of an archive by its first bytes: "zip", "gz", "bz2", "tar"; "" for other things."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        head = file.read(262)
+        starts = {b"PK\3\4": "zip", b"PK\5\6": "zip", b"\x1f\x8b": "gz", b"BZh": "bz2"}
+        found = [what for start, what in starts.items() if head.startswith(start)]
+        return found[0] if found else "tar" if head[257:] == b"ustar" else ""
+    return ""
 
 
 class SmallReads:
@@ -227,6 +245,13 @@ class Bounded:
         return data
 
 
+def short(name, most=200):
+    """A name that a file system takes: of a long one the middle is left out."""
+    while len(name.encode()) > most:
+        name = name[: len(name) // 2 - 1] + name[len(name) // 2 + 1 :]
+    return name
+
+
 def extract_class(path, folder, most=200_000, total=8 << 30):
     """Unpack the archive of a whole class into `folder`: its files under their own names, without
     links; sentences about what was left out. (A teacher's system wrote it: larger bounds.)"""
@@ -234,7 +259,7 @@ def extract_class(path, folder, most=200_000, total=8 << 30):
 
     def place(name):
         parts = [p for p in name.replace("\\", "/").split("/") if p not in ("", ".", "..")]
-        parts = [os.fsencode(p.replace("\0", "")).decode("utf-8", "replace")[:120] for p in parts]
+        parts = [short(os.fsencode(p.replace("\0", "")).decode("utf-8", "replace")) for p in parts]
         return Path(folder, *parts) if parts else None
 
     def save(name, when, size, opened):
@@ -255,7 +280,7 @@ def extract_class(path, folder, most=200_000, total=8 << 30):
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
             notes.append(f"{name} cannot be unpacked ({type(error).__name__})")
 
-    if path.name.lower().endswith(".zip"):
+    if kind(path) == "zip" or ".zip" in path.name.lower():
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 if not entry.is_dir() and not stat.S_ISLNK(entry.external_attr >> 16):

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from minivit.files import exercises_folder, write_whole
+from minivit.grading import judge
 from minivit.grading.exercise import SubmissionError, registry
 from minivit.grading.process.child import printable
 from minivit.grading.teachers import (
@@ -22,6 +23,7 @@ from minivit.grading.teachers import (
     gradescope,
     handed_in,
     judging,
+    kept,
     marks,
     pages,
     similar,
@@ -106,8 +108,11 @@ def grade_class(
             found, others = handed_in.submissions(folder, place[0] / "handed in", known)
             out.mkdir(parents=True, exist_ok=True)
             seed = class_seed(out, seed)
+            chosen = marks.choose({name: there.person for name, there in found.items()}, only)
+            if only:
+                others_ = kept.students(out, found)
+                found |= {name: there for name, there in others_.items() if name not in chosen}
             people = {name: there.person for name, there in found.items()}
-            chosen = marks.choose(people, only)
             added = marks.read(people, marked, times)
             results = {
                 name: Result(
@@ -147,11 +152,15 @@ def _judge(out, results, chosen, seed, place, processes, progress, force):
                 jobs.append((stem, str(answer.path), str(to), seed))
     failed = judging.judge_all(jobs, place, processes, progress)
     for name, result in results.items():
+        if name not in chosen:
+            kept.restore(Path(out, "students", name), result)
+            continue
         for stem, answers in result.there.answers.items():
             _choose(exercises[stem], result, _tried(out, name, stem, answers), failed)
             if (number := exercises[stem].number) in result.verdicts:
                 with contextlib.suppress(OSError):
                     result.verdicts[number].write(Path(out, "students", name, f"{stem}.json"))
+        kept.write(Path(out, "students", name), result)
 
 
 def _tried(out, name, stem, answers):
@@ -170,15 +179,11 @@ def _choose(exercise, result, tried, failed):
     for answer, to in tried:
         verdict, why = judging.verdict(exercise, to)
         why = failed.get(str(to)) or why
-        if why and str(to) not in failed and not to.exists():
-            continue  # not judged: another student was asked for
         if why:
             judging.forget(to)
             verdict = judging.failure(exercise, answer.path.name, why)
             result.failed[exercise.number] = why
         verdicts.append((verdict, answer))
-    if not verdicts:
-        return
 
     def rank(pair):
         verdict, answer = pair
@@ -189,7 +194,7 @@ def _choose(exercise, result, tried, failed):
     if best[0].points == exercise.points:
         result.failed.pop(exercise.number, None)  # no other file could give more
     elif exercise.number in result.failed:
-        best = next(p for p in verdicts if p[0].trouble.startswith("The grading itself failed"))
+        best = next(p for p in verdicts if p[0].trouble.startswith(judge.FAILED))
     result.verdicts[exercise.number], result.counted[exercise.number] = best
     _say_which(exercise, result, verdicts, best[1])
 

@@ -8,6 +8,7 @@ has the published solutions there.
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ from minivit.grading.teachers.archives import LARGE, LARGEST_FILE, Listing
 
 SHOWN = 5  # names that a note mentions
 MOST_TRIED = 6  # different answers to one exercise that are judged, the latest ones
+PACKAGE = "minivit/__init__.py"  # where it lies, a fork of the course does
+COURSE = ("minivit", "tests", "lect", "benchmarks", "data", "examples", "docs")  # its folders
+DEFINES = re.compile(rb"^(?:async +)?(?:def +(\w+) *\(|(\w+) *=(?!=))", re.MULTILINE)
 PAGES = ("readme.md", "grading.md", "license", "ruff.toml", "requirements.txt")  # handed out
 
 
@@ -64,45 +68,79 @@ def one(person, scratch, starters):
     """The HandedIn of one person."""
     exercises = list(registry().values())
     scratch.mkdir(parents=True, exist_ok=True)
-    listing = Listing(scratch, lambda name: names.read(name, exercises) is not None)
+    listing = Listing(scratch, lambda n: names.is_code(n) or names.read(n, exercises) is not None)
     for path, name in person.given:
         listing.add(path, name, "" if len(person.given) == 1 else f"{name}/")
     there = HandedIn(person, notes=list(listing.notes))
-    fork = any(f.name.endswith("minivit/__init__.py") for f in listing.files)
-    chosen, others = {}, []
+    fork = [f.name.removesuffix(PACKAGE) for f in listing.files if f.name.endswith(PACKAGE)][:1]
+    chosen, others, more = {}, [], []
     for file in listing.files:
         name = names.read(file.name, exercises)
         if file.why and (name or names.is_archive(file.name)):
             there.notes.append(f"{file.name} {file.why}")
         elif file.why:
             others.append(f"{file.name} {file.why}")
-        elif name is None:
-            if not (fork and _of_the_course(file.name)):
-                others.append(file.name)
-        elif name.suffix not in ("", *names.READ):
+        elif fork and _of_the_course(file.name, *fork, name):
+            continue
+        elif name and name.suffix not in ("", *names.READ):
             page = name.suffix == ".md"  # the exercise's own, handed out
             said = f"{file.name} is not read: hand in the .py file or the .ipynb notebook"
             (there.remarks if page else there.notes).append(said)
+        elif name is None and not file.path:
+            others.append(file.name)
         elif names.is_solution(file.name):
             there.notes.append(f"{file.name} does not count: it lies in a folder source")
         else:
-            chosen.setdefault(name.exercise.stem, []).append((file, name))
+            suffix = name.suffix if name else names.suffix(names.simple(file.name))
+            defined = _defined(file.path, suffix, exercises)
+            if name:
+                chosen.setdefault(name.exercise.stem, []).append((file, suffix))
+                more += [(file, e) for e in defined if e is not name.exercise]
+                continue
+            for e in defined:
+                chosen.setdefault(e.stem, []).append((file, suffix))
+            if defined:
+                stems = ", ".join(e.stem for e in defined)
+                there.remarks.append(f"{file.name} answers by what it defines: {stems}")
+            else:
+                others.append(file.name)
     if fork:
         there.remarks.append("a fork of the course: its own files were left out")
     for stem, pairs in chosen.items():
         pairs = [p for p in pairs if not names.is_copy(p[0].name)] or pairs
         there.answers[stem] = _answers(stem, pairs, scratch, starters.get(stem, ()), there)
+    for file, e in more:
+        if e.stem not in chosen:
+            there.notes.append(
+                f"{file.name} defines {e.function} too, and no file answers exercise"
+                f" {e.number}: it is not judged, hand it in as {e.stem}.py"
+            )
     _say_others(others, there)
     for said in (there.notes, there.remarks):
         said[:] = map(printable, dict.fromkeys(said))
     return there
 
 
-def _of_the_course(name):
-    """True if a file of a fork is the course's own: all that lies in a folder of the course."""
-    own = ("minivit", "tests", "lect", "benchmarks", "data", "exercises", "examples", "docs")
-    folders = name.split("/")[:-1]
-    return any(part.startswith(own) for part in folders) or not name.endswith(names.READ)
+def _of_the_course(name, root, exercise):
+    """True if a file of a fork in `root` is the course's own."""
+    if not name.startswith(root):
+        return False
+    folder, _, rest = name.removeprefix(root).partition("/")
+    if not rest or folder == "exercises":
+        return exercise is None and not names.is_code(name)
+    return folder.startswith(COURSE) or (exercise is None and not names.is_code(name))
+
+
+def _defined(path, suffix, exercises):
+    """The exercises whose functions a file defines. (Its text is searched; nothing parses it.)"""
+    try:
+        if os.stat(path).st_size > LARGEST_FILE:
+            return []
+        text = code(path.read_bytes(), suffix or ".py").replace(b"\r", b"\n")
+    except OSError:
+        return []
+    found = {name for pair in DEFINES.findall(text) for name in pair}
+    return [e for e in exercises if e.function.encode() in found]
 
 
 def _say_others(names_, there):
@@ -120,13 +158,13 @@ def _say_others(names_, there):
 def _answers(stem, pairs, scratch, starters, there):
     """The different answers among these files, starters last, the latest first."""
     found = {}
-    for number, (file, name) in enumerate(pairs):
+    for number, (file, suffix) in enumerate(pairs):
         try:
-            suffix, code = _look(file.path, name.suffix)
+            suffix, made = _look(file.path, suffix)
         except OSError as error:
             there.notes.append(f"{file.name} cannot be read ({error.strerror})")
             continue
-        if code is None and len(pairs) > 1:
+        if made is None and len(pairs) > 1:
             there.notes.append(f"{file.name} {LARGE}")
         path = file.path
         if path.name != stem + suffix:  # so that the judge reads it by its own name
@@ -136,12 +174,12 @@ def _answers(stem, pairs, scratch, starters, there):
                 os.symlink(os.path.abspath(file.path), path)
             except OSError:  # Windows
                 shutil.copyfile(file.path, path)
-        digest = code if code else f"{number}"
-        answer = Answer(file.name, path, file.when, digest in starters)
-        kept = found.setdefault(digest, answer)
+        made = made or f"{number}"
+        answer = Answer(file.name, path, file.when, made in starters)
+        kept = found.setdefault(made, answer)
         if kept is not answer:
             there.remarks.append(f"{file.name} holds the same code as {kept.name}")
-            found[digest] = max(kept, answer, key=lambda a: a.when)
+            found[made] = max(kept, answer, key=lambda a: a.when)
     ordered = sorted(found.values(), key=lambda a: (not a.starter, a.when), reverse=True)
     for answer in ordered[MOST_TRIED:]:
         there.notes.append(f"{answer.name} was not judged: {len(ordered)} files for one exercise")
@@ -162,18 +200,20 @@ def _look(path, suffix):
 
 def digest(content, suffix):
     """Of the code alone: a copy that differs in outputs, metadata or line ends is the same."""
-    code = None
+    lines = [line.rstrip() for line in code(content, suffix).replace(b"\r\n", b"\n").split(b"\n")]
+    return hashlib.sha256(suffix.encode() + b"\n".join(filter(None, lines))).hexdigest()
+
+
+def code(content, suffix):
+    """The code cells of a notebook one below the other; of another file all of it."""
     if suffix == ".ipynb":
         try:
             cells = json.loads(content.decode("utf-8-sig"), parse_int=str)["cells"]
-            code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-            code = code.encode("utf-8", "surrogatepass")
+            text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+            return text.encode("utf-8", "surrogatepass")
         except (ValueError, KeyError, TypeError, RecursionError):
-            code = None
-    if code is None:
-        code = content
-    lines = [line.rstrip() for line in code.replace(b"\r\n", b"\n").split(b"\n")]
-    return hashlib.sha256(suffix.encode() + b"\n".join(filter(None, lines))).hexdigest()
+            pass
+    return content
 
 
 def starters(exercises):

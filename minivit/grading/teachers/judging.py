@@ -1,5 +1,7 @@
 """Judges many answers on several processes; one that goes wrong costs no other student a point.
 
+Files that are the same byte for byte, as starters are, are judged once.
+
 Each verdict is kept as JSON at once, with a key beside it (the file, the checks and the seed), so a
 run that was interrupted goes on where it stopped. Where the *grading* went wrong (a full disk, a
 process that was ended) there are no points but a failure, which the next run tries again.
@@ -31,24 +33,47 @@ def judge_all(jobs, place, processes, progress):
     workshop: (folder, lock)."""
     from tqdm import tqdm
 
+    same = {}
+    for job in jobs:
+        same.setdefault((Path(job[1]).name, key(job[0], job[1], job[3])), []).append(job)
     failed, left = {}, []
     start = (str(place[0]), place[1])
+
+    def done(first, why):
+        for job in same[first]:
+            if said := why or _copied(same[first][0][2], job[2]):
+                failed[job[2]] = said
+
     with ProcessPoolExecutor(max(1, processes), initializer=_begin, initargs=start) as pool:
-        running = {pool.submit(judge_one, *job): job for job in jobs}
-        for done in tqdm(as_completed(running), total=len(jobs), disable=not progress):
-            if isinstance(done.exception(), BrokenProcessPool):
-                left.append(running[done])
-            elif done.result():
-                failed[running[done][2]] = done.result()
-    for job in sorted(left):
+        running = {pool.submit(judge_one, *many[0]): first for first, many in same.items()}
+        for future in tqdm(as_completed(running), total=len(running), disable=not progress):
+            if isinstance(future.exception(), BrokenProcessPool):
+                left.append(running[future])
+            else:
+                done(running[future], future.result())
+    for first in sorted(left):
         try:
             with ProcessPoolExecutor(1, initializer=_begin, initargs=start) as pool:
-                why = pool.submit(judge_one, *job).result()
+                done(first, pool.submit(judge_one, *same[first][0]).result())
         except BrokenProcessPool:
-            why = "the process that judged it was ended"
-        if why:
-            failed[job[2]] = why
+            done(first, "the process that judged it was ended")
     return failed
+
+
+def _copied(results, to):
+    """Give another student's file the verdict on the same file; "", or why that failed."""
+    results, to = Path(results), Path(to)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if to.with_suffix(".key").read_text() == results.with_suffix(".key").read_text():
+            if to == results or judge.Verdict.read(to).complete:
+                return ""
+    try:
+        for suffix in (".json", ".key"):
+            write_whole(to.with_suffix(suffix), results.with_suffix(suffix).read_bytes())
+        return ""
+    except OSError as error:
+        forget(to)
+        return f"{type(error).__name__}: {error.strerror or error}"
 
 
 def _begin(folder, lock):
@@ -70,9 +95,9 @@ def judge_one(exercise, path, results, seed):
     checks and with the same seed. "", or why the grading failed."""
     results, mark = Path(results), Path(results).with_suffix(".key")
     try:
-        key = _key(exercise, path, seed)
+        mine = key(exercise, path, seed)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no verdict yet
-            if mark.read_text() == key and judge.Verdict.read(results).complete:
+            if mark.read_text() == mine and judge.Verdict.read(results).complete:
                 return ""
         mark.unlink(missing_ok=True)
         _room()
@@ -80,7 +105,7 @@ def judge_one(exercise, path, results, seed):
             os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
             judge.judge(find(exercise), submission.read(path), seed=seed, results=results)
         _room()
-        write_whole(mark, key)
+        write_whole(mark, mine)
         return ""
     except Exception as error:  # it must not cost the others their points
         with contextlib.suppress(OSError):
@@ -94,7 +119,8 @@ def _room():
         raise OSError(errno.ENOSPC, f"less than {ROOM >> 20} MB are free for temporary files")
 
 
-def _key(exercise, path, seed):
+def key(exercise, path, seed):
+    """A digest of all that a verdict depends on: the file, the checks and the seed."""
     checks = Path(__file__).parents[1] / "checks" / f"{find(exercise).function}.py"
     made = hashlib.sha256(checks.read_bytes() + str(seed).encode())
     try:
@@ -124,5 +150,5 @@ def verdict(exercise, results):
 def failure(exercise, name, why):
     """The Verdict of an answer whose grading failed: no points, and what a person has to do."""
     found = judge.new_verdict(exercise, name)
-    found.trouble = f"The grading itself failed: {why}. Your teacher has to look at this."
+    found.trouble = f"{judge.FAILED}: {why}. Your teacher has to look at this."
     return found

@@ -1,17 +1,20 @@
-"""Whose file is whose: the folders that Canvas, Moodle, Gradescope, Brightspace and GitHub export.
+"""Whose file is whose: the folders that Canvas, Moodle, Gradescope and others export.
 
 Canvas       doejane_12345_67890_02_attention-1.ipynb, doejane_LATE_12345_67890_…, all in one folder
 Moodle       Jane Doe_1234567_assignsubmission_file_/ or, flat, …_assignsubmission_file_02_….py
 Gradescope   submission_1234567/ beside submission_metadata.yml, which says who and when
 Brightspace  12345-67890 - Jane Doe - Nov 3, 2026 1034 AM/, a folder an attempt
+Blackboard   Week 3_jdoe_attempt_2026-11-03-22-15-00_02_….py, and a receipt …-15-00.txt
+Teams        Submitted files/Jane Doe/, beside Working files/, which do not count
 else         a folder or an archive a student (so GitHub Classroom), or ada_02_attention.py
 
-The whole may be an archive, and may lie in one more folder.
+The whole may be an archive, and may lie in one more folder or archive.
 """
 
 import contextlib
 import datetime
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +29,12 @@ CANVAS = re.compile(
 MOODLE = re.compile(
     r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?P<kind>[a-z]+)_?(?P<file>.*)", re.DOTALL
 )
-BRIGHTSPACE = re.compile(r"(?P<id>\d+-\d+) *- *(?P<name>.+?) *- *(?P<when>\w+ \d+, \d{4}.*)")
+BRIGHTSPACE = re.compile(r"(?P<id>\d+-\d+) *- *(?P<name>.+?) *- *(?P<when>[^-]*\b\d{4}\b[^-]*)")
+BLACKBOARD = re.compile(
+    r"(?P<work>.+)_(?P<id>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)",
+    re.DOTALL,
+)
+SUBMITTED, WORKING = "Submitted files", "Working files"  # of Teams
 METADATA = "submission_metadata.yml"
 LARGEST_METADATA = 20 << 20  # bytes
 
@@ -47,42 +55,49 @@ class Person:
 
 def people(folder, scratch, exercises):
     """({name: Person}, what belongs to nobody) in the export `folder`, or an archive of it."""
-    folder = Path(folder)
-    others = []
-    if folder.is_file() and names.is_archive(folder.name):
-        to = scratch / "class"
-        try:
-            others = archives.extract_class(folder, to)
-        except Exception as error:  # whatever a file that is no archive leads to
-            why = error if isinstance(error, archives.TooMuch) else type(error).__name__
-            raise SubmissionError(f"{folder} cannot be unpacked ({why})") from error
-        folder = to
-    if not folder.is_dir():
+    folder, found, others = Path(folder), None, []
+    if not (folder.is_dir() or (folder.is_file() and names.is_archive(folder.name))):
         raise SubmissionError(f"there is no folder {folder}, and no zip file of that name")
-    found = _look(folder, exercises)
-    inside = [p for p in _entries(folder) if p.is_dir() and not p.is_symlink()]
-    if len(inside) == 1 and not _knows_a_system(found) and len(_entries(folder)) == 1:
-        deeper = _look(inside[0], exercises)
-        unpacked = scratch in folder.parents
-        if _knows_a_system(deeper) or (unpacked and deeper[0] and not _own(inside[0], exercises)):
-            found, folder = deeper, inside[0]
+    there = folder
+    for depth in range(archives.DEEPEST):
+        said, packed = [], there.is_file()
+        if packed:
+            to = scratch / f"class{depth}"
+            try:
+                said = archives.extract_class(there, to)
+            except Exception as error:  # whatever a file that is no archive leads to
+                if found:  # then it is a student's, who will be told
+                    break
+                why = error if isinstance(error, archives.TooMuch) else type(error).__name__
+                raise SubmissionError(f"{folder} cannot be unpacked ({why})") from error
+            there = to
+        teams = (there / SUBMITTED).is_dir()
+        there = there / SUBMITTED if teams else there
+        deeper = _look(there, exercises)
+        known = teams or any(person.system for person in deeper[0])
+        one_more = folder.is_file() and not packed and deeper[0] and not _own(there, exercises)
+        if depth == 0 or known or one_more:
+            found, others = deeper, said
+            others += [f"{WORKING} do not count: they were not handed in"] if teams else []
+        inside = [p for p in _entries(there) if not p.is_symlink()]
+        if known or len(inside) != 1 or len(_entries(there)) != 1:
+            break
+        there = inside[0]
+        if not (there.is_dir() or names.is_archive(there.name)):
+            break
     persons, more = found
     if not persons:
         raise SubmissionError(
             f"{folder} holds no submissions: expected a folder or an archive for each student, or "
-            "what Canvas, Moodle, Gradescope or Brightspace exports"
+            "what Canvas, Moodle, Gradescope, Brightspace or Blackboard exports"
         )
     return _by_name(persons), others + more
-
-
-def _knows_a_system(found):
-    return any(person.system for person in found[0])
 
 
 def _own(folder, exercises):
     """True if exercises lie in this folder itself, and not of two people: it is one student's."""
     found = [names.read(p.name, exercises) for p in _entries(folder) if p.is_file()]
-    return len({name.before.strip(" _-.+") for name in found if name}) == 1
+    return len({name.before for name in found if name}) == 1
 
 
 def _entries(folder):
@@ -94,9 +109,9 @@ def _look(folder, exercises):
     entries = _entries(folder)
     if any(p.name == METADATA for p in entries):
         return _gradescope(folder, entries)
-    canvas = any(
-        m and (names.read(m["file"], exercises) or names.is_archive(m["file"]))
-        for m in map(_canvas, entries)
+    canvas = [m for m in map(_canvas, entries) if m]
+    canvas = len(canvas) == sum(p.is_file() for p in entries) > 1 or any(
+        names.read(m["file"], exercises) or names.is_archive(m["file"]) for m in canvas
     )
     found, bare, others = {}, [], []
     for path in entries:
@@ -121,8 +136,11 @@ def _look(folder, exercises):
 
 def _within(path, person):
     """The name of a file as the student gave it."""
-    pattern = {"Canvas": CANVAS, "Moodle": MOODLE}.get(person.system)
+    patterns = {"Canvas": CANVAS, "Moodle": MOODLE, "Blackboard": BLACKBOARD}
+    pattern = patterns.get(person.system)
     found = pattern.fullmatch(path.name) if pattern else None
+    if found and person.system == "Blackboard" and not found["file"]:
+        return "receipt.txt"
     return (found and found["file"]) or path.name
 
 
@@ -135,26 +153,32 @@ def _person(path, exercises, canvas):
     if m := MOODLE.fullmatch(path.name):
         return Person(m["name"], "Moodle", m["id"])
     if (m := BRIGHTSPACE.fullmatch(path.name)) and path.is_dir():
-        return Person(m["name"], "Brightspace", m["id"].split("-")[0], when=_date(m["when"]))
+        when = _date(m["when"])
+        late = "" if when else "the time of handing in cannot be read"
+        return Person(m["name"], "Brightspace", m["id"].split("-")[0], when=when, late=late)
+    if (m := BLACKBOARD.fullmatch(path.name)) and path.is_file():
+        return Person(m["id"], "Blackboard", m["id"], when=_date(m["when"]))
     if canvas and (m := _canvas(path)):
         return Person(m["name"], "Canvas", m["id"], late="late by Canvas" if m["late"] else "")
     if path.is_dir():
         return Person(path.name)
     name = names.read(path.name, exercises)
-    if name and name.before.strip(" _-.+"):
-        return Person(name.before.strip(" _-.+"))
+    if name and name.before:
+        return Person(name.before)
     if names.is_archive(path.name) or names.is_unread_archive(path.name):
-        return Person(re.sub(r"(\.tar)?\.[a-z0-9]+$", "", path.name, flags=re.IGNORECASE))
+        return Person(names.without_archive(path.name))
     return None
 
 
 def _date(text):
-    """Brightspace writes the clock without a colon: Nov 3, 2026 1034 AM."""
-    text = re.sub(r"[^\w, ]", "", text.replace("\u202f", " ")).strip()
-    for form in ("%b %d, %Y %I%M %p", "%B %d, %Y %I%M %p", "%b %d, %Y %H%M", "%B %d, %Y %H%M"):
-        padded = re.sub(r"(?<= )(\d{3})(?= [AP]M|$)", r"0\1", text)
+    """Blackboard's digits, or as Brightspace writes it, the clock without a colon: Nov 3, 2026 1034
+    AM; 3 November 2026 1034."""
+    text = " ".join(re.sub(r"[^\w -]", "", text.replace("\u202f", " ")).split())
+    text = re.sub(r"(?<= )(\d{3})(?=$| [AP]M)", r"0\1", text)
+    days = ("%b %d %Y", "%B %d %Y", "%d %b %Y", "%d %B %Y", "%Y-%m-%d")
+    for form in ("%Y-%m-%d-%H-%M-%S", *(f"{d} {c}" for d in days for c in ("%I%M %p", "%H%M"))):
         with contextlib.suppress(ValueError):
-            return datetime.datetime.strptime(padded, form)
+            return datetime.datetime.strptime(text, form)
     return None
 
 
@@ -220,7 +244,8 @@ def _by_name(persons):
 
 def place(name):
     """A name as that of a folder: nothing that leads elsewhere, or that a terminal would obey."""
-    name = re.sub(r'[/\\<>:"|?*\0\n\t]', "_", printable(str(name))).strip(" ")
+    name = unicodedata.normalize("NFC", str(name))
+    name = re.sub(r'[/\\<>:"|?*\0\n\t]', "_", printable(name)).strip(" ")
     name = re.sub(r"^\.+|\.+$", "_", name) or "_"
     while len(name.encode("utf-8", "backslashreplace")) > 120:
         name = name[:-1]

@@ -14,6 +14,7 @@ import csv
 import datetime
 import io
 import math
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,12 +111,17 @@ def _rows(path, wanted):
 
 def _student(people, text, where):
     """The student's name among `people`, {name: Person}."""
-    wanted = text.strip().removeprefix("'").casefold()
+    wanted = _plain(text.strip().removeprefix("'"))
     for name, person in people.items():
         known = {name, person.name, person.id, person.email, person.sid} - {""}
-        if wanted in {k.casefold() for k in known}:
+        if wanted in map(_plain, known):
             return name
     raise SubmissionError(f"{where}: {text!r} is no student of this class")
+
+
+def _plain(name):
+    """Without case, and one way of writing accents: macOS has another one."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def choose(people, only):
