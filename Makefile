@@ -41,8 +41,12 @@ test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
 	$(PYTEST) -m parity $(ARGS)
 
 test-browser: $(STAMP)  ## open the pages in chromium (apt-get install chromium)
-	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,browser]'
+	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,site,browser]'
 	$(RUN) -m pytest -m browser tests $(ARGS)
+
+site: $(STAMP)  ## pages and Python in the browser, as a folder that any static host serves
+	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,site]'
+	@$(RUN) lectures/lite.py
 
 wheel: $(STAMP)  ## build the wheel, install it elsewhere, and run its commands there
 	OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -m slow tests/test_wheel.py $(ARGS)
@@ -97,4 +101,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test,mpi]'
 	@touch "$@"
 
-.PHONY: help lectures lab test test-nightly test-parity test-browser wheel icons bench bench-growth lint notebooks gallery clean
+.PHONY: help lectures lab test test-nightly test-parity test-browser site wheel icons bench bench-growth lint notebooks gallery clean
