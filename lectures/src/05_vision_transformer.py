@@ -698,9 +698,9 @@ fig = plots.forward_pass(arrays, digits.classes, true=int(digits.test_labels[sho
 course.figure(
     "F20",
     fig,
-    alt="""Above: an 8x8 digit, its 16x4 patches, the 17x64 tokens after each of four layers, the
-    class token, and the ten probabilities. Below, inside of layer 1: LayerNorm, one head's 17x17
-    attention, what attention adds, LayerNorm, what the MLP adds.""",
+    alt="""Above: an 8x8 digit, its 16x4 patches, the 17x64 tokens at the start, after layer 1 and
+    after layer 4, the class token, and the ten probabilities. Below, inside of layer 1: LayerNorm,
+    one head's 17x17 attention, what attention adds, LayerNorm, what the MLP adds.""",
 )
 
 # %% [markdown]
