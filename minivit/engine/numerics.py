@@ -330,6 +330,17 @@ def column_sum(xp, a):
     return _sum_of_rows(sums)
 
 
+def pieces(xp, *arrays, size=1 << 17):
+    """Arrays of one shape, the first `size` numbers of each, then the next: what is done to a piece
+    finds it in the cache. Short arrays, a GPU's, and any that do not lie in a row: all at once."""
+    if xp is not np or arrays[0].size <= 2 * size or not all(a.flags.c_contiguous for a in arrays):
+        yield arrays
+        return
+    flat = [a.reshape(-1) for a in arrays]
+    for i in range(0, flat[0].size, size):
+        yield [a[i : i + size] for a in flat]
+
+
 def running_sum(xp, x, axis=None):
     """xp.cumsum; float32 is added in float64, where a GPU has not to."""
     if xp is np and x.dtype == np.float32:
