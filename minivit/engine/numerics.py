@@ -318,9 +318,9 @@ def average(x, axis=None, keepdims=False):
 
 def column_sum(xp, a):
     """The sum over all rows, (n, D) -> (D,), as a product with ones, which is faster than sum(0).
-    k rows side by side are one, so that each sum has some 512 terms: rounding errors add up."""
+    k rows side by side are one, so that each sum has some 256 terms: rounding errors add up."""
     n, D = a.shape
-    k = n // 512
+    k = n // 256
     if xp is not np or k < 2:
         return xp.ones(n, dtype=a.dtype) @ a
     m = n // k

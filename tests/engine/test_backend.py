@@ -240,7 +240,7 @@ def test_pieces_are_all_there_is(n):
     assert np.array_equal(turned, a)
 
 
-@pytest.mark.parametrize("n", [1, 1023, 1024, 1088, 1537, 20_003])
+@pytest.mark.parametrize("n", [1, 511, 512, 1023, 1088, 20_003])
 def test_column_sums_of_many_rows_do_not_add_up_errors(n):
     a = np.random.default_rng(n).random((n, 5), dtype=np.float32)
     np.testing.assert_allclose(numerics.column_sum(np, a), a.sum(axis=0, dtype=np.float64), 1e-6)
