@@ -24,6 +24,7 @@ _COMMON = dict(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile("default", max_examples=50, derandomize=True, **_COMMON)
+settings.register_profile("few", max_examples=5, derandomize=True, **_COMMON)  # in a browser
 settings.register_profile("nightly", max_examples=1000, **_COMMON)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.load_profile(PROFILE)

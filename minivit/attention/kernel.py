@@ -117,9 +117,7 @@ def _careful_exponentials(xp, S, k, v, o, mask, masked):
     hidden is not there: NaN or infinity in a hidden key or value reaches nothing."""
     with np.errstate(over="ignore", invalid="ignore"):
         e = S if mask is None else xp.where(mask, S, -xp.inf)
-        m = e.max(axis=-1, keepdims=True)
-        e -= xp.where(m == -xp.inf, 0, m)
-        xp.exp(e, out=e)
+        numerics.exponentials(xp, e)
         l = (e @ xp.ones(e.shape[-1], dtype=e.dtype))[..., None]
         l += l == 0  # a query that may see nothing: 0 / 1
         xp.matmul(e, v, out=o)

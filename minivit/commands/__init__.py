@@ -5,7 +5,7 @@ minivit check 1 FILE        the answer in this .py file or notebook
 minivit watch               checks each exercise when its file is saved
 minivit hint 1              one more hint; --again: those so far
 minivit reset 1             the exercise as it was handed out; your file is kept
-minivit build               a ViT trained with your functions in the library
+minivit build               a ViT and a tiny CLIP, trained with your functions in the library
 minivit progress            points so far, over all exercises
 minivit release --out DIR   the students' bundle: pages and starters, no solutions
         --nbgrader DIR      or a course folder for nbgrader

@@ -5,6 +5,7 @@ arguments are NumPy's.
 """
 
 from math import prod
+from operator import index as as_integer
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
@@ -111,7 +112,7 @@ def take(x, indices, axis=None):
     if axis is None:
         return ops.getitem(ravel(x), indices)
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
-    return ops.getitem(x, (*before, indices if len(shape_of(indices)) else int(indices)))
+    return ops.getitem(x, (*before, indices if len(shape_of(indices)) else as_integer(indices)))
 
 
 @function
@@ -143,14 +144,17 @@ def sort(x, axis=-1):
 def repeat(x, repeats, axis=None):
     """Each element (along an axis: each slice) so many times in a row."""
     x, axis = (ravel(x), 0) if axis is None else (x, axis)
-    repeats = backend.to_numpy(_array(repeats)) if hasattr(repeats, "dtype") else repeats
-    return take(x, np.repeat(np.arange(x.shape[axis]), repeats), axis)
+    repeats = _array(repeats)
+    repeats = backend.to_numpy(repeats) if backend.is_array(repeats) else np.asarray(repeats)
+    if repeats.dtype.kind not in "iu":
+        raise DtypeError(f"repeat: the repeats are {repeats.dtype}, expected integers")
+    return take(x, np.repeat(np.arange(x.shape[axis]), repeats.astype(np.int64)), axis)
 
 
 @function
 def tile(x, reps):
     """x laid side by side, reps times along each axis."""
-    reps = tuple(reps) if hasattr(reps, "__len__") else (int(reps),)
+    reps = tuple(map(as_integer, reps if len(shape_of(reps)) else (reps,)))
     ndim = max(x.ndim, len(reps))
     reps, sides = (1,) * (ndim - len(reps)) + reps, (1,) * (ndim - x.ndim) + x.shape
     apart = ops.reshape(x, tuple(n for side in sides for n in (1, side)))
@@ -175,7 +179,7 @@ def roll(x, shift, axis=None):
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The diagonal of two axes, as the last axis of the result."""
     x = moveaxis(x, (axis1, axis2), (-2, -1))
-    rows, columns = x.shape[-2:]
+    (rows, columns), offset = x.shape[-2:], as_integer(offset)
     n = max(min(rows, rows + offset, columns, columns - offset), 0)
     i = np.arange(n)
     return ops.getitem(x, (Ellipsis, i + max(-offset, 0), i + max(offset, 0)))
@@ -189,18 +193,18 @@ def trace(x, offset=0, axis1=0, axis2=1):
 @function
 def tril(x, k=0):
     """x with zeros above its k-th diagonal."""
-    return _masked(x, np.tri(*x.shape[-2:], k=k, dtype=bool))
+    return _masked(x, np.tri(*x.shape[-2:], k=as_integer(k), dtype=bool))
 
 
 @function
 def triu(x, k=0):
     """x with zeros below its k-th diagonal."""
-    return _masked(x, ~np.tri(*x.shape[-2:], k=k - 1, dtype=bool))
+    return _masked(x, ~np.tri(*x.shape[-2:], k=as_integer(k) - 1, dtype=bool))
 
 
 def _masked(x, kept):
     xp = backend.module_of([_array(x)], "where")
-    return ops.where(xp.asarray(kept), x, 0)
+    return ops.where(xp.asarray(kept), x, False)  # promotes nothing
 
 
 # -- sums and products -----------------------------------------------------------------------------
@@ -241,7 +245,7 @@ def norm(x, ord=None, axis=None, *, keepdims=False):
     axis); without ord or with "fro" over all the axes that are named."""
     if x.dtype.kind in "biu":  # |-128| is no int8
         x = ops.astype(x, np.result_type(x.dtype, np.float32))
-    vector = (x.ndim == 1) if axis is None else len(shape_of(axis)) == 0
+    vector = (x.ndim if axis is None else np.size(axis)) == 1
     if ord is None or (ord == 2 and vector) or (ord == "fro" and not vector):
         return ops.norm_(x, axis=axis, keepdims=keepdims)
     if not vector or ord not in (1, np.inf, -np.inf):

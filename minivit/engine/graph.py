@@ -210,6 +210,8 @@ def _fit(g, parent, node):
             )
         g = unbroadcast(g, parent.shape)
     if g.dtype != parent.dtype:
+        if g.dtype.kind == "c":
+            raise GraphError(f"{node.op}: the vjp returned {g.dtype}, expected {parent.dtype}")
         g = g.astype(parent.dtype)
     return g if not isinstance(g, np.generic) else np.asarray(g)
 

@@ -123,6 +123,9 @@ def _numpys(theirs, ours, **renamed):
                     f"np.{name}: {key}= is not supported for Tensors. Leave it out, or use the "
                     f"array, np.{name}(t.numpy(), {key}=...), through which no gradient flows."
                 )
+        for key, same in renamed.items():
+            if {key, same} <= given.keys():
+                raise ArgumentError(f"np.{name}: {key}= and {same}= are one argument; give one")
         given = {renamed.get(key, key): value for key, value in given.items()}
         return ours(*operands, **given)
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from minivit.engine import backend
-from minivit.engine.errors import ShapeError
+from minivit.engine.errors import DtypeError, ShapeError
 from minivit.engine.numerics import NUMBERS, shape_of
 from minivit.engine.ops import getitem, multiply, reshape
 from minivit.engine.record import function, op
@@ -32,7 +32,7 @@ def matmul(x, y, /):
             f"({y.shape[max(-2, -y.ndim)]}). Is a transpose (.T, .mT) missing?"
         )
     if x.ndim == 1 or y.ndim == 1:
-        return _matvec(x, y)
+        return _vector_product(x, y)
     if y.ndim == 2 and x.ndim > 2:
         rows = math.prod(x.shape[:-1])
         x2, out = x.reshape(rows, x.shape[-1]), (*x.shape[:-1], y.shape[1])
@@ -48,7 +48,7 @@ def matmul(x, y, /):
     return x @ y, (lambda g: g @ y.swapaxes(-1, -2), lambda g: x.swapaxes(-1, -2) @ g)
 
 
-def _matvec(x, y):
+def _vector_product(x, y):
     """matmul where an operand is a vector: it is a matrix with one row or column."""
     X = x[None, :] if x.ndim == 1 else x
     Y = y[:, None] if y.ndim == 1 else y
@@ -85,7 +85,7 @@ def dot(x, y):
     """np.dot: the last axis of x with the second-last of y (a product of numbers if 0-d)."""
     if len(shape_of(x)) == 0 or len(shape_of(y)) == 0:
         return multiply(x, y)
-    return matmul(x, y) if y.ndim <= 2 else dot_(x, y)
+    return matmul(x, y) if len(shape_of(y)) <= 2 else dot_(x, y)
 
 
 # -- einsum ----------------------------------------------------------------------------------------
@@ -127,6 +127,9 @@ def einsum(subscripts, *operands, optimize=True):
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _from_lists((subscripts, *operands))
+    if not all(hasattr(x, "shape") for x in operands):
+        kinds = [type(x).__name__ for x in operands]
+        raise DtypeError(f"einsum: got operands {kinds}, expected Tensors and arrays")
     terms, result = _subscripts(subscripts, [len(shape_of(x)) for x in operands])
     for i, x in enumerate(operands):
         if len(set(terms[i])) < len(terms[i]):
@@ -141,10 +144,10 @@ def einsum(subscripts, *operands, optimize=True):
                 )
             sizes[k] = n if sizes[k] == 1 else sizes[k]
     for i, (t, x) in enumerate(zip(terms, operands, strict=True)):
-        long = [k for k, n in zip(t, shape_of(x), strict=True) if n == sizes[k]]
-        if len(long) < len(t):  # an axis of length 1 beside a longer one: not there at all
-            x = reshape(x, tuple(sizes[k] for k in long))
-            operands, terms = _replaced(i, operands, terms, x, "".join(long))
+        present = [k for k, n in zip(t, shape_of(x), strict=True) if n == sizes[k]]
+        if len(present) < len(t):  # an axis of length 1 beside a longer one: not there at all
+            x = reshape(x, tuple(sizes[k] for k in present))
+            operands, terms = _replaced(i, operands, terms, x, "".join(present))
     return einsum_(*operands, terms=terms, result=result)
 
 
@@ -194,8 +197,8 @@ def _subscripts(text, ndims):
         refuse("expected one letter per axis, or '...' for the others")
     dots = "".join(free[: max([n for t, n in zip(terms, unnamed, strict=True)], default=0)])
     if not arrow:
-        once = sorted(k for k in set(left) - set(",.") if left.count(k) == 1)
-        result = "..." * ("..." in left) + "".join(once)
+        single = sorted(k for k in set(left) - set(",.") if left.count(k) == 1)
+        result = "..." * ("..." in left) + "".join(single)
     elif dots and "..." not in result:
         refuse("the result must have the '...' too")
     terms = [

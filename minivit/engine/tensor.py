@@ -105,7 +105,8 @@ class Tensor:
 
     def as_gradient(self, g, where, kinds="f"):
         """g as an array of this Tensor's shape, dtype and device, or the error that it is not."""
-        g = g._array if isinstance(g, Tensor) else g
+        if isinstance(g, Tensor):
+            g = _array_of(g, where)
         if isinstance(g, (int, float, np.generic)):
             g = backend.MODULES[self.device].asarray(g)
         if not backend.is_array(g):
@@ -140,7 +141,7 @@ class Tensor:
             self._array[parts] = self._values(xp, value)
         except MinivitError:
             raise
-        except IndexError as error:
+        except (IndexError, OverflowError) as error:
             raise RangeError(f"t[index] = value: {error}") from error
         except ValueError as error:
             raise ShapeError(f"t[index] = value: {error}") from error

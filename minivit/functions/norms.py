@@ -1,5 +1,6 @@
 """Normalisation: LayerNorm, RMSNorm, vectors of unit length."""
 
+import math
 from math import prod
 from numbers import Real
 
@@ -90,13 +91,13 @@ def l2_normalize(xp, x, /, axis=-1, eps=1e-12):
     largest = xp.abs(x).max(axis=axis, keepdims=True)
     scaled = x / xp.where(largest > 0, largest, 1)  # so that no square overflows or is lost
     length = largest * xp.sqrt((scaled * scaled).sum(axis=axis, keepdims=True))
-    long = length > eps
+    is_longer = length > eps
     length = xp.maximum(length, eps)
     y = x / length
 
     def vjp(g):
         along = y * (g * y).sum(axis=axis, keepdims=True)
-        return (g - xp.where(long, along, 0)) / length
+        return (g - xp.where(is_longer, along, 0)) / length
 
     return y, vjp
 
@@ -121,5 +122,5 @@ def _features(name, x, eps, **parameters):
 
 
 def _check_eps(name, eps):
-    if not isinstance(eps, Real) or not eps >= 0:
+    if not isinstance(eps, Real) or not 0 <= eps < math.inf:
         raise OptionError(f"{name}: eps is {eps!r}, expected a number, 0 or more")

@@ -96,7 +96,7 @@ class Property:
         return self.cases if isinstance(self.cases, tuple) else (self.cases,)
 
 
-DOUBLE, SINGLE = 1e-7, 1e-3  # how much a result may differ, of its largest number
+DOUBLE, SINGLE = 1e-9, 1e-3  # how much a result may differ, of its largest number
 
 
 @dataclass(frozen=True, eq=False)

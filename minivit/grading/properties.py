@@ -67,7 +67,8 @@ def idle(case, answer, truth):
 
 # -- the rules of the house ------------------------------------------------------------------------
 def keeps_dtype(truth, of, points, cases):
-    """Every output has the dtype of the argument `of`. (A number of Python's has none.)"""
+    """Every output has the dtype of the argument `of`, and float64 its digits. (A number of
+    Python's has no dtype.)"""
 
     def check(case, call):
         answer, dtype = call(case), case.inputs[of].dtype
@@ -75,9 +76,38 @@ def keeps_dtype(truth, of, points, cases):
             got = answer[name]
             if isinstance(got, np.ndarray) and got.dtype != dtype:
                 return Failure(f"{name} is {got.dtype} where {of} is {dtype}")
-        return None
+        return _fewer_digits(case, call, truth) if dtype == np.float64 else None
 
     return Property(DTYPE, points, cases, check, works=True)
+
+
+def _fewer_digits(case, call, truth):
+    """A Failure where a result in float64 has the digits of float32. What is asked about has
+    numbers that float32 rounds. A result that is wrong by more loses other points."""
+    fine = Case({name: _nudged(x) for name, x in case.inputs.items()}, _nudged(case.g))
+    before, after = truth(case), truth(fine)
+    coarse, asked = call(case), call(fine)
+    for name, right in after.items():
+        got, other = asked[name], coarse[name]
+        if not isinstance(got, np.ndarray) or not same(right, got, 1e-5):
+            continue
+        rounded = (got == got.astype(np.float32)).all() and (right != np.float32(right)).any()
+        moved = np.abs(right - before[name]).max(initial=0) > 1e-12 * (1 + np.abs(right).max())
+        if rounded:
+            return Failure(f"{name} is float64 with the digits of float32: it was float32 before")
+        if moved and np.array_equal(got, other):
+            return Failure(
+                f"{name} stays the same where the arguments change by less than float32 can say: "
+                "on the way to it something was float32"
+            )
+    return None
+
+
+def _nudged(x):
+    """Floats in float64 moved by less than float32 can say."""
+    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
+        return x
+    return x * (1 + 2.0**-27 / np.arange(3, 3 + x.size).reshape(x.shape))
 
 
 def leaves_nothing_behind(truth, points, cases, dtype=None):

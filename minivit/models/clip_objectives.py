@@ -107,8 +107,7 @@ class Captioner(nn.Module):
             return np.stack(rows)
 
         prior = log_p(others).astype(np.float64)
-        top = prior.max(axis=0)
-        prior = top + np.log(np.exp(prior - top).mean(axis=0))
+        prior = functions.logsumexp(prior, axis=0).numpy() - np.log(len(prior))
         return (log_p(I) - prior) / eos_places(T)
 
 

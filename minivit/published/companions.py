@@ -91,18 +91,17 @@ def tokenizer_class(name):
 
 
 # -- pictures --------------------------------------------------------------------------------------
-def described(look):
+def described(given):
     """The entry in config.json of a `Preprocess`, or of an Image GPT's `Pixels`."""
-    if look is None:
+    if given is None:
         return None
-    if type(look) is Preprocess:
-        return {"class": "Preprocess"} | asdict(look)
-    if type(look) is Pixels:
-        colours = look.palette.colours.tolist()
-        return {"class": "Pixels", "side": look.side, "look": described(look.look),
-                "colours": colours}  # fmt: skip
+    if type(given) is Preprocess:
+        return {"class": "Preprocess"} | asdict(given)
+    if type(given) is Pixels:
+        colours, pictures = given.palette.colours.tolist(), described(given.preprocess)
+        return {"class": "Pixels", "side": given.side, "preprocess": pictures, "colours": colours}
     raise DtypeError(
-        f"save: preprocess is a {type(look).__name__}, expected None, a published Preprocess or "
+        f"save: preprocess is a {type(given).__name__}, expected None, a published Preprocess or "
         "Image GPT's Pixels"
     )
 
@@ -116,15 +115,15 @@ def built(said):
         if colours.ndim != 2 or not len(colours) or not np.isfinite(colours).all():
             raise CheckpointError("config.json: colours are not a list of colours")
         side = tables.integer(said, "side", preprocess.MOST)
-        return Pixels(Palette(colours), side, built(said["look"]))
+        return Pixels(Palette(colours), side, built(said["preprocess"]))
     if said["class"] != "Preprocess":
         raise CheckpointError(
             f"config.json: preprocess is a {said['class']!r}, expected a Preprocess or Pixels"
         )
-    return _look({key: value for key, value in said.items() if key != "class"})
+    return _preprocess({key: value for key, value in said.items() if key != "class"})
 
 
-def _look(said):
+def _preprocess(said):
     """A `Preprocess` of its fields; those with a default may be missing, as in older files."""
     defaults = {f.name: f.default for f in fields(Preprocess) if f.default is not MISSING}
     if strange := said.keys() - {f.name for f in fields(Preprocess)}:

@@ -95,24 +95,24 @@ def extras(folder, config, model):
             f"preprocessor_config.json: no palette, a list of colours (r, g, b) ({reason})"
         ) from reason
     side = math.isqrt(model.pixels)
-    look = Preprocess((side, side), None, "bilinear").of_folder(folder, True)
-    if side**2 != model.pixels or look.size != (side, side):
+    preprocess = Preprocess((side, side), None, "bilinear").of_folder(folder, True)
+    if side**2 != model.pixels or preprocess.size != (side, side):
         raise CheckpointError(
-            f"preprocessor_config.json: pictures of {look.size} pixels for a context of "
+            f"preprocessor_config.json: pictures of {preprocess.size} pixels for a context of "
             f"{model.pixels}, expected a square of as many"
         )
-    return {"preprocess": Pixels(Palette(clusters), side, look)}
+    return {"preprocess": Pixels(Palette(clusters), side, preprocess)}
 
 
 class Pixels:
     """Between pictures and the ids of a palette: squares of `side` x `side` pixels."""
 
-    def __init__(self, palette, side, look):
-        self.palette, self.side, self.look = palette, side, look
+    def __init__(self, palette, side, preprocess):
+        self.palette, self.side, self.preprocess = palette, side, preprocess
 
     def __call__(self, picture):
         """A picture (a path, a Pillow image ...), the whole of it -> ids (1, N)."""
-        return self.palette.encode(self.look(picture))
+        return self.palette.encode(self.preprocess(picture))
 
     def pictures(self, ids):
         """ids (B, N) -> pixels (B, side, side, 3), uint8."""

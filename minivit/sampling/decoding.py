@@ -46,10 +46,8 @@ def attention(xp, x, attn, cache):
     (B, D), H = x.shape, attn.num_heads
     qkv = linear(x, attn.in_proj_weight, attn.in_proj_bias).reshape(B, 3, H, 1, D // H)
     K, V = cache.append_heads(qkv[:, 1], qkv[:, 2])  # (B, H, d, M), (B, H, M, d)
-    S = (qkv[:, 0] * (1 / math.sqrt(D // H))) @ K  # (B, H, 1, M)
-    S -= S.max(axis=3, keepdims=True)
-    xp.exp(S, out=S)
-    o = S @ V / S.sum(axis=3, keepdims=True)  # (B, H, 1, d)
+    e = numerics.exponentials(xp, (qkv[:, 0] * (1 / math.sqrt(D // H))) @ K)  # (B, H, 1, M)
+    o = e @ V / e.sum(axis=3, keepdims=True)  # (B, H, 1, d)
     return linear(o.reshape(B, D), attn.out_proj.weight, attn.out_proj.bias)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from minivit.engine.errors import DtypeError, NonFiniteError, OptionError, ShapeError
 from minivit.engine.record import function
+from minivit.functions import softmax
 from minivit.text.batch import host
 
 
@@ -29,11 +30,12 @@ def next_token_distribution(logits, temperature=1.0, top_k=None, top_p=None):
         p = np.zeros((B, V))
         p[np.arange(B), logits.argmax(axis=1)] = 1
         return p
+    logits -= logits.max(axis=1, keepdims=True)
     with np.errstate(over="ignore"):  # far below the likeliest, at a temperature near 0
-        p = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+        p = softmax.on_arrays(np, logits / temperature)[0]
     if top_k is not None and top_k < V:
         p[p < np.sort(p, axis=1)[:, [-top_k]]] = 0
-    p /= p.sum(axis=1, keepdims=True)
+        p /= p.sum(axis=1, keepdims=True)
     if top_p is not None:
         order = np.argsort(-p, axis=1, kind="stable")
         ranked = np.take_along_axis(p, order, axis=1)
@@ -106,6 +108,8 @@ def generate(next_logits, B, steps, temperature=1.0, top_k=None, top_p=None, sto
         rng = np.random.default_rng(seed)
     except (TypeError, ValueError) as reason:
         raise OptionError(f"seed is {seed!r}: {reason}") from None
+    if not (_is(B, Integral) and B >= 0):
+        raise OptionError(f"B is {B!r}, expected the number of sequences, 0 or more")
     return _generate(next_logits, B, checked_steps(steps), (temperature, top_k, top_p), stop, rng)
 
 
@@ -113,6 +117,8 @@ def _generate(next_logits, B, steps, how, stop, rng):
     tokens, stopped = None, np.zeros(B, bool)
     for _ in range(steps):
         p = next_token_distribution(next_logits(tokens), *how)
+        if len(p) != B:
+            raise ShapeError(f"next_logits: gave {len(p)} rows for {B} sequences")
         drawn = draw(p, rng)
         tokens = drawn if tokens is None else np.where(stopped, tokens, drawn)
         yield tokens, p

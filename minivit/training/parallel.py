@@ -6,9 +6,9 @@ The copies share the model's arrays; only their gradients are their own, and the
 gradient of the whole batch. It works on the CPU, since NumPy lets other threads run while it
 computes, and beats threads inside each product, which wait for each other after every op.
 
-Ranks are faster still: two of them made the training steps W1, W2a and W4 of the benchmarks 1.59,
-1.94 and 1.93 times as fast as one, two threads 1.11, 1.57 and 1.78 times. Threads remain for what
-mpiexec does not start: a notebook, and machines without MPI.
+Ranks are faster: two of them made the training steps W1, W2a and W4 of the benchmarks 1.64, 1.97
+and 2.01 times as fast as one; two threads, in an earlier run, 1.11, 1.57 and 1.78 times. Threads
+stay for what mpiexec does not start: a notebook, and a machine without MPI.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -31,6 +31,26 @@ def adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, decay):
     shrunk = w - lr * decay * w
     return np.array([shrunk - step, m, v])
 """,
+    "scalars": """
+import numpy as np
+def adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, decay):
+    def one(w, g, m, v):
+        m = m * beta1 + g * (1 - beta1); v = v * beta2 + g * g * (1 - beta2)
+        mh, vh = m / (1 - beta1 ** t), v / (1 - beta2 ** t)
+        return w * (1 - lr * decay) - lr * mh / (vh ** 0.5 + eps), m, v
+    out = np.vectorize(one, otypes=[w.dtype] * 3)(w, g, m, v)
+    return np.array(out)
+""",
+    "efficient": """
+import numpy as np
+def adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, decay):
+    new = np.empty((3, *w.shape), w.dtype)
+    W, M, V = new
+    np.copyto(M, beta1 * m + (1 - beta1) * g); np.copyto(V, beta2 * v + (1 - beta2) * np.square(g))
+    a = lr * (1 - beta2 ** t) ** .5 / (1 - beta1 ** t)
+    np.copyto(W, w - lr * decay * w - a * M / (np.sqrt(V) + eps * (1 - beta2 ** t) ** .5))
+    return new
+""",
 }
 # 10 points: m: a moving mean of the gradients 1; v: one of their squares 1; the first step: as
 # long as lr, whatever the gradient 2; later steps 2; the decay shrinks w and touches no mean 1;

@@ -53,6 +53,17 @@ def attention(q, k, v, heads, causal):
     A = S / S.sum(axis=2, keepdims=True)
     return np.einsum("hij,jhd->ihd", A, V).reshape(N, D)
 """,
+    "logsumexp": """
+import numpy as np
+def attention(q, k, v, heads, causal):
+    N, D = q.shape; d = D // heads
+    r = lambda a: np.moveaxis(a.reshape(N, heads, d), 1, 0)
+    S = np.matmul(r(q) * d ** -0.5, np.transpose(r(k), (0, 2, 1)))
+    if causal:
+        i, j = np.indices((N, N)); S[:, i < j] = -np.inf
+    L = np.logaddexp.reduce(S, axis=-1, keepdims=True)
+    return np.moveaxis(np.exp(S - L) @ r(v), 0, 1).reshape(N, D).astype(q.dtype)
+""",
 }
 SCALE = "* q.dtype.type((D / heads) ** -0.5)"
 MASKED = "S = np.where(mask | (not causal), S, -np.inf).astype(q.dtype)"

@@ -38,6 +38,34 @@ def cached_attention(q, k, v, keys, values, heads):
     out = np.einsum("hij,jhd->ihd", E / E.sum(-1, keepdims=True), V)
     return out.reshape(n, D)
 """,
+    "token by token": """
+import numpy as np
+def cached_attention(q, k, v, keys, values, heads):
+    K, V = list(keys), list(values)
+    out = []
+    for a, b, c in zip(q, k, v):
+        K.append(b); V.append(c)
+        row = []
+        parts = np.split(np.array(K), heads, axis=1), np.split(np.array(V), heads, 1)
+        for Q, KK, VV in zip(np.split(a, heads), *parts):
+            s = KK @ Q / np.sqrt(len(Q))
+            e = np.exp(s - max(s)); row.append(e @ VV / e.sum())
+        out.append(np.concatenate(row))
+    return np.array(out, dtype=q.dtype)
+""",
+    "two parts": """
+import numpy as np
+def cached_attention(q, k, v, keys, values, heads):
+    n, D = q.shape; d = D // heads
+    h = lambda a: a.reshape(-1, heads, d).transpose(1, 0, 2)
+    old = np.einsum('hid,hjd->hij', h(q), h(keys))
+    new = np.einsum('hid,hjd->hij', h(q), h(k)) + np.triu(np.full((n, n), -np.inf), 1)
+    S = np.concatenate([old, new], -1) / d ** .5
+    S = np.exp(S - S.max(-1, keepdims=True)); S /= S.sum(-1, keepdims=True)
+    M = len(keys)
+    o = S[..., :M] @ h(values) + S[..., M:] @ h(v)
+    return o.transpose(1, 0, 2).reshape(n, D).astype(q.dtype)
+""",
 }
 STRIDED = "slice(h * d, (h + 1) * d) => slice(h, None, heads)"
 # 10 points: one new token: the last row of the full pass 3; several new tokens: none sees a later

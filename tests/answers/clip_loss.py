@@ -42,6 +42,18 @@ def loss(row, k):
     top = max(row)
     return top + log(sum(exp(z - top) for z in row)) - row[k]
 """,
+    "loops": """
+import math
+import numpy as np
+def clip_loss(I_f, T_f, W_i, W_t, t):
+    a, b = I_f @ W_i, T_f @ W_t
+    n = len(a)
+    long = lambda v: math.sqrt(float(v @ v))
+    z = [[float(u @ v) / long(u) / long(v) * math.exp(t) for v in b] for u in a]
+    lse = lambda row: max(row) + math.log(sum(math.exp(x - max(row)) for x in row))
+    L = sum(lse(z[i]) + lse([r[i] for r in z]) - 2 * z[i][i] for i in range(n)) / (2 * n)
+    return I_f.dtype.type(L)
+""",
 }
 # 10 points: t = 0: exp(t) is 1 3; any t 4; exp(t) = 100, the largest one allowed, in float32 too
 # 1; float32 stays float32, float64 stays float64 1; a call leaves nothing behind: arguments as

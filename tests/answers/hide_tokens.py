@@ -33,6 +33,25 @@ def hide_tokens(ids, may_hide, u, random, mask):
     labels[chosen] = ids[chosen]
     return np.stack((read, labels))
 """,
+    "digitize": """
+import numpy as np
+LIMITS = np.array([0.12, 0.135, 0.15])
+def hide_tokens(ids, may_hide, u, random, mask):
+    kind = np.where(may_hide, np.digitize(u, LIMITS), 3)
+    table = np.stack([np.full_like(ids, mask), random, ids, ids])
+    read = np.take_along_axis(table, kind[None], 0)[0]
+    return np.r_[read[None], np.where(kind < 3, ids, -100)[None]]
+""",
+    "arithmetic": """
+import numpy as np
+def hide_tokens(ids, may_hide, u, random, mask):
+    u = u + 10.0 * ~may_hide
+    m = (u < .12).astype(int); r = (u < .135).astype(int) - m; c = (u < .15).astype(int)
+    out = np.empty((2, len(ids)), dtype=int)
+    out[0] = m * mask + r * random + (1 - m - r) * ids
+    out[1] = c * ids - 100 * (1 - c)
+    return out
+""",
 }
 # 10 points: 80% of the chosen are read as the mask 2; 10% are read as the random token 1; 10% are
 # read as they are 1; the labels: every chosen token as it was, else -100 3; a random token may be

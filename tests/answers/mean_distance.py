@@ -34,6 +34,14 @@ def mean_distance(A, rows, columns, patch):
     sums = W.sum(-1)
     return (np.einsum("hij,ij->hi", W, apart) / sums).mean(-1)
 """,
+    "complex": """
+import numpy as np
+def mean_distance(A, rows, columns, patch):
+    z = np.add.outer(np.arange(rows), 1j * np.arange(columns)).ravel()
+    d = np.abs(np.subtract.outer(z, z)) * patch
+    a = A[:, 1:, 1:]
+    return (np.einsum('hij,ij->hi', a, d) / a.sum(-1)).mean(-1).astype(A.dtype)
+""",
 }
 # 10 points: patches in one line 2; patches on a grid 3; what goes to the class token does not
 # count 2; each head has its own 1; float32 stays float32, float64 stays float64 1; a call leaves
@@ -58,5 +66,5 @@ WRONG = {
         2, "A: head[i + 1, j + 1] => head[j + 1, i + 1]",
         "B: A[:, 1:, 1:] => A[:, 1:, 1:].swapaxes(1, 2)"),
     ("distance", "the attention is not used: this is the mean distance of two patches"): (
-        2, "A: float(head[i + 1, j + 1]) => 1.0", "B: A[:, 1:, 1:] => 0 * A[:, 1:, 1:] + 1"),
+        1, "A: float(head[i + 1, j + 1]) => 1.0", "B: A[:, 1:, 1:] => 0 * A[:, 1:, 1:] + 1"),
 }  # fmt: skip

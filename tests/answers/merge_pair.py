@@ -33,6 +33,37 @@ def merge_pair(ids, left, right, new):
             last = i
     return ids[keep]
 """,
+    "generator": """
+import numpy as np
+from typing import Iterator
+def go(ids, left, right, new) -> Iterator[int]:
+    it = iter(ids); held = None
+    for x in it:
+        if held is not None and held == left and x == right:
+            yield new; held = None
+        else:
+            if held is not None: yield held
+            held = x
+    if held is not None: yield held
+def merge_pair(ids, left, right, new):
+    return np.fromiter(go(ids.tolist(), left, right, new), dtype=np.int64)
+""",
+    "mask": """
+import numpy as np
+def merge_pair(ids, left, right, new):
+    out = ids.copy(); keep = np.ones(len(ids), bool)
+    i = 0
+    while (i := i + 1) < len(ids):
+        if keep[i - 1] and ids[i - 1] == left and ids[i] == right:
+            out[i - 1] = new; keep[i] = False
+    return out[keep]
+""",
+    "strings": """
+import numpy as np
+def merge_pair(ids, left, right, new):
+    text = "".join(f"<{i}>" for i in ids).replace(f"<{left}><{right}>", f"<{new}>")
+    return np.array([int(s) for s in text[1:-1].split("><")] if text else [], dtype=int)
+""",
 }
 # 10 points: every place where left is followed by right 4; a pair of equal ids: from left to
 # right, without overlap 3; what has just become new is not merged again 1; of ids without the

@@ -40,6 +40,18 @@ def next_distribution(logits, temperature, top_k, top_p):
     z[order[count:]] = -np.inf
     return softmax(z).astype(logits.dtype)
 """,
+    "rank matrix": """
+import numpy as np
+def next_distribution(logits, temperature, top_k, top_p):
+    z = (logits - logits.max()) / np.asarray(temperature, logits.dtype)
+    i = np.arange(len(z))
+    front = (z[None] > z[:, None]) | ((z[None] == z[:, None]) & (i[None] < i[:, None]))
+    p = np.exp(z) * (front.sum(1) < top_k)
+    p = p / p.sum()
+    before = (front * p).sum(1)
+    p = np.where((before < top_p) | (top_p >= 1), p, 0)
+    return (p / p.sum()).astype(logits.dtype)
+""",
 }
 # 10 points: the temperature divides the logits 1; top-k: the k likeliest 2; top-p: the fewest
 # that hold it 2; both: top-p of what top-k has left 1; equally likely: the one in front 1; logits
@@ -47,16 +59,16 @@ def next_distribution(logits, temperature, top_k, top_p):
 # leaves nothing behind: arguments as they were, new arrays, no memory of it 1
 WRONG = {
     ("p", "the logits are multiplied by the temperature, not divided"): (
-        5, "A: / temperature => * temperature", "B: / temperature => * temperature"),
+        4, "A: / temperature => * temperature", "B: / temperature => * temperature"),
     ("p", "the probabilities are divided by the temperature, not the logits"): (
-        5, "B: z = logits.astype(float) / temperature => z = logits.astype(float)\n"
+        4, "B: z = logits.astype(float) / temperature => z = logits.astype(float)\n"
         "p = softmax(z) => p = softmax(z) ; q = p / temperature\n"
         "sums = np.cumsum(p[order]) => sums = np.cumsum(p[order]) ; "
         "free = top_k >= V and top_p >= 1\n"
         "return softmax(z).astype(logits.dtype) => "
         "return (q if free else softmax(z)).astype(logits.dtype)"),
     ("p", "the temperature is not used"): (
-        5, "A: / temperature) for => ) for", "B: .astype(float) / temperature => .astype(float)"),
+        4, "A: / temperature) for => ) for", "B: .astype(float) / temperature => .astype(float)"),
     ("p", "the k least likely are kept"): (
         5, "A: key=lambda i: (-p[i], i) => key=lambda i: (p[i], i)\n"
         "kept = ranked[:top_k] => kept = sorted(ranked[:top_k], key=lambda i: (-p[i], i))"),

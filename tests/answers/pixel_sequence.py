@@ -34,6 +34,14 @@ def pixel_sequence(image, palette, begin):
     read = [begin] + ids[:-1]
     return np.array([read, ids])
 """,
+    "roll": """
+import numpy as np
+def pixel_sequence(image, palette, begin):
+    x = image.reshape(-1, image.shape[-1])
+    p = np.array([np.square(palette - v).sum(-1).argmin() for v in x])
+    r = np.roll(p, 1); r[0] = begin
+    return np.stack((r, p)).astype(np.int32)
+""",
 }
 PIXELS = "x = image.reshape"
 # 10 points: one row of pixels: the nearest colours 3; several rows, in raster order 2; what is

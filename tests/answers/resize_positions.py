@@ -40,6 +40,15 @@ def resize_positions(position, old, new):
     rest = grid.reshape(-1, position.shape[1])
     return np.concatenate([position[0:1], rest], axis=0).astype(position.dtype)
 """,
+    "interp": """
+import numpy as np
+def resize_positions(position, old, new):
+    grid = position[1:].reshape(*old, -1)
+    for axis in (0, 1):
+        at = np.linspace(0, old[axis] - 1, new[axis])
+        grid = np.apply_along_axis(lambda c: np.interp(at, np.arange(len(c)), c), axis, grid)
+    return np.vstack([position[:1], grid.reshape(-1, grid.shape[-1])]).astype(position.dtype)
+""",
 }
 # 10 points: the positions of another grid, larger or smaller 6; the same grid gives the same
 # positions, as a copy 2; float32 stays float32, float64 stays float64 1; a call leaves nothing

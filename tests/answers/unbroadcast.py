@@ -23,6 +23,21 @@ def unbroadcast(g, shape):
         out[place] += g[index]
     return out.reshape(shape)
 """,
+    "einsum": """
+import numpy as np
+import string
+def unbroadcast(g, shape):
+    letters = string.ascii_lowercase[: g.ndim]
+    k = g.ndim - len(shape)
+    kept = "".join(c for c, n in zip(letters[k:], shape) if n != 1)
+    return np.array(np.einsum(f"{letters}->{kept}", g)).reshape(shape)
+""",
+    "broadcast_to index": """
+import numpy as np
+def unbroadcast(g, shape):
+    where = np.broadcast_to(np.arange(int(np.prod(shape))).reshape(shape), g.shape)
+    return np.bincount(where.ravel(), g.ravel(), int(np.prod(shape))).reshape(shape).astype(g.dtype)
+""",
 }
 LOOP = "while g.ndim > len(shape):"
 WRONG = {

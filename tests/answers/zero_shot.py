@@ -33,6 +33,13 @@ def zero_shot(images, texts, scale):
     z = z - np.max(z, 1, keepdims=True)
     return np.exp(z - np.log(np.exp(z).sum(1, keepdims=True)))
 """,
+    "logaddexp": """
+import numpy as np
+def zero_shot(images, texts, scale):
+    n = lambda a: a / np.sqrt(np.einsum('...d,...d->...', a, a))[..., None]
+    z = scale * n(images) @ n(n(texts).sum(1)).T
+    return np.exp(z - np.logaddexp.reduce(z, axis=-1, keepdims=True)).astype(images.dtype)
+""",
 }
 UNIT = "texts[c, k] / np.linalg.norm(texts[c, k])"
 AGAIN = "w[c] = w[c] / np.linalg.norm(w[c])"

@@ -286,7 +286,7 @@ def test_the_layer_diagram_draws_every_stage():
 
 def test_guesses_mark_what_stood_there():
     example = (["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", [("dog", 0.6), ("cat", 0.3)])
-    fig = transformer.masked_words([example], {"seed 0": list(range(60))})
+    fig = transformer.masked_words([example], {"seed 0": ([0, 9], [5.0, 4.0])})
     colors = [bar.get_facecolor() for bar in fig.axes[0].patches]
     assert [bar.get_width() for bar in fig.axes[0].patches] == [0.6, 0.3]
     assert colors[0] != colors[1] and titles(fig)[0] == "a [MASK]s   (cat)"

@@ -87,7 +87,7 @@ def test_marks_count_by_family(monkeypatch):
     labels = small.part("test")[1]
     scores = np.zeros((len(labels), 300), np.float32)
     scores[np.arange(len(labels)), labels] = 1
-    got = iconnet.marks(scores, "test")
+    got = iconnet.accuracies(scores, "test")
     assert got["top-1"] == 1 and got["right by family"] == got["pictures by family"]
     assert sum(got["pictures by family"]) == len(labels)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.engine import graph
-from minivit.engine.errors import ShapeError
+from minivit.engine.errors import GraphError, ShapeError
 
 # From values that are there already to a new one. Shapes are (2, 3), (3,) or (); what does not fit
 # broadcasts.
@@ -113,3 +113,23 @@ def test_only_axes_that_broadcasting_added_are_summed():
         y.node.vjp = lambda g, shape=shape: (np.ones(shape), None)
         with pytest.raises(ShapeError, match="multiply: the vjp returned a gradient of shape"):
             y.backward(np.ones((2, 3)))
+
+
+def test_a_gradient_that_has_a_history_of_its_own_is_refused():
+    """Second derivatives are not recorded, so a cotangent, or a `.grad`, that wants a gradient
+    would lose it without a word."""
+    x, g = (mv.Tensor(np.ones(3), requires_grad=True) for _ in range(2))
+    with pytest.raises(GraphError, match="requires a gradient"):
+        (x * 2).backward(g)
+    with pytest.raises(GraphError, match="requires a gradient"):
+        x.grad = g * 1
+    assert x.grad is None
+
+
+def test_a_complex_gradient_of_a_real_operand_is_refused():
+    @mv.op
+    def doubled(x, /):
+        return x * 2, lambda g: g * 2j
+
+    with pytest.raises(GraphError, match="doubled: the vjp returned complex128, expected float64"):
+        doubled(mv.Tensor(np.ones(3), requires_grad=True)).sum().backward()

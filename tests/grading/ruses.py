@@ -15,13 +15,16 @@ refused(lambda: open("/proc/self/mem", "r+b"), lambda: open("/proc/self/clear_re
         lambda: open("/proc/self/oom_score_adj", "w").write("-1000"),
         lambda: open("/proc/self/task/self/comm", "w").write("judge"))
 """,
-    "opens its pipes once more": """
+    "opens its pipes once more, and those of others": """
 unlock()
-for fd in descriptors():
-    if not os.path.samestat(os.fstat(fd), os.stat(os.devnull)):
-        refused(lambda: os.open(f"/proc/self/fd/{fd}", os.O_RDWR),
-                lambda: os.open(f"/dev/fd/{fd}", os.O_WRONLY))
+for fd in range(20):
+    refused(lambda: os.open(f"/proc/{os.getppid()}/fd/{fd}", os.O_RDWR),
+            lambda: os.open(f"/proc/{VICTIM}/fd/{fd}", os.O_RDONLY))
 refused(lambda: open("/dev/pts/0", "w"), lambda: open("/dev/ptmx"))
+for fd in descriptors():  # its own ones are its own
+    try: again = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_NONBLOCK)
+    except OSError: continue
+    os.close(again)
 """,
     "grows its pipes": """
 unlock()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from minivit import commands
@@ -86,7 +87,7 @@ def test_build_trains_with_the_students_functions_in_the_place_of_the_library(
     tmp_path, monkeypatch, capsys
 ):
     from minivit import functions
-    from minivit.commands import build
+    from minivit.commands import build, built
     from minivit.engine import graph
     from minivit.engine.record import OPS
 
@@ -105,9 +106,14 @@ def test_build_trains_with_the_students_functions_in_the_place_of_the_library(
         return counted
 
     mine = {name: counting(name, entry[0]) for name, entry in found.items()}
-    yours, own = build.trained(8, mine), build.trained(8, {})
-    assert abs(yours - own) <= 0.02 and min(used.values()) > 0, (yours, own, used)
-    assert before == (functions.layer_norm, graph.unbroadcast, dict(OPS))
+    for train in (built.vit, built.clip):
+        yours, own = train(8, mine), train(8, {})
+        assert abs(yours.accuracy - own.accuracy) <= 0.02, train
+        assert np.allclose(yours.losses, own.losses, rtol=1e-3), train
+        assert yours.note == own.note
+    assert min(used.values()) > 0, used
+    assert before[:2] == (functions.layer_norm, graph.unbroadcast)
+    assert before[2].items() <= OPS.items() and not [n for n in OPS if n.startswith("your_")]
     assert capsys.readouterr().out == ""
 
 
@@ -120,4 +126,6 @@ def test_build_says_which_exercise_to_look_at(tmp_path, monkeypatch, capsys):
     assert "unbroadcast    yours, " in said and "of 01_unbroadcast.py from line" in said
     assert "Look at exercise 15: minivit check 15" in said
     assert "attention      the library's own (not written yet)" in said
-    assert "With your 1 of 5 functions:" in said
+    assert "ViT, with your 1 of 5 functions:" in said
+    assert "The tiny CLIP waits for layer_norm, cross_entropy, embedding" in said
+    assert (tmp_path / "runs" / "build.png").exists()

@@ -36,12 +36,13 @@ def copy(to):
 
 
 def test_the_page_has_the_commands_that_are_walked():
-    assert len(COMMANDS) == 4
+    assert len(COMMANDS) == 5
     assert "'minivit[" not in PAGE and "nbgrader formgrader" not in PAGE
     assert f"a class of {len(ATTACKS)} attacks" in PAGE
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # pip installs three times
 @pytest.mark.skipif(not shutil.which("bash") or not shutil.which("git"), reason="no bash, no git")
 def test_the_page_walked_in_an_empty_environment(tmp_path):
     course, venv = tmp_path / "course", tmp_path / "venv"
@@ -68,8 +69,10 @@ def test_the_page_walked_in_an_empty_environment(tmp_path):
         "marks.csv": "student,exercise,explain,points,comment\njane,chain_rule,2,,clear\n",
         "times.csv": "student,handed in\nann,2026-11-04 12:00\n",
     })  # fmt: skip
-    first, second, third, fourth = COMMANDS
+    first, shared, second, third, fourth = COMMANDS
     assert "2 graded, 0 to look at, 0 failed" in walk(first)
+    said = walk(shared.replace("ada cem", "jane").replace("ben dan", "ann"))
+    assert said.count("2 graded, 0 to look at, 0 failed") == 3
     assert "2 graded, 0 to look at, 0 failed" in walk(second)
     with open(course / "results" / "points.csv", encoding="utf-8") as file:
         final = {row["student"]: float(row["final"]) for row in csv.DictReader(file)}

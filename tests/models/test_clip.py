@@ -475,7 +475,7 @@ def test_the_trained_model_is_what_its_result_file_says(emoji):
     """Retrieval on the held-out style, from the weights that ship."""
     model = mv.load("emoji").model
     exam = long_clip.Exam(emoji, pairs.caption_tokenizer(emoji))
-    found = exam.marks(long_clip.similarity(model))
+    found = exam.accuracies(long_clip.similarity(model))
     said = long_clip.results()["model"]["200"]
     for name in said:
         for way in ("image to text", "text to image"):

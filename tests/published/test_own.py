@@ -177,7 +177,7 @@ def test_preprocessing_and_labels_come_back(tmp_path):
     np.testing.assert_array_equal(
         again.preprocess.palette.colours, pixels.preprocess.palette.colours
     )
-    assert again.preprocess.look == pixels.preprocess.look
+    assert again.preprocess.preprocess == pixels.preprocess.preprocess
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "image_gpt", "marian", "vit_hf", "clip_hf"])

@@ -177,7 +177,7 @@ def test_openclip_shows_what_is_hidden():
 def test_a_resize_that_exceeds_the_crop():
     said = dict(size={"height": 40, "width": 36}, crop_size=32, do_center_crop=True, resample=3)
     picture = Image.open(PHOTOS / "coffee.png")
-    found = changed(square=True, **said).pixels(picture)
+    found = settings(square=True, **said).pixels(picture)
     expected = picture.convert("RGB").resize((36, 40), Image.BICUBIC).crop((2, 4, 34, 36))
     assert np.array_equal(found, np.asarray(expected))
 
@@ -187,9 +187,9 @@ def test_a_key_that_is_not_known_is_refused_by_name(key, value):
     if key in preprocess.KNOWN | preprocess.WITHOUT_EFFECT | {"image_processor_type"}:
         return
     with pytest.raises(CheckpointError, match="not done here") as error:
-        changed(**{key: value})
+        settings(**{key: value})
     assert f"{key} is {value!r}" in str(error.value)
-    assert changed(**{key: None}) == changed(**{key: False}) == changed()
+    assert settings(**{key: None}) == settings(**{key: False}) == settings()
 
 
 @pytest.mark.parametrize("picture, what", [
@@ -205,25 +205,25 @@ def test_what_is_no_picture_is_refused(picture, what):
 
 
 # -- files -----------------------------------------------------------------------------------------
-def changed(square=False, **said):
+def settings(square=False, **said):
     assumed = Preprocess((224, 224)) if square else preprocess.as_clip_processor(224)
     return assumed.with_settings(said, square)
 
 
 def test_older_files_have_numbers():
-    assert changed(size=336, crop_size=330).size == (330, 330)
-    assert changed(size=336, crop_size=330).shortest == 336
-    assert changed(square=True, size=384) == Preprocess((384, 384))
-    assert changed(square=True, size=256, do_center_crop=True, crop_size=256).size == (256, 256)
+    assert settings(size=336, crop_size=330).size == (330, 330)
+    assert settings(size=336, crop_size=330).shortest == 336
+    assert settings(square=True, size=384) == Preprocess((384, 384))
+    assert settings(square=True, size=256, do_center_crop=True, crop_size=256).size == (256, 256)
 
 
 def test_what_a_file_leaves_out_is_as_assumed():
-    assert changed() == preprocess.as_clip_processor(224)
-    assert changed(square=True) == Preprocess((224, 224))
+    assert settings() == preprocess.as_clip_processor(224)
+    assert settings(square=True) == Preprocess((224, 224))
 
 
 def test_steps_can_be_off():
-    seen = changed(square=True, size=4, do_rescale=False, do_normalize=False)
+    seen = settings(square=True, size=4, do_rescale=False, do_normalize=False)
     out = seen(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
     assert np.array_equal(out[0], np.arange(48).reshape(4, 4, 3))
 
@@ -256,7 +256,7 @@ def test_the_processor_inside_a_processor(tmp_path):
 ])  # fmt: skip
 def test_a_file_that_cannot_be_followed_is_refused(said, what):
     with pytest.raises(CheckpointError, match=what):
-        changed(**said)
+        settings(**said)
 
 
 @given(
@@ -277,7 +277,7 @@ def test_a_file_that_cannot_be_followed_is_refused(said, what):
 )  # fmt: skip
 def test_whatever_a_file_says_it_is_followed_or_refused(said, square):
     try:
-        seen = changed(square=square, **said)
+        seen = settings(square=square, **said)
     except CheckpointError:
         return
     out = seen(np.zeros((30, 40, 3), np.uint8))

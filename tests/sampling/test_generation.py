@@ -124,3 +124,14 @@ def test_no_steps_yield_nothing_and_one_stop_token_may_be_a_number():
     assert list(generate(None, 2, 0)) == []
     tokens = [t.tolist() for t, _ in generate(lambda _: np.eye(3)[[1, 1]], 2, 9, 0, stop=1)]
     assert tokens == [[1, 1]]
+
+
+@pytest.mark.parametrize("B", [None, True, -1, 0.5, "2", (2,)], ids=repr)
+def test_a_number_of_sequences_that_is_none_is_refused(B):
+    with pytest.raises(OptionError, match="B is"):
+        generate(lambda tokens: np.ones((1, 3)), B, steps=1)
+
+
+def test_logits_of_another_number_of_sequences_are_refused():
+    with pytest.raises(ShapeError, match="gave 1 rows for 2 sequences"):
+        list(generate(lambda tokens: np.ones((1, 3)), 2, steps=1))

@@ -158,27 +158,32 @@ def masked_words(examples, curve):
     """F03: sentences with a masked token, the model's first guesses with probabilities; the loss.
 
     examples: [(tokens with "[MASK]", the true token, [(guess, probability)])]; curve: {label:
-    losses}.
+    (steps, losses)}.
     """
     n = len(examples)
     longest = max(p for _, _, guesses in examples for _, p in guesses)
-    fig = plt.figure(figsize=(15, 9.5))
-    left, right = fig.subfigures(1, 2, width_ratios=[2.2, 1])
+    fig = plt.figure(figsize=(13, 11))
+    left, right = fig.subfigures(1, 2, width_ratios=[2, 1])
     panels = left.subplots(n, 1, squeeze=False)[:, 0]
     for axes, (tokens, truth, guesses) in zip(panels, examples):
         names, p = zip(*guesses)
         bars = axes.barh(
             range(len(p)), p, color=[ORANGE if name == truth else BLUE for name in names]
         )
-        axes.bar_label(bars, [f"{100 * x:.0f}%" for x in p], fontsize=13, padding=4)
-        axes.set(yticks=range(len(p)), xlim=(0, 1.12 * longest), xticks=[])
-        axes.set_yticklabels(names, fontsize=14)
+        axes.bar_label(bars, [f"{100 * x:.0f}%" for x in p], fontsize=18, padding=4)
+        axes.set(yticks=range(len(p)), xlim=(0, 1.18 * longest), xticks=[])
+        axes.set_yticklabels(names, fontsize=18)
         axes.invert_yaxis()
-        axes.set_title(f"{_text(tokens)}   ({truth})", fontsize=15, loc="left")
-    panels[-1].set_xlabel("probability of the masked token (orange: what stood there)")
+        axes.set_title(f"{_text(tokens)}   ({truth})", fontsize=18, loc="left")
+    panels[-1].set_xlabel("probability (orange: what stood there)", fontsize=18)
     axes = right.subplots()
-    smoothed(axes, curve)
-    axes.set(xlabel="step", ylabel="loss on the chosen tokens (nats)")
+    for label, (steps, losses) in curve.items():
+        axes.plot(steps, losses, label=label)
+    axes.legend(fontsize=18)
+    axes.set_xlabel("step", fontsize=18)
+    axes.set_title("loss on the chosen\ntokens (nats)", fontsize=18)
+    axes.tick_params(labelsize=18)
+    axes.xaxis.set_major_locator(plt.MaxNLocator(2))
     return fig
 
 
@@ -188,13 +193,13 @@ def _text(tokens):
     return words.replace(" ##", "").replace("$", r"\$")
 
 
-def next_tokens(steps, columns=4):
+def next_tokens(steps, columns=2):
     """F04: the distribution at every step of a generation.
 
     steps: [(text so far, [(token, probability)], drawn token)].
     """
     rows = -(-len(steps) // columns)
-    fig, panels = plt.subplots(rows, columns, figsize=(4 * columns, 3.7 * rows), squeeze=False)
+    fig, panels = plt.subplots(rows, columns, figsize=(6.5 * columns, 3.6 * rows), squeeze=False)
     longest = max(p for _, guesses, _ in steps for _, p in guesses)
     for axes in panels.flat:
         axes.set_visible(False)
@@ -203,19 +208,16 @@ def next_tokens(steps, columns=4):
         axes.set_visible(True)
         bars = axes.barh(range(len(p)), p, color=[ORANGE if t == drawn else BLUE for t in names])
         labels = [_percent(x) + ("  ← drawn" if t == drawn else "") for t, x in zip(names, p)]
-        axes.bar_label(bars, labels, fontsize=14, padding=3)
-        axes.set(yticks=range(len(p)), xlim=(0, 1.4 * longest), xticks=[0, 0.5])
+        axes.bar_label(bars, labels, fontsize=18, padding=4)
+        axes.set(yticks=range(len(p)), xlim=(0, 1.7 * longest), xticks=[])
         for i, (tick, t) in enumerate(
-            zip(axes.set_yticklabels([shown(t) for t in names], fontsize=14), names)
+            zip(axes.set_yticklabels([shown(t) for t in names], fontsize=18), names)
         ):
             if t == drawn:
                 tick.set(color=ORANGE, fontweight="bold")
                 axes.texts[i].set(color=ORANGE, fontweight="bold")
-        axes.tick_params(axis="x", labelsize=12)
         axes.invert_yaxis()
-        axes.set_title(_last(text), fontsize=14, loc="right")
-    for axes in panels[-1]:
-        axes.set_xlabel("probability", fontsize=14)
+        axes.set_title(_last(text), fontsize=18, loc="right")
     return fig
 
 

@@ -53,10 +53,10 @@ def supervised_net():
 
 def keep_model(name, model, **beside):
     """Write a model as one that ships, in float16; returns what that kept of it."""
-    look = Preprocess((32, 32), 32, "box")  # as it was trained: areas averaged
+    preprocess = Preprocess((32, 32), 32, "box")  # as it was trained: areas averaged
     folder = record.folder() / "models" / name
     if ranks.world().rank == 0:
-        minivit.save(model, folder, preprocess=look, dtype="float16", **beside)
+        minivit.save(model, folder, preprocess=preprocess, dtype="float16", **beside)
     ranks.world().gather_facts(None)  # the others wait until it is there
     return minivit.load(folder).model
 
@@ -117,7 +117,7 @@ class Exam:
         return self.texts([self.emoji.labels[c] for c in concepts])
 
     @no_grad()
-    def marks(self, scores, briefly=False):
+    def accuracies(self, scores, briefly=False):
         """scores(images, texts) -> (n, m): accuracies of naming, and of finding the group.
         briefly: only naming, and only of the concepts seen."""
         numbers = {}
@@ -153,8 +153,8 @@ def part_model(emoji, tokenizer, steps=1200, batch_size=256):
         schedule=lambda step: warmup_cosine(step, steps, warmup=50),
     )  # fmt: skip
     model = keep_model("emoji", model, tokenizer=tokenizer)  # what float16 kept is what counts
-    numbers = {"all": Exam(emoji, tokenizer, size=None).marks(similarity(model))}
-    numbers["200"] = Exam(emoji, tokenizer, size=200).marks(similarity(model))
+    numbers = {"all": Exam(emoji, tokenizer, size=None).accuracies(similarity(model))}
+    numbers["200"] = Exam(emoji, tokenizer, size=200).accuracies(similarity(model))
     return {
         "seeds": [0], "steps": steps, "batch size": batch_size, "cpu seconds": round(seconds, 1),
         "parameters": model.count_parameters(), "loss": thinned(history["loss"]), **numbers,
@@ -176,12 +176,12 @@ def part_objectives(emoji, tokenizer, batch_size=128):
     D = 64
 
     def predicted(step):
-        return lambda model: exam.marks(
+        return lambda model: exam.accuracies(
             lambda I, T: model.scores(I, T, exam.others), briefly=step < POINTS[-1]
         )
 
     def contrasted(step):
-        return lambda model: exam.marks(similarity(model), briefly=step < POINTS[-1])
+        return lambda model: exam.accuracies(similarity(model), briefly=step < POINTS[-1])
 
     kinds = {
         "caption": (
@@ -233,7 +233,7 @@ def part_compute(emoji, tokenizer, steps=300, batch_size=128):
             _, seconds, points = train(
                 f"compute/{name}-{seed}", model, pairs, _contrastive, steps, lr=2e-3,
                 schedule=lambda step: warmup_cosine(step, steps, warmup=20),
-                evaluate={steps: lambda model: exam.marks(similarity(model))},
+                evaluate={steps: lambda model: exam.accuracies(similarity(model))},
             )  # fmt: skip
             result.setdefault(name, {})[str(seed)] = {
                 "marks": points[str(steps)], "cpu seconds": round(seconds, 1),

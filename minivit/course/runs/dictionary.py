@@ -41,7 +41,7 @@ SEEDS = (0, 1, 2)
 HELD_OUT = 1_000  # sentences
 LENGTH = 32  # tokens that a BERT reads
 ENTRY = 64  # tokens of an entry that a GPT reads
-GPT_STEPS, GPT_BATCH, GPT_RATE = 6_000, 32, 2e-3
+GPT_STEPS, GPT_BATCH, GPT_RATE = 3_000, 32, 2e-3
 BERT_STEPS, BERT_BATCH, BERT_RATE = 2_000, 128, 4e-3
 FOR_TOKENS = 20_000  # texts that the tokenizers are trained on
 # Words that hold a sentence together; all others are content words.
@@ -185,8 +185,8 @@ def gpt():
         RUN, "gpt", model, batches, GPT.loss, GPT_STEPS, GPT_RATE, decay=0.01,
     )  # fmt: skip
     model = kept(model, "dictionary", bpe())
+    texts = [d.entry() for d in shipped.definitions() if d.held_out]
     with no_grad():
-        texts = [d.entry() for d in shipped.definitions() if d.held_out]
         numbers["nats a token, held out"] = model.loss(*entries(texts, bpe())).item()
     numbers["entries"] = len(definitions("train"))
     plans.forget(RUN, "gpt")

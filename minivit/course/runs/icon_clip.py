@@ -186,8 +186,8 @@ def model(seed, steps):
 
 def exam(net, tokenizer, where):
     """Keep a model, in float16, and ask what that kept of it."""
-    look = Preprocess((32, 32), 32, "box")  # areas averaged, as the pictures were made
-    minivit.save(net, where, tokenizer=tokenizer, preprocess=look, dtype="float16")
+    preprocess = Preprocess((32, 32), 32, "box")  # areas averaged, as the pictures were made
+    minivit.save(net, where, tokenizer=tokenizer, preprocess=preprocess, dtype="float16")
     net = minivit.load(where).model
     return {
         "test": naming(net, tokenizer), "validation": naming(net, tokenizer, "validation"),

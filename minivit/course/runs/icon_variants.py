@@ -46,7 +46,7 @@ def fitted(name, variant, seed, rate, steps, part):
     )  # fmt: skip
     plans.forget(RUN, name)
     scores = predict(model, icons.as_input(net().part(part)[0]))
-    return {"seed": seed, **numbers, part: iconnet.marks(scores, part, net())}
+    return {"seed": seed, **numbers, part: iconnet.accuracies(scores, part, net())}
 
 
 def rates(variant, rate):

@@ -77,7 +77,7 @@ def batches(n, seed, kind=icons.IconBatches):
     return kind(images, labels, batch_size=min(BATCH, len(labels)), seed=seed)
 
 
-def marks(scores, part, of=None):
+def accuracies(scores, part, of=None):
     """The accuracy of a net on a part: scores (n, classes). By family too, for the interval."""
     of = of or net()
     labels = of.part(part)[1]
@@ -93,11 +93,11 @@ def marks(scores, part, of=None):
 
 
 def examined(model, part="test", change=lambda images: images):
-    """`marks` of a trained model."""
+    """`accuracies` of a trained model."""
     images = net().part(part)[0]
     starts = range(0, len(images), 1024)  # floats of some at a time
     inputs = (change(icons.as_input(images[i : i + 1024])) for i in starts)
-    return marks(np.concatenate([predict(model, some) for some in inputs]), part)
+    return accuracies(np.concatenate([predict(model, some) for some in inputs]), part)
 
 
 def watch(size=2000):
@@ -179,7 +179,7 @@ def nearest(n):
         found.append((size - 2 * flat(test[i : i + 256]) @ train.T).argmin(axis=1))
     scores = np.zeros((len(test), len(net().classes)), np.float32)
     scores[np.arange(len(test)), labels[np.concatenate(found)]] = 1
-    return {"pictures": len(labels), "test": marks(scores, "test")}
+    return {"pictures": len(labels), "test": accuracies(scores, "test")}
 
 
 def flat(images):

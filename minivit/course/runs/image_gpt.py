@@ -262,11 +262,11 @@ def colour():
 def keep_colour(model, palette):
     """Write the colour model as the one that ships, in float16; returns what that kept of it."""
     side = math.isqrt(model.pixels)
-    look = Preprocess((side, side), None, "box")  # as it was trained: areas averaged
+    preprocess = Preprocess((side, side), None, "box")  # as it was trained: areas averaged
     # float16, the palette too, since the model was always shown what was kept
     palette = Palette(palette.colours.astype(np.float16).astype(np.float32))
     folder = record.folder() / "models" / "emoji-gpt"
-    minivit.save(model, folder, preprocess=Pixels(palette, side, look), dtype="float16")
+    minivit.save(model, folder, preprocess=Pixels(palette, side, preprocess), dtype="float16")
     return minivit.load(folder).model
 
 

@@ -39,7 +39,7 @@ def transpose(x, /, *order, axes=None):
     """Axes in the order `axes`; reversed if none are given."""
     if order and axes is not None:
         raise ArgumentError("transpose: the order of the axes is given twice")
-    order = axes if not order or order == (None,) else _one_or_many(order)
+    order = axes if not order or order[0] is None else _one_or_many(order)
     if order is None:
         return x.T, lambda g: g.T
     order = normalize_axis_tuple(order, x.ndim)

@@ -38,13 +38,13 @@ def mean(xp, x, /, axis=None, *, keepdims=False):
 
 
 def _deviations(xp, x, axis, ddof):
-    """h = x - mean, and the factor by which the sum of h^2 is divided: n - ddof, or NaN (which is
-    NumPy's answer, too) where that is no number of terms."""
+    """h = x - mean, and the divisor of the sum of h^2: n - ddof, or 0 where that is negative (as in
+    NumPy: the variance is infinite, or NaN of equal numbers)."""
     h = x - numerics.average(x, axis, True)
     if xp is np and h.size:
         h -= numerics.average(h, axis, True)  # what rounding left in the mean: |x| >> |h|
     n = _terms(x, _kept(x, axis)) - ddof
-    return h, n if n > 0 else math.nan
+    return h, 0 if n < 0 else n
 
 
 @op(accepts=NUMBERS)
@@ -52,8 +52,9 @@ def var(xp, x, /, axis=None, *, ddof=0, keepdims=False):
     """The variance over `axis`, divided by n - ddof. d/dx = 2 (x - mean) / (n - ddof)."""
     kept = _kept(x, axis)
     h, n = _deviations(xp, x, axis, ddof)
-    y = numerics.total(h * h, axis, keepdims) / n
-    return y, lambda g: h * (g.reshape(kept) * (2 / n))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = numerics.total(h * h, axis, keepdims) / n
+    return y, lambda g: h * (g.reshape(kept) * (2 / n if n else math.inf))
 
 
 @op(accepts=NUMBERS)
@@ -65,7 +66,7 @@ def std(xp, x, /, axis=None, *, ddof=0, keepdims=False):
 
     def vjp(g):
         spread = y.reshape(kept)
-        return h * (g.reshape(kept) / (n * xp.where(spread == 0, math.inf, spread)))
+        return h / xp.where(spread == 0, math.inf, spread) * (g.reshape(kept) / (n or math.nan))
 
     return y, vjp
 
@@ -78,7 +79,7 @@ def norm_(xp, x, /, axis=None, *, keepdims=False):
 
     def vjp(g):
         length = y.reshape(kept)
-        return x * (g.reshape(kept) / xp.where(length == 0, math.inf, length))
+        return x / xp.where(length == 0, math.inf, length) * g.reshape(kept)
 
     return y, vjp
 
@@ -101,7 +102,7 @@ def _extreme(x, y, axis):
     def vjp(g):
         chosen = x == y.reshape(kept)
         n = chosen.sum(axis=axis, keepdims=True).astype(g.dtype)
-        return chosen * (g.reshape(kept) / n)
+        return chosen * (g.reshape(kept) / (n or math.nan))
 
     return y, vjp
 

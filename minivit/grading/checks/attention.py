@@ -37,7 +37,8 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, heads=(2, 3), causal=False, dtype=np.float64, large=0):
+def cases(draw, heads=(2, 3), causal=False, dtype=np.float64, large=0,
+          lengths=(2, 3, 4, 5)):  # fmt: skip
     """q, k, v (N, D): N tokens, D = heads · d, N ≠ D and neither equal to heads.
 
     `large`: scores of several hundred at least, where exp overflows; the last query has scores of
@@ -45,7 +46,7 @@ def cases(draw, heads=(2, 3), causal=False, dtype=np.float64, large=0):
     """
     H = draw(st.sampled_from(heads))
     d = draw(st.integers(1 if H > 1 else 2, 3))
-    N = draw(st.sampled_from([n for n in (2, 3, 4, 5) if n not in (H, H * d)]))
+    N = draw(st.sampled_from([n for n in lengths if n not in (H, H * d)]))
     q, k, v = (numbers(draw, (N, H * d), dtype) for _ in "qkv")
     if large:
         q[[0, -1]], q[0, 0], k[0, 0], k[-1, 0] = 0, 4, 1, 4
@@ -117,6 +118,8 @@ MISTAKES = {
     "the keys stand where the values belong": lambda c: attend(c, values="k"),
 }  # fmt: skip
 
+ONE = cases(heads=(2,), lengths=(1,))  # a token alone: out equals v, and is another array
+
 EXERCISE = Exercise(
     number=2,
     function="attention",
@@ -137,7 +140,7 @@ EXERCISE = Exercise(
                  equals("out", truth, single=1e-2)),
         keeps_dtype(truth, "q", 1, tuple(cases(causal=causal, dtype=kind)
                                          for causal in (False, True) for kind in FLOATS)),
-        leaves_nothing_behind(truth, 1, (cases(), cases(causal=True))),
+        leaves_nothing_behind(truth, 1, (cases(), cases(causal=True), ONE)),
     ),
     mistakes=tuple(Mistake("out", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

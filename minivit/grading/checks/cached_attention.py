@@ -106,7 +106,7 @@ EXERCISE = Exercise(
                        for d, n in zip(FLOATS, (100, 1000))),
                  equals("out", truth, single=1e-2), "out"),
         keeps_dtype(truth, "q", 1, tuple(cases(new=(2,), dtype=kind) for kind in FLOATS)),
-        leaves_nothing_behind(truth, 1, (SEVERAL, cases(new=(2,), old=(0,)))),
+        leaves_nothing_behind(truth, 1, (SEVERAL, cases(new=(2,), old=(0,)), cases(old=(0,)))),
     ),
     mistakes=tuple(Mistake("out", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

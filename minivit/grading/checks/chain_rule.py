@@ -29,7 +29,7 @@ def truth(case):
 @st.composite
 def cases(draw, kind="any"):
     """Nodes in the order in which they were computed. Kinds: "chain", one parent each; "any", one
-    or two different parents; "shortcut", the last node uses an early one directly and by a chain;
+    to three different parents; "shortcut", the last node uses an early one directly and by a chain;
     "twice", a node uses the same parent two times; "unused", some nodes lead nowhere."""
     n = draw(st.integers(1 if kind == "chain" else 4, 6))
     parents = [[]]
@@ -42,14 +42,16 @@ def cases(draw, kind="any"):
     if kind == "shortcut":
         parents[-1] = list(draw(st.permutations([n - 2, 1])))
     if kind == "any":  # two ways from the first node to the last
-        parents[1], parents[2], parents[-1] = [0], [0], list(draw(st.permutations([1, 2])))
+        parents[1], parents[2], parents[-1] = [0], [0], list(draw(st.permutations([0, 1, 2])))
     if kind == "twice":
         parents[1], parents[2] = [0, 0], [1, 1]
         parents[-1] = list(draw(st.permutations([2, n - 2])))[: 1 if n == 4 else 2]
     if kind == "unused":
         parents[1], parents[2], parents[-1] = [0], [0, 1], [1]
         parents[3:-1] = [[2] for _ in parents[3:-1]]
-    slopes = [[float(draw(st.sampled_from([2, 3, -1, 5, -2]))) for _ in mine] for mine in parents]
+    slopes = [
+        [float(draw(st.sampled_from([2, 3, -1, 0.1, -0.3]))) for _ in mine] for mine in parents
+    ]
     return Case({"parents": parents, "slopes": slopes})
 
 

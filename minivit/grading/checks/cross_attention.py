@@ -39,13 +39,15 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, sentences=(1,), padding=True, dtype=np.float64, large=0, noise=1):
+def cases(draw, sentences=(1,), padding=True, dtype=np.float64, large=0, noise=1,
+          keys=(2, 3, 4)):  # fmt: skip
     """q (B, N, D), k (B, M, D), v (B, M, C), there (B, M); N, M, D and C differ.
 
     `padding`: each sentence has 1 to M - 1 places that are there, and several have other ones.
     `large`: scores of several hundred at least. `noise`: how large the numbers in padding are."""
-    M = draw(st.sampled_from((2, 3, 4)))
+    M = draw(st.sampled_from(keys))
     N, D, C = draw(st.permutations([n for n in (1, 2, 3, 4) if n != M]))
+    N = N if M > 1 else 1  # one query, one key: out equals v, and is another array
     B = draw(st.sampled_from(sentences))
     q = numbers(draw, (B, N, D), dtype)
     k, v = numbers(draw, (B, M, D), dtype), numbers(draw, (B, M, C), dtype)
@@ -105,7 +107,8 @@ EXERCISE = Exercise(
                  tuple(cases(dtype=d, large=n) for d, n in zip(FLOATS, (100, 1000))),
                  equals("out", truth, single=1e-2), "out"),
         keeps_dtype(truth, "q", 1, tuple(cases(dtype=kind) for kind in FLOATS)),
-        leaves_nothing_behind(truth, 1, (cases(), cases(padding=False))),
+        leaves_nothing_behind(truth, 1, (cases(), cases(padding=False),
+                                         cases(padding=False, keys=(1,)))),
     ),
     mistakes=tuple(Mistake("out", title, wrong) for title, wrong in MISTAKES.items()),
 )  # fmt: skip

@@ -38,13 +38,15 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, rank=1, repeated=False, dtype=np.float64):
+def cases(draw, rank=1, repeated=False, dtype=np.float64, every=False):
     """ids of some shape, table (V, D), g (..., D). No id is there twice, or with `repeated` one is
     at least twice. Some ids are nowhere."""
     V, D = draw(st.sampled_from([(5, 3), (6, 2), (7, 3)]))
     shape = draw(st.sampled_from([(2,), (4,)] if rank == 1 else [(2, 2), (1, 4)]))
     count = int(np.prod(shape))
     ids = np.array(draw(st.permutations(range(V))))[:count]
+    if every:  # out equals the table, and is another array
+        shape, ids = (V,), np.arange(V)
     if repeated:
         ids = ids[draw(st.lists(st.integers(0, count - 1), min_size=count, max_size=count))]
         ids[-1] = ids[0]
@@ -99,7 +101,7 @@ EXERCISE = Exercise(
                  equals("gtable", truth), "gtable"),
         Property("ids with two axes", 1, cases(rank=2), equals("gtable", truth), "gtable"),
         keeps_dtype(truth, "table", 1, tuple(cases(dtype=kind) for kind in FLOATS)),
-        leaves_nothing_behind(truth, 1, REPEATED),
+        leaves_nothing_behind(truth, 1, (*REPEATED, cases(every=True))),
     ),
     mistakes=tuple(
         Mistake(output, title, wrong)

@@ -33,8 +33,9 @@ def cases(draw, kinds=(MASKED, RANDOM, KEPT, NOT), all_may=True, same=False):
     not chosen or of `kinds`. With `same` a random token is the one that stood there, and another
     token is the mask. `u` is near its limits, never on one."""
     N = draw(st.integers(len(kinds) + (not all_may), 7))
-    ids = np.array(draw(st.lists(st.integers(0, 9), min_size=N, max_size=N)))
-    drawn = np.array(draw(st.lists(st.integers(10, 19), min_size=N, max_size=N)))
+    first = draw(st.sampled_from((0, 70_000)))  # ids of a large vocabulary are large
+    ids = first + np.array(draw(st.lists(st.integers(0, 9), min_size=N, max_size=N)))
+    drawn = first + np.array(draw(st.lists(st.integers(10, 19), min_size=N, max_size=N)))
     wanted = [*kinds, *(draw(st.sampled_from((*kinds, NOT))) for _ in range(N - len(kinds)))]
     u = np.array([draw(st.sampled_from(kind)) for kind in wanted])
     order = draw(st.permutations(range(N)))
@@ -45,7 +46,7 @@ def cases(draw, kinds=(MASKED, RANDOM, KEPT, NOT), all_may=True, same=False):
     if same:
         drawn, mask = ids.copy(), ids[0]
     else:
-        mask = draw(st.integers(20, 30))
+        mask = first + draw(st.integers(20, 30))
     u, may_hide = u[order], may_hide[order]
     return Case({"ids": ids, "may_hide": may_hide, "u": u, "random": drawn, "mask": int(mask)})
 

@@ -36,7 +36,7 @@ def truth(case):
     return {"merged": merged(case)}
 
 
-IDS = (1, 2, 3, 0, 11, 12, 111, 256, 300, 70000)  # 1 and 11 and 111: as text they run together
+IDS = (1, 2, 3, 0, 11, 12, 111, 256, 300, 70000, -1)  # 1 and 11 and 111: as text they run together
 
 
 @st.composite
@@ -45,7 +45,9 @@ def cases(draw, kind="places"):
     differ; "equal", one id twice; "none", ids without the pair; and what has just been made would
     be a pair with its neighbour: "new is left", "new is right", "all are one"."""
     left, right, new, other = draw(st.permutations(IDS))[:4]
-    if kind in ("equal", "all are one"):
+    if kind == "as text":  # as decimals 11 2 ends and 1 22 begins with this pair
+        left, right, new, other = 1, 2, draw(st.sampled_from((3, 70_000))), 0
+    if kind in ("equal", "two runs", "all are one"):
         right = left
     if kind in ("new is left", "all are one"):
         new = left
@@ -55,6 +57,8 @@ def cases(draw, kind="places"):
     pairs = {
         "places": [left, right] * draw(st.integers(1, 3)),
         "equal": [left] * draw(st.integers(2, 6)),
+        "two runs": [left, left, other, left, left],
+        "as text": [11, 2, 1, 22, 11, 22, 1, 2],
         "none": [],
         "new is left": [left, right, right],
         "new is right": [left, left, right],
@@ -126,10 +130,11 @@ EXERCISE = Exercise(
     section="Text that nobody foresaw",
     outputs=("merged",),
     properties=(
-        Property("every place where left is followed by right", 4, cases(), equals("merged", truth),
+        Property("every place where left is followed by right", 4,
+                 (cases(), cases(kind="as text")), equals("merged", truth),
                  "merged"),
         Property("a pair of equal ids: from left to right, without overlap", 3,
-                 cases(kind="equal"), equals("merged", truth), "merged"),
+                 (cases(kind="equal"), cases(kind="two runs")), equals("merged", truth), "merged"),
         Property("what has just become new is not merged again", 1,
                  tuple(cases(kind=k) for k in ("new is left", "new is right", "all are one")),
                  equals("merged", truth), "merged"),

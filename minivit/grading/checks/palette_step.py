@@ -45,15 +45,19 @@ SHAPES = ((2, 3), (3, 2), (1, 4), (2, 4))
 
 
 @st.composite
-def cases(draw, k=(2, 3), dtypes=(np.float64,), kind="plain", apart=12):
+def cases(draw, k=(2, 3), dtypes=(np.float64,), kind="plain", apart=12, channel=None):
     """An image (H, W, C), H ≠ W, and k centres, each with a pixel of its own. No pixel is as near
     to two of them, but with kind "tie" one is, and with "twice" two centres are the same; with
     "empty" the last centre has no pixel."""
-    (H, W), C = draw(st.sampled_from(SHAPES)), draw(st.sampled_from((1, 3, 4)))
+    (H, W), C = (
+        draw(st.sampled_from(SHAPES)),
+        draw(st.sampled_from((1, 3, 4))) if channel is None else channel + 1,
+    )
     n, dtype = draw(st.sampled_from(k)), draw(st.sampled_from(dtypes))
     image = numbers(draw, (H * W, C), dtype)
     centres = numbers(draw, (n, C), dtype)
-    centres[:, draw(st.integers(0, C - 1))] += apart * np.arange(n)[draw(st.permutations(range(n)))]
+    far = draw(st.integers(0, C - 1)) if channel is None else channel
+    centres[:, far] += apart * np.arange(n)[draw(st.permutations(range(n)))]
     if len(np.unique(centres, axis=0)) < n:
         centres[:, 0] += 12 * np.arange(n)
     own = draw(st.permutations(range(H * W)))
@@ -112,6 +116,8 @@ MISTAKES = {
         lambda c: step(c, lost=lambda p: 0.0),
 }  # fmt: skip
 
+FOURTH = cases(channel=3)  # centres that differ most in the last of four channels
+
 EXERCISE = Exercise(
     number=9,
     function="palette_step",
@@ -120,7 +126,7 @@ EXERCISE = Exercise(
     section="Completing and drawing images",
     outputs=("centres",),
     properties=(
-        Property("each centre goes to the mean of its pixels", 5, (cases(), cases(apart=3)),
+        Property("each centre goes to the mean of its pixels", 5, (cases(), cases(apart=3), FOURTH),
                  equals("centres", truth), "centres"),
         Property("two centres at the same distance: the first", 1,
                  (cases(k=(2,), kind="tie"), cases(k=(3,), kind="twice")),

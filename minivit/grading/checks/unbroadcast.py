@@ -27,12 +27,12 @@ def _axes(g, shape):
 
 
 @st.composite
-def cases(draw, added=(0, 1, 2), repeated=True, equal=False, dtypes=(np.float64,)):
+def cases(draw, added=(0, 1, 2), repeated=True, equal=False, dtypes=(np.float64,), ndims=(0, 3)):
     """g of a broadcast shape, and the shape before. Axes differ in length, or with `equal` all have
     the same and some were repeated, others not."""
     front = draw(st.sampled_from(added))
-    least = 2 if equal else 1 if repeated or not front else 0
-    ndim = draw(st.integers(least, 3 - (front == 2)))
+    least = 2 if equal else 1 if repeated or not (front or ndims[1] == 0) else 0
+    ndim = draw(st.integers(max(least, ndims[0]), min(3 - (front == 2), ndims[1])))
     lengths = draw(st.permutations([2, 3, 4, 5]))[: front + ndim]
     if equal:
         lengths = [draw(st.integers(2, 3))] * (front + ndim)
@@ -96,6 +96,9 @@ def _all(g, shape):
     return np.broadcast_to(g.sum(), tuple(shape)).astype(g.dtype)
 
 
+NUMBER = cases(added=(1, 2), repeated=False, ndims=(0, 0))  # one number, for all places
+ALONE = cases(added=(0,), repeated=False, ndims=(0, 0))
+
 EXERCISE = Exercise(
     number=1,
     function="unbroadcast",
@@ -107,16 +110,16 @@ EXERCISE = Exercise(
         Property("axes of length 1 that were repeated are summed", 2, cases(added=(0,)),
                  equals("summed", truth), "summed"),
         Property("axes that were added in front are summed", 2,
-                 cases(added=(1, 2), repeated=False), equals("summed", truth), "summed"),
+                 (cases(added=(1, 2), repeated=False), NUMBER), equals("summed", truth), "summed"),
         Property("both at once", 2, (cases(added=(1, 2)), cases_with_ones()),
                  equals("summed", truth), "summed"),
         Property("axes of one length, of which some were repeated", 1,
                  (cases(equal=True, added=(0,)), cases(equal=True)),
                  equals("summed", truth), "summed"),
         Property("where nothing was repeated, a copy of g comes back", 1,
-                 cases(added=(0,), repeated=False), equals("summed", truth)),
+                 (cases(added=(0,), repeated=False), ALONE), equals("summed", truth)),
         keeps_dtype(truth, "g", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
-        leaves_nothing_behind(truth, 1, (cases(), cases(added=(0,), repeated=False))),
+        leaves_nothing_behind(truth, 1, (cases(), cases(added=(0,), repeated=False), ALONE)),
     ),
     mistakes=(
         summed("only the axes in front are summed: those of length 1 were repeated too", _only(0)),

@@ -13,6 +13,7 @@ Arrays travel as dtype, shape and bytes, so there is nothing to unpickle on eith
 import __future__
 
 import ast
+import contextlib
 import io
 import json
 import math
@@ -274,7 +275,8 @@ class Submission:
             value, vjp = self.forward(inputs, count)
             reply({"value": value})
             for other in request["others"]:
-                self.forward(other, count)
+                with contextlib.suppress(Exception):  # it may be no input that the page allows
+                    self.forward(other, count)
             gradients = self.backward(vjp, g, count)
             shared = [shares(result, [*inputs, g]) for result in (value, *gradients)]
             reply({"gradients": gradients, "after": [*inputs, g], "shared": shared})

@@ -143,8 +143,8 @@ def _given(name, person):
     first, inner = person.given[0] if person.given else (Path(name), "")
     if person.system == "Canvas":  # student_user_submission_file: all but the last names the place
         return first.name[: len(first.name) - len(inner)] + "report.html"
-    if person.system == "Moodle" and first.is_file():
+    if person.system == "Moodle" and inner != first.name:  # a file among those of all
         return first.name[: len(first.name) - len(inner)].rstrip("_") + "_/report.html"
-    if person.system and first.is_dir():
+    if person.system and person.system != "Blackboard":
         return f"{first.name}/report.html"
     return f"{name}/report.html"

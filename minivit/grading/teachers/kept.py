@@ -21,13 +21,13 @@ FILE = "handed_in.json"
 def write(folder, result):
     """Keep in one student's folder the person, the files, which of them counted, and the notes."""
     there, person = result.there, result.person
-    given = [[str(path), name] for path, name in person.given]
+    given = [[path.name, name] for path, name in person.given]
     kept = {
         "person": vars(person) | {"when": person.when and person.when.isoformat(), "given": given},
         "notes": there.notes,
         "remarks": there.remarks,
         "answers": {
-            stem: [[a.name, str(a.path), a.when, a.starter] for a in answers]
+            stem: [[a.name, a.path.name, a.when, a.starter] for a in answers]
             for stem, answers in there.answers.items()
         },
         "counted": {number: answer.name for number, answer in result.counted.items()},

@@ -1,0 +1,182 @@
+"""JupyterLite in chromium, from an empty profile: every other host is blocked, but for the bytes of
+the Pyodide release, which are served in its place."""
+
+import functools
+import importlib
+import json
+import shutil
+import sys
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests import answers
+from tests.site import pyodide
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not CHROMIUM or not shutil.which("npm"), reason="no chromium or no npm"),
+]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+MOST = 60e6  # bytes of a first visit
+
+
+@pytest.fixture(scope="module")
+def lite():
+    sys.path.insert(0, str(ROOT / "lectures"))
+    return importlib.import_module("lite")
+
+
+@pytest.fixture(scope="module")
+def site(lite, tmp_path_factory):
+    """The address of the site, built and served."""
+    pytest.importorskip("jupyterlite_core")
+    folder = lite.build(tmp_path_factory.mktemp("site") / "site")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+class Lab:
+    """JupyterLite in a page of its own, and what it asked of the network."""
+
+    def __init__(self, browser, site, lite):
+        self.bytes, self.elsewhere, self.start = 0, [], time.monotonic()
+        context = browser.new_context(service_workers="block")
+        self.page = context.new_page()
+        public = lite.PYODIDE_URL.rpartition("/")[0]
+
+        def answer(route):
+            url = route.request.url
+            if url.startswith(public):
+                path = pyodide.folder() / url[len(public) + 1 :]
+                self.bytes += path.stat().st_size
+                route.fulfill(path=path, headers={"access-control-allow-origin": "*"})
+            elif url.startswith(site):
+                response = route.fetch()
+                body = response.body()
+                self.bytes += len(body)
+                if url.split("?")[0].endswith("/python/jupyter-lite.json"):
+                    settings = json.loads(body)
+                    settings["jupyter-config-data"]["exposeAppInBrowser"] = True
+                    body = json.dumps(settings).encode()
+                route.fulfill(response=response, body=body)
+            elif url.startswith(("blob:", "data:")):
+                route.continue_()
+            else:
+                self.elsewhere.append(url)
+                route.abort()
+
+        context.route("**/*", answer)
+        self.page.goto(f"{site}/python/lab/index.html")
+        self.page.wait_for_function("window.jupyterapp !== undefined", timeout=120_000)
+        self.page.evaluate("() => window.jupyterapp.restored")
+
+    def run(self, path, cells=None):
+        """A notebook of the site, or one with these cells, run to its end: [(source, text of its
+        outputs)]."""
+        notebook = cells and nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(text) for text in cells],
+            metadata={"kernelspec": {"name": "python", "display_name": "Python"}},
+        )
+        self.page.set_default_timeout(1_500_000)
+        found = self.page.evaluate(RUN, [path, notebook])
+        return [
+            ("".join(c["source"]), text(c["outputs"])) for c in found if c["cell_type"] == "code"
+        ]
+
+
+RUN = """async ([path, notebook]) => {
+  const app = window.jupyterapp;
+  if (notebook)
+    await app.serviceManager.contents.save(
+      path, {type: 'notebook', format: 'json', content: notebook});
+  const widget = await app.commands.execute('docmanager:open', {path});
+  await widget.context.ready;
+  await widget.sessionContext.ready;
+  await app.commands.execute('notebook:run-all-cells');
+  const cells = widget.content.model.toJSON().cells;
+  await widget.sessionContext.shutdown();
+  return cells;
+}"""
+
+
+def text(outputs):
+    """What a cell printed, its error, and the kinds of its pictures."""
+    parts = []
+    for o in outputs:
+        parts.append("".join(o.get("text", "")) + "".join(o.get("data", {}).get("text/plain", "")))
+        parts += ["picture"] if "image/png" in o.get("data", {}) else []
+        parts += [f"{o['ename']}: {o['evalue']}"] if "ename" in o else []
+    return "\n".join(parts)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def lab(browser, site, lite):
+    found = Lab(browser, site, lite)
+    yield found
+    found.page.context.close()
+    assert found.elsewhere == []
+
+
+def errors(ran):
+    return [(source, said) for source, said in ran if "Error: " in said]
+
+
+def test_the_first_example_of_the_readme(lab, lite):
+    example = (ROOT / "README.md").read_text("utf-8").split("```python\n")[1].split("```")[0]
+    ran = lab.run("first.ipynb", [lite.FIRST, example])
+    seconds = time.monotonic() - lab.start
+    assert "[2. 4.]" in ran[-1][1], ran
+    print(f"first visit: {lab.bytes / 1e6:.0f} MB, {seconds:.0f} s to the example's result")
+    assert lab.bytes <= MOST
+
+
+def test_lecture_1_to_its_end(lab):
+    ran = lab.run("lectures/01_transformer_layer.ipynb")
+    assert errors(ran) == []
+    assert sum("picture" in said for _, said in ran) >= 3
+    assert lab.bytes <= MOST
+
+
+@pytest.mark.parametrize("number", [1, 7, 15])
+def test_an_exercise_checked_right_and_wrong(lab, lite, number):
+    found = [a for a in answers.everything() if a.exercise.number == number]
+    right, wrong = found[0], next(a for a in found if a.mistake)
+    name = right.exercise.function
+    check = f"from minivit.grading import check\nprint('points', check({name!r}, globals()))"
+    cells = [lite.FIRST, right.text, check, wrong.text, check]
+    ran = lab.run(f"exercises/{right.exercise.stem}_mine.ipynb", cells)
+    assert f"points {right.points:g}" in ran[2][1].replace(".0", ""), ran
+    assert wrong.mistake[1] in " ".join(ran[4][1].split()), ran
