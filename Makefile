@@ -40,12 +40,13 @@ test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
 	  expecttest
 	$(PYTEST) -m parity $(ARGS)
 
-test-browser: $(STAMP)  ## open the pages in chromium (apt-get install chromium)
+test-browser: $(STAMP)  ## open pages and slides in chromium (apt-get install chromium npm)
 	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,site,browser]'
 	$(RUN) -m pytest -m browser tests $(ARGS)
 
-site: $(STAMP)  ## pages and Python in the browser, as a folder that any static host serves
+site: $(STAMP)  ## pages, slides, reference, Python in the browser: a folder for any static host
 	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,site]'
+	@$(RUN) lectures/build.py site
 	@$(RUN) lectures/lite.py
 
 wheel: $(STAMP)  ## build the wheel, install it elsewhere, and run its commands there
@@ -64,6 +65,9 @@ bench-growth: $(STAMP)  ## measure how time and memory grow with each size
 lint: $(STAMP)  ## check style and format
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+slides: $(STAMP)  ## a slide deck a lecture, and one of 75 minutes, into build/slides (npm, once)
+	@$(RUN) lectures/build.py slides
 
 notebooks: $(STAMP)  ## generate lectures/*.ipynb from lectures/src/*.py
 	@$(RUN) lectures/build.py notebooks
@@ -101,4 +105,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test,mpi]'
 	@touch "$@"
 
-.PHONY: help lectures lab test test-nightly test-parity test-browser site wheel icons bench bench-growth lint notebooks gallery clean
+.PHONY: help lectures lab test test-nightly test-parity test-browser site wheel icons bench bench-growth lint slides notebooks gallery clean

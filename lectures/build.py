@@ -3,6 +3,9 @@
     python lectures/build.py notebooks   lectures/src/*.py -> lectures/*.ipynb, without outputs
     python lectures/build.py run [05 ..] execute them (or those named) into build/
     python lectures/build.py gallery     build/figures -> lectures/gallery and lectures/README.md
+    python lectures/build.py pages       the pages anew, of what was executed so far
+    python lectures/build.py slides      decks, and the deck of 75 minutes -> build/slides
+    python lectures/build.py site        pages, API reference and slides -> build/site
 
 `--folder` names another folder of lectures; $MINIVIT_BUILD another one than build/.
 """
@@ -18,8 +21,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import book
+import lite
 import nbformat
 import pages
+import practice
+import searching
+import slides
 import thumbnails
 
 from minivit import course, files
@@ -106,7 +114,7 @@ def run(folder, names=(), seconds=1800):
     failed = 0
     for place, path in enumerate(chosen, 1):
         failed += not execute(path, build / "lectures", f"[{place}/{len(chosen)}]", seconds)
-    write_pages(build)
+    write_pages(build, folder)
 
     print(f"\n{course.report()}\n")
     print(f"Wrote to {_near(build)}/:")
@@ -170,25 +178,111 @@ def execute(path, target, place, seconds):
     return error is None
 
 
-def write_page(path, target, neighbours=(None, None)):
-    """The executed notebook as one HTML file; how many of its pictures have no alt text."""
-    page, silent = pages.lecture(nbformat.read(path, as_version=4), path, *neighbours)
+def write_page(path, target, **around):
+    """The notebook as one HTML file; how many of its pictures have no alt text."""
+    page, silent = pages.lecture(nbformat.read(path, as_version=4), path, **around)
     files.write_whole(target / f"{path.stem}.html", page)
     return silent
 
 
-def write_pages(build):
-    """A page for each executed notebook, each with a way to its neighbours, and the index."""
-    made = sorted((build / "lectures").glob("*.ipynb"))
-    links = [
-        {"file": f"{path.stem}.html", "title": pages.title(nbformat.read(path, 4), path)}
-        for path in made
-    ]
-    for place, path in enumerate(made):
-        before = links[place - 1] if place else None
-        after = links[place + 1] if place + 1 < len(links) else None
-        write_page(path, build / "lectures", (before, after))
-    files.write_whole(build / "index.html", pages.index(build))
+def gather(build, folder=HERE):
+    """The notebooks in build/lectures; of the course's own, those that were never executed too."""
+    shelf = build / "lectures"
+    shelf.mkdir(parents=True, exist_ok=True)
+    for path in lectures(folder, "ipynb") if folder == HERE else ():
+        if not _executed(shelf / path.name):
+            shutil.copy(path, shelf)
+    return lectures(shelf, "ipynb")
+
+
+def write_pages(build, folder=HERE):
+    """A page for each lecture, executed or not, linked with all else; for the course's own
+    lectures also the book, the exercises, and the search over everything."""
+    own = folder == HERE
+    chosen = gather(build, folder)
+    for part in ("book", "exercises") if own else ():
+        (build / part).mkdir(exist_ok=True)
+    ways, known = pages.ways(build), book.chapters() if own else {}
+    links, sections = [], {}
+    for path in chosen:
+        notebook = nbformat.read(path, 4)
+        title = pages.title(notebook, path)
+        links.append({"file": f"{path.stem}.html", "title": title})
+        sections[title] = pages.sections(notebook, f"lectures/{path.stem}.html")
+    for place, path in enumerate(chosen):
+        names = book.of_lecture(nbformat.read(path, 4), known) if own else ()
+        write_page(
+            path,
+            build / "lectures",
+            before=links[place - 1] if place else None,
+            after=links[place + 1] if place + 1 < len(links) else None,
+            ways=ways,
+            exercises=practice.of_lecture(links[place]["title"]) if own else (),
+            chapters=[{"name": name, "file": book.address(name)} for name in names],
+        )
+    if own:
+        book.write(build, ways, chosen)
+        practice.write(build, ways, sections)
+    files.write_whole(build / "index.html", pages.index(build, chosen, ways))
+    if own:
+        searching.write(build, ways)
+
+
+# -- the site --------------------------------------------------------------------------------------
+def write_api(build):
+    """build/api/: a reference made from the docstrings by pdoc; the source is in the book."""
+    try:
+        import pdoc
+    except ImportError:
+        print("no API reference: pdoc is not installed (pip install -e '.[site]')", file=sys.stderr)
+        return
+    shutil.rmtree(build / "api", ignore_errors=True)
+    style = pages.TEMPLATES / "api"
+    pdoc.render.configure(show_source=False, template_directory=style, footer_text="minivit")
+    left_out = ("!minivit.course", "!minivit.grading", "!minivit.commands")
+    pdoc.pdoc("minivit", *left_out, output_directory=build / "api")
+    for page in (build / "api").rglob("*.html"):
+        files.write_whole(page, _unlink(page.read_text(encoding="utf-8")))
+
+
+def _unlink(html):
+    """The page without its links to names that pdoc does not show."""
+    shown = set(re.findall(r'\bid="([^"]+)"', html))
+    link = r'<a href="#([^"]+)">(.*?)</a>'
+    return re.sub(link, lambda found: found[0] if found[1] in shown else found[2], html)
+
+
+def write_slides(build):
+    """build/slides/: a deck a lecture, of what was executed so far, and that of 75 minutes."""
+    try:
+        decks = slides.write(build, gather(build))
+    except slides.MissingReveal as missing:
+        print(missing, file=sys.stderr)
+        return 1
+    write_pages(build)
+    print(f"Wrote {len(decks)} decks: {_near(build / 'slides')}/index.html")
+    return 0
+
+
+def site():
+    """All that needs no kernel, as build/site: a folder that any static host serves."""
+    build = course.build_folder()
+    write_api(build)
+    if write_slides(build):
+        return 1
+    shutil.rmtree(build / "site", ignore_errors=True)
+    for part in lite.PAGES:
+        if (build / part).is_dir():
+            shutil.copytree(build / part, build / "site" / part)
+        elif (build / part).is_file():
+            (build / "site").mkdir(exist_ok=True)
+            shutil.copy(build / part, build / "site")
+    print(f"Wrote {_near(build / 'site')}/: open index.html, or serve the folder")
+    return 0
+
+
+def _executed(path):
+    return path.is_file() and "minivit" in nbformat.read(path, 4).metadata
 
 
 def _excerpt(source, error, lines=12):
@@ -211,12 +305,21 @@ def main(arguments=None):
     runner.add_argument("names", nargs="*", help="how their names begin: 05 06")
     runner.add_argument("--seconds", type=int, default=1800, help="what a cell may take")
     commands.add_parser("gallery", help="small figures and tables for lectures/README.md")
+    commands.add_parser("pages", help="write the pages anew, without executing")
+    commands.add_parser("slides", help="a reveal.js deck a lecture, and one of 75 minutes")
+    commands.add_parser("site", help="pages, API reference and slides as one folder, build/site")
     chosen = parser.parse_args(arguments)
     folder = chosen.folder.resolve()
     if chosen.command == "notebooks":
         return write_notebooks(folder)
     if chosen.command == "gallery":
         return thumbnails.gallery(folder)
+    if chosen.command == "pages":
+        return write_pages(course.build_folder(), folder)
+    if chosen.command == "slides":
+        return write_slides(course.build_folder())
+    if chosen.command == "site":
+        return site()
     return run(folder, chosen.names, chosen.seconds)
 
 

@@ -28,6 +28,10 @@ WHEELS = (  # what minivit needs there and Pyodide lacks, or has older: pure Pyt
     "hypothesis==6.155.7",  # the newest that is pure Python
     "sortedcontainers==2.4.0",
 )  # fmt: skip
+PAGES = (  # of build/, what belongs to the site
+    "index.html", "search.html", "search-index.js", "lectures", "book", "exercises", "api",
+    "slides", "figures", "thumbnails", "widgets",
+)  # fmt: skip
 FIRST = "%pip install -q minivit hypothesis"  # in JupyterLite this asks the site's own wheels
 SETUP = f"""{FIRST} matplotlib pillow
 
@@ -75,17 +79,22 @@ def build(folder, pyodide_url=PYODIDE_URL):
 
 
 def pages(folder):
-    """The pages of build/ that `make lectures` has made, or one that leads to Python."""
+    """The pages of build/ (`build.py site` makes them all), or one that leads to Python."""
     made = course.build_folder()
-    for name in ("lectures", "figures", "thumbnails", "chapters", "slides", "widgets"):
+    for name in PAGES:
         if (made / name).is_dir():
             shutil.copytree(made / name, folder / name)
-    if (made / "index.html").is_file():
-        shutil.copy(made / "index.html", folder)
+        elif (made / name).is_file():
+            shutil.copy(made / name, folder)
+    index = folder / "index.html"
+    if index.is_file():
+        head, python = "<strong>minivit</strong>", '<a href="python/lab/index.html">Python</a>'
+        text = index.read_text(encoding="utf-8").replace(head, f"{head}\n{python}", 1)
+        index.write_text(text, encoding="utf-8")
         return
     link = '<a href="python/lab/index.html?path=README.md">minivit in the browser</a>'
     title = '<!doctype html><html lang="en"><meta charset="utf-8"><title>minivit</title>'
-    (folder / "index.html").write_text(f"{title}<h1>minivit</h1><p>{link}</p></html>\n")
+    index.write_text(f"{title}<h1>minivit</h1><p>{link}</p></html>\n")
 
 
 def wheels(folder):

@@ -1,6 +1,8 @@
 """Small copies of the figures: for build/index.html, and for the gallery of the repository."""
 
 import io
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -53,6 +55,8 @@ def gallery(folder):
     for id, row in course.FIGURES.items():
         path = shelf / f"{id}.png"
         seen = f"![{_cell(alt_text(path))}](gallery/{id}.png)" if path.is_file() else "not made yet"
+        maker = _maker(folder, id)
+        seen = f"[{seen}]({maker.name})" if maker and path.is_file() else seen
         rows.append(f"| {id} {seen} | {_cell(row['slide'])} | {_cell(row['shows'])} |")
     rows += [
         "",
@@ -73,6 +77,16 @@ def gallery(folder):
     files.write_whole(page, f"{before}{BEGIN}\n{table}\n{END}{after}")
     print(f"{len(course.figures())} figures in {shelf}/, tables in {page}")
     return 0
+
+
+def _maker(folder, id):
+    """The notebook of `folder` that registers a figure; None where none does."""
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells)
+        if re.search(rf'course\.figure\(\s*"{id}"', code):
+            return path
+    return None
 
 
 def slides():

@@ -141,23 +141,46 @@ def test_a_python_that_is_not_there_is_told(tmp_path):
     assert "make PYTHON=python3.12" in result.stdout
 
 
-@pytest.mark.skipif(os.name == "nt", reason="bash")
-@pytest.mark.parametrize("fails", ["nothing", "test", "wheel", "lectures"])
-def test_ci_runs_the_tests_the_wheel_and_the_lectures_and_fails_where_they_fail(tmp_path, fails):
-    stub = tmp_path / "make"
-    stub.write_text(f'#!/bin/sh\necho "$PWD make $*"\n[ "$*" != {fails} ]\n')
-    stub.chmod(0o755)
-    result = subprocess.run(
+def ci(folder, fails="nothing", programs=("chromium", "npm"), **surroundings):
+    """.ci/run where `make` only says what it is asked, with these programs and no others."""
+    for name in ("bash", "dirname", "id", "env"):
+        (folder / name).symlink_to(shutil.which(name))
+    for name in ("make", *programs):
+        asked = f'echo "$PWD make $*"\n[ "$*" != {fails} ]\n' if name == "make" else "exit 1\n"
+        (folder / name).write_text(f"#!{shutil.which('sh')}\n{asked}")
+        (folder / name).chmod(0o755)
+    return subprocess.run(
         [ROOT / ".ci" / "run"],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        cwd=tmp_path,
+        env={"PATH": str(folder), **surroundings},
+        cwd=folder,
         capture_output=True,
         text=True,
     )
-    order = ["test", "wheel", "lectures"]
-    ran = order if fails == "nothing" else order[: order.index(fails) + 1]
-    assert result.stdout.splitlines() == [f"{ROOT} make {what}" for what in ran]
+
+
+CI_RUNS = ["test", "wheel", "test-browser", "lectures"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="bash")
+@pytest.mark.parametrize("fails", ["nothing", *CI_RUNS])
+def test_ci_runs_tests_wheel_browser_and_lectures_and_fails_where_they_fail(tmp_path, fails):
+    result = ci(tmp_path, fails)
+    ran = CI_RUNS if fails == "nothing" else CI_RUNS[: CI_RUNS.index(fails) + 1]
+    assert result.stdout.splitlines() == [f"{ROOT} make {what}" for what in ran], result.stderr
     assert (result.returncode == 0) == (fails == "nothing")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="bash")
+@pytest.mark.parametrize("programs", [(), ("chromium",), ("npm", "apt-get")])
+def test_ci_without_a_browser_fails_and_elsewhere_it_says_what_is_left_out(tmp_path, programs):
+    for folder in ("here", "ci"):
+        (tmp_path / folder).mkdir()
+    here = ci(tmp_path / "here", programs=programs)
+    assert here.returncode == 0 and "make lectures" in here.stdout
+    assert "LEFT OUT: the browser tests" in here.stdout and "make test-browser" not in here.stdout
+    there = ci(tmp_path / "ci", programs=programs, CI="true")
+    assert there.returncode == 1 and "need chromium and npm" in there.stderr
+    assert "make lectures" not in there.stdout
 
 
 # -- README ----------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ course.figure(
 # > nothing complains: it normalises each feature over the words of the sentence.
 
 
-# %%
+# %% tags=["slide"]
 def normalise(Z, axis):
     return (Z - Z.mean(axis, keepdims=True)) / np.sqrt(Z.var(axis, keepdims=True) + 1e-5)
 
@@ -185,7 +185,7 @@ Q.shape, K.shape, V.shape
 # $$a = \text{softmax}\!\left[\frac{K^T q}{\sqrt D}\right], \qquad \text{out} = V a .$$
 
 
-# %%
+# %% tags=["slide"]
 def softmax(scores):
     """Down the columns: each sums to 1."""
     e = np.exp(scores - scores.max(axis=0))
@@ -215,7 +215,7 @@ assert np.allclose(V @ softmax(same.T @ q / math.sqrt(D)), V.mean(axis=1))
 # ### All queries: a loop, then one matrix product
 
 
-# %%
+# %% tags=["slide"]
 def attention_loop(Q, K, V):
     out = np.empty_like(V)
     for n in range(Q.shape[1]):
@@ -250,7 +250,7 @@ print(f"loop {1e3 * slow:.1f} ms, one product {1e3 * fast:.2f} ms: {slow / fast:
 # together again and mixed by $W_o$.
 
 
-# %%
+# %% tags=["slide"]
 def MhSa(X):
     """Multi-head self-attention, column-wise: (D, N) -> (D, N)."""
     Q, K, V = W_q @ X + b_q, W_k @ X + b_k, W_v @ X + b_v
@@ -290,7 +290,7 @@ for heads in (1, 2, 4, 8):
 # all others, so the heads become an axis as well, and no loop is left.
 
 
-# %%
+# %% tags=["slide"]
 def MhSa_batch(X):
     """(B, D, N) -> (B, D, N)."""
     B, D, N = X.shape
@@ -340,7 +340,7 @@ weights_2 = column("ln_2.weight"), column("ln_2.bias")
 # %% [markdown]
 # And here they are, as on the slide:
 
-# %%
+# %% tags=["slide"]
 X_0 = X.copy()
 
 X = X + MhSa(X)
@@ -455,7 +455,7 @@ print("words in order", order, ": the columns of the output come in the same ord
 # boolean masks, True = may look. A hidden token gets the score -inf, so the weight 0.
 
 
-# %%
+# %% tags=["slide"]
 def masked_weights(Q, K, mask):
     """mask (M, N), True where query n may see key m: the weights, a query a column."""
     scores = np.where(mask, K.T @ Q / math.sqrt(len(Q)), -np.inf)

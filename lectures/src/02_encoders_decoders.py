@@ -153,7 +153,7 @@ print(logits.shape, f"; {bert.count_parameters():,} parameters, post-LN as on th
 # </details>
 
 
-# %%
+# %% tags=["slide"]
 def hide(ids, eligible, rng):
     """One sentence: (input, labels); a label is IGNORED where the token was not chosen."""
     chosen = rng.permutation(np.flatnonzero(eligible))[: max(1, round(0.15 * eligible.sum()))]
@@ -544,7 +544,7 @@ course.figure(
 # </details>
 
 
-# %%
+# %% tags=["slide"]
 def kept_by_top_p(p, limit):
     """How many of the likeliest tokens hold probability `limit`."""
     return int(np.searchsorted(np.cumsum(-np.sort(-p)), limit) + 1)

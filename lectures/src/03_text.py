@@ -86,7 +86,7 @@ counted.most_common(8)
 # </details>
 
 
-# %%
+# %% tags=["slide"]
 def count_pairs(spelled):
     pairs = Counter()
     for word, symbols in spelled.items():
@@ -103,7 +103,7 @@ count_pairs(spelled).most_common(6)
 # times.
 
 
-# %%
+# %% tags=["slide"]
 def join(symbols, pair):
     """One merge, from left to right: ["l", "l", "l"] with ("l", "l") -> ["ll", "l"]."""
     out = []

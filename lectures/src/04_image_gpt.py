@@ -267,7 +267,7 @@ print(f"hidden: {hidden.sum(axis=1)} of 64")
 # </details>
 
 
-# %%
+# %% tags=["slide"]
 def minus_log_p(logits, targets):
     """(B, N, V) and (B, N) -> (B, N), in nats."""
     z = logits - logits.max(axis=-1, keepdims=True)
@@ -857,7 +857,7 @@ course.claim("C07", all_agree(list(added.values())), numbers=added, seeds=SEEDS)
 # ask again. (No labels here: this is the AR model of section 2, before fine-tuning.)
 
 
-# %%
+# %% tags=["slide"]
 def draw_by_hand(model, ids, n, temperature, seed):
     """Go on from ids (B, m) to n pixels, each time with the whole sequence from the start."""
     rng = np.random.default_rng(seed)

@@ -184,7 +184,7 @@ assert np.allclose(tokens, model.tokens(Tensor(images)).numpy(), atol=1e-5)
 # shuffled, without positions and with them.
 
 
-# %%
+# %% tags=["slide"]
 def class_output(tokens):
     with no_grad():
         return model.layers[0](Tensor(tokens)).numpy()[0, 0]
@@ -315,7 +315,7 @@ assert np.allclose(gamma.grad, (g * n).sum(axis=0))
 # to $\partial L/\partial x$:
 
 
-# %%
+# %% tags=["slide"]
 @op
 def centre(x, /):
     return x - x.mean(axis=-1, keepdims=True), lambda k: k - k.mean(axis=-1, keepdims=True)
@@ -467,7 +467,7 @@ print("after the end, the rows sum to", x.grad.sum(axis=1).round(12))
 # </details>
 
 
-# %%
+# %% tags=["slide"]
 def count_vit(image, patch, channels, classes, D, M, layers):
     N = (image // patch) ** 2
     projection = patch * patch * channels * D + D

@@ -613,7 +613,7 @@ drawing.show(
 # is repeated on seeds drawn anew with replacement. We have few points, so d = 0.
 
 
-# %%
+# %% tags=["slide"]
 def power_law(x, errors, at, draws=60):
     """(lower, middle, upper) at points, and the exponents: errors (n, seeds) resampled by seed."""
     rng = np.random.default_rng(0)

@@ -192,7 +192,7 @@ for name, x in {"I": I, "T": T, "W_i": W_i, "W_t": W_t, "t": t}.items():
 # both to d_e = 32.
 # </details>
 
-# %%
+# %% tags=["slide"]
 # extract feature representations of each modality
 I_f = image_encoder(I)  # [n, d_i]
 T_f = text_encoder(T)  # [n, d_t]
@@ -203,7 +203,7 @@ I_f.shape, T_f.shape
 # %% [markdown]
 # Into the common space, and to length 1, so that only the direction counts.
 
-# %%
+# %% tags=["slide"]
 # joint multimodal embedding [n, d_e]
 I_e = l2_normalize(np.dot(I_f, W_i), axis=1)
 T_e = l2_normalize(np.dot(T_f, W_t), axis=1)
@@ -216,7 +216,7 @@ I_e.shape, T_e.shape
 # Vectors of length 1: their product *is* the cosine of the angle between them. All n² of them at
 # once, rows images, columns texts.
 
-# %%
+# %% tags=["slide"]
 # scaled pairwise cosine similarities [n, n]
 logits = np.dot(I_e, T_e.T) * np.exp(t)
 
@@ -236,7 +236,7 @@ print(np.round(cosines, 2))
 # than right.
 # </details>
 
-# %%
+# %% tags=["slide"]
 # symmetric loss function
 labels = np.arange(n)
 loss_i = cross_entropy_loss(logits, labels, axis=0)

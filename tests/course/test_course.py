@@ -477,7 +477,7 @@ def test_make_lectures_executes_everything_and_hides_no_failure(tmp_path):
     # The index leads to everything.
     index = (build / "index.html").read_text(encoding="utf-8")
     links = set(re.findall(r'(?:href|src)="([^"#]+)', index))
-    assert len(links) == 10 and all((build / link).is_file() for link in links)
+    assert len(links) == 11 and all((build / link).is_file() for link in links)
     assert "One &lt;lecture&gt; that works" in index and index.count("failed in") == 2
     assert 'href="lectures/01_works.html#F25"' in index and "F25 Position similarity" in index
     assert all(id in index for id in [*course.FIGURES, *course.CLAIMS])
@@ -495,6 +495,10 @@ def test_the_gallery_is_small_described_and_keeps_the_text_around_it(tmp_path, b
         text = readme.read_text(encoding="utf-8")
         assert text.startswith("before\n\n<!--") and text.endswith("-->\n\nbehind\n")
     assert "an older table" not in text
+    table = (ROOT / "lectures" / "README.md").read_text(encoding="utf-8")
+    for id in course.FIGURES:  # each leads to the lecture that makes it
+        (line,) = re.findall(rf"(?m)^\| {id} .*$", table)
+        assert thumbnails._maker(ROOT / "lectures", id).name in line
     assert len(re.findall(r"^\| F\d\d ", text, re.M)) == 40
     assert len(re.findall(r"^\| C\d\d ", text, re.M)) == 16
     assert '![A chess board, "2x2" & \\| small.](gallery/F25.png)' in text

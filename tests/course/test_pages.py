@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "lectures"))
 builder = importlib.import_module("build")
 pages = importlib.import_module("pages")
+practice = importlib.import_module("practice")
 LECTURES = builder.lectures(ROOT / "lectures", "ipynb")
 
 
@@ -57,7 +58,9 @@ class Outline(html.parser.HTMLParser):
 @pytest.fixture(scope="module", params=LECTURES, ids=lambda path: path.stem)
 def page(request):
     notebook = nbformat.read(request.param, as_version=4)
-    html, _ = pages.lecture(notebook, request.param, None, {"file": "x.html", "title": "X & Y"})
+    exercises = practice.of_lecture(pages.title(notebook, request.param))
+    after = {"file": "x.html", "title": "X & Y"}
+    html, _ = pages.lecture(notebook, request.param, None, after, exercises=exercises)
     return notebook, html
 
 
@@ -111,57 +114,47 @@ def test_an_output_cannot_leave_its_place():
     assert pages.picture_or_text(nbformat.v4.new_output("display_data", data=bar)) is None
 
 
-# -- in a real browser -----------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    import shutil
-
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
-        pytest.skip("there is no chromium: apt-get install chromium")
-    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags.split())
-        yield browser
-        browser.close()
+def test_every_exercise_stands_at_the_end_of_its_section(page):
+    notebook, html = page
+    rows = practice.of_lecture(pages.title(notebook, LECTURES[0]))
+    assert rows and html.count('href="../exercises/') >= len(rows)
+    for row in rows:
+        before = html[: html.index(f'href="../{row["file"]}">{row["title"]}')]
+        assert row["section"] in re.findall(r"<h2 [^>]*>(.*?)</h2>", before)[-1]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """Pages of all lectures, as `make lectures` writes them, from notebooks without outputs."""
-    build = tmp_path_factory.mktemp("build")
-    (build / "lectures").mkdir()
-    for path in LECTURES:
-        notebook = nbformat.read(path, as_version=4)
-        notebook.metadata["minivit"] = {"seconds": 0.0, "failed": False}
-        nbformat.write(notebook, build / "lectures" / path.name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINIVIT_BUILD", str(build))
-        builder.write_pages(build)
-    return build
+def test_a_lecture_that_was_not_executed_shows_the_gallery_and_says_so(page):
+    notebook, html = page
+    made = [id for cell in notebook.cells for id in pages.registered(cell) if id[0] == "F"]
+    assert html.count('src="data:image/png') == len(made) and "not executed here" in html
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize("name", ["index", *(f"lectures/{path.stem}" for path in LECTURES)])
-@pytest.mark.parametrize("width, scheme", [(1200, "light"), (390, "dark")])
-def test_a_page_in_chromium(browser, site, name, width, scheme):
-    """No request leaves the machine, no error, no sideways scroll, folds open, axe has no
-    complaint."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page, asked, errors = context.new_page(), [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: errors.append(message.text))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"file://{site}/{name}.html")
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    assert errors == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for fold in page.locator("details").all():
-        assert not fold.evaluate("fold => fold.open")
-        fold.locator("summary").click()
-        assert fold.evaluate("f => f.open && f.offsetHeight > f.firstElementChild.offsetHeight + 5")
-    faults = axe.run(page).response["violations"]
-    assert [(fault["id"], fault["nodes"][0]["html"][:200]) for fault in faults] == []
-    context.close()
+def test_an_executed_lecture_shows_its_own_outputs_alone():
+    notebook = nbformat.read(LECTURES[2], as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code[0].execution_count, code[0].outputs = 1, [nbformat.v4.new_output("stream", text="seen")]
+    html, _ = pages.lecture(notebook, LECTURES[2])
+    assert ">seen</pre>" in html
+    assert "data:image/png" not in html and "not executed here" not in html
+
+
+@pytest.mark.parametrize(
+    ("tex", "letters"),
+    [(r"\mathbb R^D", "ℝ"), (r"\mathbb E[x]", "𝔼"), (r"\mathcal L", "ℒ"), (r"\mathbf x", "𝐱")],
+)
+def test_letters_of_mathematics_are_those_of_unicode(tex, letters):
+    html = pages.formula(tex)
+    assert letters in html and "mathvariant" not in html
+
+
+@pytest.mark.parametrize(
+    ("link", "page"),
+    [
+        ("../exercises/15_layer_norm.md", "../exercises/15_layer_norm.html"),
+        ("README.md#rules-of-all-exercises", "index.html#rules-of-all-exercises"),
+        ("15_layer_norm.ipynb", "15_layer_norm.ipynb"),
+        ("https://arxiv.org/x.md", "https://arxiv.org/x.md"),
+    ],
+)
+def test_a_link_of_the_repository_leads_to_a_page(link, page):
+    assert pages.page_of(link) == page

@@ -1,0 +1,196 @@
+"""Pages, slides, search and reference in chromium: `make test-browser` installs what this needs."""
+
+import importlib
+import itertools
+import re
+import shutil
+import sys
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+pytest.importorskip("nbconvert")
+pytest.importorskip("latex2mathml")
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "lectures"))
+builder = importlib.import_module("build")
+slides = importlib.import_module("slides")
+LECTURES = [path.stem for path in builder.lectures(ROOT / "lectures", "ipynb")]
+DECKS = ["00_whole_lecture", *LECTURES]
+PAGES = [
+    "index", "search", "book/index", "book/engine/tensor", "book/functions/norms",
+    "exercises/index", "exercises/15_layer_norm", "slides/index",
+    *(f"lectures/{name}" for name in LECTURES),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """build/site as `make site` writes it, of lectures that were not executed."""
+    pytest.importorskip("pdoc")
+    build = tmp_path_factory.mktemp("build")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIVIT_BUILD", str(build))
+        assert builder.main(["site"]) == 0
+    return build / "site"
+
+
+class Visit:
+    """A page that is open; what it asked for, and what it complained about."""
+
+    def __init__(self, browser, address, width=1200, scheme="light", height=900):
+        size = {"width": width, "height": height}
+        self.context = browser.new_context(viewport=size, color_scheme=scheme)
+        self.context.set_default_timeout(300_000)  # a busy machine is no fault of a page
+        self.page, self.asked, self.errors = self.context.new_page(), [], []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(address)
+
+    def __enter__(self):
+        return self.page
+
+    def __exit__(self, kind, *_):
+        self.context.close()
+        if kind is None:
+            outside = [url for url in self.asked if not url.startswith(("file:", "data:"))]
+            assert (outside, self.errors) == ([], [])
+
+
+def faults(page, *left_out):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    rules = {"rules": {rule: {"enabled": False} for rule in left_out}}
+    found = axe.run(page, options=rules).response["violations"]
+    return [(fault["id"], fault["nodes"][0]["html"][:200]) for fault in found]
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("width, scheme", [(1200, "light"), (390, "dark")])
+def test_a_page_is_whole_and_readable(browser, site, name, width, scheme):
+    """No sideways scroll, folds open, lines of at most 80 characters, axe has no complaint."""
+    with Visit(browser, f"file://{site}/{name}.html", width, scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for fold in page.locator("details").all():
+            assert not fold.evaluate("fold => fold.open")
+            fold.locator("summary").click()
+            more = "f => f.open && f.offsetHeight > f.firstElementChild.offsetHeight + 5"
+            assert fold.evaluate(more)
+        sizes = page.evaluate("""[...document.querySelectorAll('.text p, main > p')].map(p => {
+            const style = getComputedStyle(p);
+            return [parseFloat(style.fontSize), p.textContent.length,
+                    p.offsetHeight / parseFloat(style.lineHeight)];
+        })""")
+        assert all(size >= 16 for size, _, _ in sizes)
+        long = [(n, lines) for _, n, lines in sizes if n > 80 and n / lines > 80]
+        assert long == []
+        assert faults(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_reference_is_readable(browser, site, scheme):
+    with Visit(browser, f"file://{site}/api/minivit/nn.html", 1200, scheme) as page:
+        left_out = ("landmark-one-main", "region", "label", "heading-order", "link-name")
+        assert faults(page, *left_out) == []  # these are pdoc's own
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_a_deck_steps_forward_and_back_by_keyboard_and_every_slide_fits(browser, site, name):
+    with Visit(browser, f"file://{site}/slides/{name}.html", 1280, height=720) as page:
+        where = "(() => { const i = Reveal.getIndices(); return [i.h, i.f ?? -1] })()"
+        assert page.evaluate(where)[0] == 0
+        seen = [page.evaluate(where)]
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")
+            seen.append(page.evaluate(where))
+        assert all(a != b for a, b in itertools.pairwise(seen)) and seen == sorted(seen)
+        for _ in range(4):
+            page.keyboard.press("ArrowLeft")
+        assert page.evaluate(where)[0] == 0
+        sizes = page.evaluate("""Reveal.getSlides().map((slide, i) => {
+            Reveal.slide(i, 0, 99);
+            return [i, slide.scrollHeight, slide.scrollWidth,
+                    [...slide.querySelectorAll('img')].every(m => m.naturalWidth && m.alt)];
+        })""")
+        assert len(sizes) > 15
+        over = [row for row in sizes if row[1] > 700 or row[2] > 1290 or not row[3]]
+        assert over == []
+        page.keyboard.press("Home")
+        assert faults(page, "scrollable-region-focusable", "landmark-one-main", "region") == []
+
+
+def test_a_figure_is_reached_from_the_index_and_a_question_hides_its_answer(browser, site):
+    with Visit(browser, f"file://{site}/index.html") as page:
+        page.click("#F25 figcaption a >> text=slide")
+        assert page.evaluate("Reveal.getCurrentSlide().id") == "F25"
+    with Visit(browser, f"file://{site}/slides/05_vision_transformer.html") as page:
+        asks = "Reveal.getSlides().findIndex(s => s.classList.contains('question'))"
+        page.evaluate(f"Reveal.slide({asks})")
+        answer = page.locator("section.present .answer")
+        assert answer.evaluate("a => getComputedStyle(a).visibility") == "hidden"
+        page.keyboard.press("ArrowRight")
+        assert answer.evaluate("a => getComputedStyle(a).visibility") == "visible"
+
+
+def test_the_search_finds_lectures_chapters_exercises_and_the_reference(browser, site):
+    with Visit(browser, f"file://{site}/lectures/03_text.html") as page:
+        page.fill("input[name=q]", "layernorm gradient")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/search.html?q=*")
+        links = page.locator("#found a")
+        found = [link.get_attribute("href") for link in links.all()]
+        for part in ("lectures/05", "book/", "exercises/15"):
+            assert any(link.startswith(part) for link in found), part
+        links.first.click()
+        assert "search.html" not in page.url
+        page.goto(f"file://{site}/search.html?q=warmup_cosine")
+        assert any("api/" in (a.get_attribute("href")) for a in page.locator("#found a").all())
+        page.goto(f"file://{site}/search.html?q=<img src=x onerror=1>+zzzz")
+        assert page.locator("#said").text_content().startswith("0 places have")
+
+
+def test_paper_shows_answers_and_hides_what_only_draws(browser, site):
+    with Visit(browser, f"file://{site}/lectures/03_text.html") as page:
+        page.emulate_media(media="print")
+        answer = page.locator(".text details p").first
+        assert answer.evaluate("a => a.offsetHeight") > 10
+        assert page.locator(".code > details").first.evaluate("d => d.offsetHeight") == 0
+
+
+def test_every_link_leads_somewhere_and_no_page_is_too_large(site):
+    ids, links, sizes = {}, [], {}
+    for path in site.rglob("*.html"):
+        html = path.read_text(encoding="utf-8")
+        sizes[path] = len(re.sub(r'src="data:[^"]*"', "", html))
+        html = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+        ids[path] = set(re.findall(r'\bid="([^"]+)"', html))
+        links += [(path, href) for href in re.findall(r'(?:href|action)="([^"]+)"', html)]
+    assert max(sizes.values()) < 3_000_000
+    lost = []
+    for page, href in links:
+        place, _, anchor = href.replace("&amp;", "&").partition("#")
+        if re.match(r"https?:|data:", place):
+            continue
+        target = (page.parent / urllib.parse.unquote(place)).resolve() if place else page
+        anchor = urllib.parse.unquote(anchor).removeprefix("/")
+        if not target.is_file() or (anchor and anchor not in ids.get(target, ())):
+            lost.append((page.relative_to(site).as_posix(), href))
+    assert lost == []
+    assert len(ids) > 250 and len(links) > 5_000
