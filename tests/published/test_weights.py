@@ -98,6 +98,15 @@ def test_a_header_is_refused_where_the_package_refuses_it(place, value, more):
     assert ours == theirs or "BF16" in str(header)
 
 
+@pytest.mark.parametrize("dtype", ["BF16", *tensors.UNREAD])
+def test_numbers_that_no_array_holds_are_refused(dtype):
+    size = tensors.BYTES[dtype]
+    with pytest.raises(ValueError, match=f"a: no array of NumPy holds numbers of {dtype}"):
+        tensors.from_bytes(
+            file({"a": {**entry(0, size), "dtype": dtype, "shape": [1]}}, bytes(size))
+        )
+
+
 @given(st.dictionaries(st.text(max_size=5), arrays(
     st.sampled_from(sorted(n.str for n in tensors.NAMES) + [">f4"]),
     array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)), max_size=4))  # fmt: skip

@@ -39,6 +39,8 @@ def from_bytes(content):
     header, _, start = _header(io.BytesIO(content))
     found = {}
     for name, entry in header.items():
+        if entry["dtype"] not in NAMES.values():
+            raise ValueError(f"{name}: no array of NumPy holds numbers of {entry['dtype']}")
         kind, shape = np.dtype(DTYPES[entry["dtype"]]), entry["shape"]
         offset = start + entry["data_offsets"][0]
         found[name] = np.frombuffer(content, kind, math.prod(shape), offset).reshape(shape).copy()
