@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from minivit import course, files
 
 HERE = Path(__file__).resolve().parent
@@ -23,7 +25,8 @@ def alt_text(path):
 def small(path, limit=150_000):
     """The PNG with fewer pixels, and then fewer colours, until it has at most `limit` bytes.
 
-    Pixels go first: a figure about 512 colours must keep them.
+    A drawing looks the same in 256 colours, and has them at once; a photograph, or a figure about
+    512 colours, keeps its colours down to 640 pixels of width.
     """
     from PIL import Image, PngImagePlugin
 
@@ -31,15 +34,17 @@ def small(path, limit=150_000):
     about.add_text("Description", alt_text(path))
     with Image.open(path) as image:
         image = image.convert("RGB")
-    for colors in (None, 256, 64, 16):
-        for width in (1000, 800, 640, 480, 320):
-            smaller = image.copy()
-            smaller.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
-            out = io.BytesIO()
-            smaller = smaller if colors is None else smaller.quantize(colors)
-            smaller.save(out, "PNG", optimize=True, pnginfo=about)
-            if out.tell() <= limit:
-                return out.getvalue()
+    for colors, widths in ((None, (1000, 800, 640)), (64, (1000, 640)), (16, (640, 480, 320))):
+        for width in widths:
+            full = image.copy()
+            full.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
+            few = full.quantize(colors or 256)
+            far = np.abs(np.asarray(full, int) - np.asarray(few.convert("RGB"), int)).mean()
+            for smaller in (full, few) if colors is None else (few,):
+                out = io.BytesIO()
+                smaller.save(out, "PNG", optimize=True, pnginfo=about)
+                if out.tell() <= limit and (smaller is full or far < 1 or colors):
+                    return out.getvalue()
     raise course.CourseError(f"{path.name}: more than {limit} bytes even at {width} pixels")
 
 

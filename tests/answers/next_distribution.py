@@ -73,7 +73,7 @@ WRONG = {
         5, "A: key=lambda i: (-p[i], i) => key=lambda i: (p[i], i)\n"
         "kept = ranked[:top_k] => kept = sorted(ranked[:top_k], key=lambda i: (-p[i], i))"),
     ("p", "a logit of 0 forbids nothing: its exponential is 1"): (
-        6, "B: z[order[top_k:]] = -np.inf => z[order[top_k:]] = 0 ; "
+        5, "B: z[order[top_k:]] = -np.inf => z[order[top_k:]] = 0 ; "
         "order = np.lexsort((np.arange(V), -z))"),
     ("p", "what is left does not sum to 1"): (
         3, "A: out = [p[i] / total => out = [p[i] * whole / 1\n"

@@ -5,15 +5,17 @@ import pytest
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
+from minivit import course  # noqa: E402
 from minivit.course.plots import clip as plots  # noqa: E402
 from minivit.engine.errors import ShapeError  # noqa: E402
+from tests.course import figures  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def closed():
-    plt.switch_backend("agg")
+    course.setup()
     yield
-    plt.close("all")
+    figures.check_open()
 
 
 def words(fig):
@@ -64,9 +66,9 @@ def test_softmax_bars_sum_to_one_and_points_lie_where_they_are():
     )
     left, right = fig.axes
     assert left.lines[1].get_xydata().tolist() == [[60, 0.5]]
-    heights = [[bar.get_height() for bar in bars] for bars in right.containers]
-    assert np.allclose(np.sum(heights, axis=1), 1)
-    assert heights[1][0] > heights[0][0]
+    lengths = [[bar.get_width() for bar in bars] for bars in right.containers]
+    assert np.allclose(np.sum(lengths, axis=1), 1)
+    assert lengths[1][0] > lengths[0][0]
 
 
 def test_text_encoder_shows_every_symbol_and_count():
@@ -86,7 +88,7 @@ def test_image_encoders_show_computed_and_published():
     left, right = fig.axes
     assert [bar.get_width() for bar in left.containers[0]] == [2.0, 2.0]
     assert right.lines[0].get_xdata()[0] == 5.5
-    assert words(fig).count("77 V100-days") == 1
+    assert [w for w in words(fig) if "V100" in w] == ["5.0,\n77 V100-days"]
 
 
 def test_efficiency_draws_each_seed_and_the_mean():
@@ -105,15 +107,19 @@ def test_zero_shot_classifier_shows_vectors_and_probabilities():
     )  # fmt: skip
     images = [axes.images[0].get_array() for axes in fig.axes if axes.images]
     assert any(i.shape == (3, 5) and np.allclose(i, vectors.T) for i in images)
-    assert "70%" in words(fig) and "→  a b" in words(fig)
+    assert "70%" in words(fig) and "→ a b" in words(fig)
 
 
 def test_differences_are_sorted_and_in_points():
-    fig = plots.sorted_differences({"a": -0.1, "b": 0.25, "c": 0.0}, "t", {"x": 0.5, "y": 0.9}, "p")
+    fig = plots.sorted_differences([("t", {"a": -10, "b": 25, "c": 0}), ("p", {"x": 5, "y": 9})])
     left, right = fig.axes
     assert [round(bar.get_width(), 6) for bar in left.patches] == [25, 0, -10]
     assert [t.get_text() for t in right.get_yticklabels()] == ["y", "x"]
     assert "+25.0" in words(fig)
+    for axes, values in ((left, (25, -10)), (right, (5, 9))):
+        low, high = axes.get_xlim()
+        assert low < min(0, *values) or min(values) > 0
+        assert high > max(values)
 
 
 def test_compute_efficiency_draws_families_in_order_of_compute():
@@ -129,7 +135,7 @@ def test_cards_show_the_rank_of_the_truth_even_if_it_is_low(true, rank):
     p = np.array([0.2, 0.4, 0.15, 0.12, 0.1, 0.03])
     fig = plots.example_cards([("set", pictures(1)[0], list("abcdef"), p, true, 6)])
     written = " ".join(words(fig))
-    assert f"{true} ({p['abcdef'.index(true)]:.1%}), ranked {rank} out of 6" in written
+    assert f"set: {true}\n{p['abcdef'.index(true)]:.1%}, ranked {rank} out of 6" in written
     assert written.count("✓") == 1 and written.count("✗") == 4
     assert f"✓ {true}" in written
 

@@ -5,15 +5,17 @@ import pytest
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
+from minivit import course  # noqa: E402
 from minivit.course.plots import scaling as plots  # noqa: E402
 from minivit.engine.errors import ShapeError  # noqa: E402
+from tests.course import figures  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def closed():
-    plt.switch_backend("agg")
+    course.setup()
     yield
-    plt.close("all")
+    figures.check_open()
 
 
 def words(fig):
@@ -23,12 +25,13 @@ def words(fig):
 
 def test_bias_draws_means_of_seeds_and_published_points():
     ours = {"ViT": [[0.1, 0.3], [0.5, 0.7]], "ResNet": [[0.2, 0.2], [0.6, 0.6]]}
-    fig = plots.bias([100, 400], ours, {"ViT-L/16": [(14e6, 85.3, "ImageNet-21k")]})
+    fig = plots.bias([100, 400], ours, {"ViT-L/16": [(14e6, 85.3)]}, {14e6: "ImageNet-21k"})
     line = fig.axes[0].lines[0]
     assert np.allclose(line.get_ydata(), [0.2, 0.6]) and list(line.get_xdata()) == [100, 400]
-    assert "ImageNet-21k" in words(fig)
+    assert list(fig.axes[1].lines[0].get_ydata()) == [85.3]
+    assert "ImageNet-21k\n14M" in words(fig)
     with pytest.raises(ShapeError, match=r"\(2, seeds\)"):
-        plots.bias([100, 400], {"ViT": [0.1, 0.2]}, {"x": [(1e7, 1.0, "")]})
+        plots.bias([100, 400], {"ViT": [0.1, 0.2]}, {"x": [(1e7, 1.0)]}, {1e7: ""})
 
 
 def test_power_laws_draw_every_seed_their_mean_and_the_fit():

@@ -248,13 +248,16 @@ def test_the_alignment_does_not_see_padding():
 
 # -- figures: what is in them ----------------------------------------------------------------------
 plt = pytest.importorskip("matplotlib.pyplot")
+from minivit import course  # noqa: E402
 from minivit.course.plots import diagrams, history, text, transformer  # noqa: E402
+from tests.course import figures  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def figures_are_closed():
+def figures_can_be_read():
+    course.setup()
     yield
-    plt.close("all")
+    figures.check_open()
 
 
 def titles(fig):
@@ -343,6 +346,16 @@ def test_every_published_row_has_a_source_and_its_month_is_that_of_the_source(na
         fig = figure(rows)
         points = [line for axes in fig.axes for line in axes.lines if line.get_marker() in "os^"]
         assert sum(len(line.get_xdata()) == 1 for line in points) == len(rows)
+
+
+def test_every_published_number_names_its_paper_and_the_place_in_it():
+    tables = sorted((files.data_folder() / "published").glob("*.csv"))
+    assert len(tables) > 5
+    for path in tables:
+        for row in history.published(path.stem):
+            place = row.get("place", row["source"])  # of the history: in one column
+            assert place and "leaderboard" not in place, (path.name, row)
+            assert None not in row and all(value is not None for value in row.values()), row
 
 
 def test_a_row_without_a_source_is_refused(monkeypatch, tmp_path):

@@ -105,6 +105,7 @@ def _arrays(operands):
 small = shapes(min_dims=0, max_dims=3, max_side=3)
 nothing = st.sampled_from([(0,), (2, 0), (0, 3), (2, 0, 1)])  # an axis of length 0
 some = st.integers(0, 9).flatmap(lambda i: small if i else nothing)
+with_axes = st.integers(0, 9).flatmap(lambda i: shapes() if i else nothing)  # one axis or more
 one = arrays(some).map(lambda x: (x,))
 one_positive = arrays(some, low=0.25).map(lambda x: (x,))
 one_off_grid = arrays(some).map(lambda x: (x + OFF_GRID,))
@@ -235,8 +236,9 @@ def std(draw):
 
 @case(np.linalg.norm)
 def norm(draw):
-    x = away_from_zero(draw(arrays(shapes(max_dims=2))))
-    return (x,), (), _reduction(draw, x)
+    x = away_from_zero(draw(arrays(with_axes)))
+    axis = draw(axes(x.ndim)) if x.ndim < 3 else one_axis(draw, x)
+    return (x,), (), {"axis": axis, "keepdims": draw(st.booleans())}
 
 
 @case(np.max)
@@ -264,7 +266,7 @@ def all_gather(draw):
 
 @case(np.cumsum)
 def cumsum(draw):
-    x = draw(arrays(shapes(max_side=3)))
+    x = draw(arrays(with_axes))
     return (x,), (), {"axis": one_axis(draw, x)}
 
 
@@ -298,9 +300,9 @@ def broadcast_to(draw):
 
 @case(lambda *xs, axis: np.concatenate(xs, axis=axis))
 def concatenate(draw):
-    shape = draw(shapes(max_side=3))
+    shape = draw(with_axes)
     axis = draw(axes(len(shape), none=False))
-    sides = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    sides = draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
     at = axis % len(shape)
     xs = [draw(arrays((*shape[:at], n, *shape[at + 1 :]))) for n in sides]
     return xs, (), {"axis": axis}
@@ -308,7 +310,7 @@ def concatenate(draw):
 
 @case(np.pad)
 def pad(draw):
-    x = draw(arrays(shapes(max_side=3)))
+    x = draw(arrays(with_axes))
     each = st.tuples(st.integers(0, 2), st.integers(0, 2))
     widths = st.integers(0, 2) | each | st.tuples(*[each] * x.ndim)
     return (x,), (), {
@@ -355,14 +357,18 @@ def moved(draw):
 # -- products --------------------------------------------------------------------------------------
 @case(np.matmul)
 def matmul(draw):
-    s = hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, max_dims=2, max_side=3)
+    side = draw(st.sampled_from([1, 1, 1, 0]))
+    s = hnp.mutually_broadcastable_shapes(
+        signature=np.matmul.signature, max_dims=2, max_side=3, min_side=side
+    )
     x, y = draw(s).input_shapes
     return ((draw(arrays(x)), draw(arrays(y))),)
 
 
 @case(np.dot)
 def dot(draw):
-    x, y = draw(shapes(max_side=3)), draw(shapes(min_dims=2, max_side=3))
+    low = draw(st.sampled_from([1, 1, 1, 0]))
+    x, y = (draw(shapes(min_dims=n, max_side=3, min_side=low)) for n in (1, 2))
     return ((draw(arrays((*x[:-1], y[-2]))), draw(arrays(y))),)
 
 
@@ -375,7 +381,10 @@ SUBSCRIPTS = (
 @case(lambda *xs, terms, result: np.einsum(",".join(terms) + "->" + result, *xs))
 def einsum(draw):
     subscripts = draw(st.sampled_from(SUBSCRIPTS))
-    sizes = {k: draw(st.integers(1, 3)) for k in sorted(set(subscripts) - set(",->"))}
+    sizes = {
+        k: draw(st.sampled_from([1, 2, 3, 1, 2, 3, 0]))
+        for k in sorted(set(subscripts) - set(",->"))
+    }
     left, _, result = subscripts.partition("->")
     terms = left.split(",")
     xs = [draw(arrays(tuple(sizes[k] for k in term))) for term in terms]
@@ -408,19 +417,19 @@ def _softmax(x, axis=-1):
 
 @case(_softmax)
 def softmax(draw):
-    x = draw(arrays(shapes()))
+    x = draw(arrays(with_axes))
     return (x,), (), {"axis": one_axis(draw, x)}
 
 
 @case(lambda x, axis: np.log(_softmax(x, axis)))
 def log_softmax(draw):
-    x = draw(arrays(shapes()))
+    x = draw(arrays(with_axes))
     return (x,), (), {"axis": one_axis(draw, x)}
 
 
 @case(lambda x, axis, keepdims: np.log(np.exp(x).sum(axis=axis, keepdims=keepdims)))
 def logsumexp(draw):
-    x = draw(arrays(shapes()))
+    x = draw(arrays(with_axes))
     return (x,), (), {"axis": one_axis(draw, x), "keepdims": draw(st.booleans())}
 
 
@@ -439,12 +448,15 @@ def _cross_entropy(logits, labels, axis, ignore_index, label_smoothing, reductio
 
 @case(_cross_entropy)
 def cross_entropy_loss(draw):
-    logits = draw(arrays(shapes()))
+    logits = draw(arrays(with_axes))
     axis = one_axis(draw, logits)
     at = axis % logits.ndim
+    if not logits.shape[at]:  # no classes: then no rows either
+        logits = np.zeros([0] * max(logits.ndim, 2))
     C, rest = logits.shape[at], logits.shape[:at] + logits.shape[at + 1 :]
     ignore = draw(st.sampled_from([-100, 0, -1]))
-    labels = draw(hnp.arrays(np.int64, rest, elements=st.integers(0, C - 1) | st.just(ignore)))
+    ids = st.integers(0, max(C, 1) - 1) | st.just(ignore)
+    labels = draw(hnp.arrays(np.int64, rest, elements=ids))
     how = {
         "axis": axis,
         "ignore_index": ignore,
@@ -461,27 +473,27 @@ def _layer_norm(x, gamma, beta, eps):
 
 @case(_layer_norm)
 def layer_norm(draw):
-    x = draw(arrays(shapes()))
+    x = draw(arrays(with_axes))
     D = x.shape[-1:]
     return (x, draw(arrays(D)), draw(arrays(D))), (), {"eps": draw(st.sampled_from([1e-3, 0.1]))}
 
 
 @case(lambda x, gamma, eps: gamma * x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps))
 def rms_norm(draw):
-    x = draw(arrays(shapes()))
+    x = draw(arrays(with_axes))
     return (x, draw(arrays(x.shape[-1:]))), (), {"eps": draw(st.sampled_from([1e-3, 0.1]))}
 
 
 @case(lambda x, axis: x / np.linalg.norm(x, axis=axis, keepdims=True))
 def l2_normalize(draw):
-    x = away_from_zero(draw(arrays(shapes())))
+    x = away_from_zero(draw(arrays(with_axes)))
     return (x,), (), {"axis": one_axis(draw, x)}
 
 
 @case(lambda x, W, b=None: np.einsum("...i,oi->...o", x, W) + (0 if b is None else b))
 def linear(draw):
-    x = draw(arrays(shapes(max_side=3)))
-    W = draw(arrays((draw(st.integers(1, 4)), x.shape[-1])))
+    x = draw(arrays(with_axes))
+    W = draw(arrays((draw(st.integers(0, 4)), x.shape[-1])))
     b = draw(st.none() | arrays(W.shape[:1]))
     return (((x, W) if b is None and draw(st.booleans()) else (x, W, b)),)
 
@@ -489,8 +501,9 @@ def linear(draw):
 @case(lambda table, ids: table[ids])
 def embedding(draw):
     table = draw(arrays(shapes(min_dims=2, max_dims=2)))
-    ids = st.integers(0, len(table) - 1)
-    return (table,), (draw(hnp.arrays(np.int64, shapes(min_dims=0, max_dims=2), elements=ids)),)
+    shape, ids = draw(shapes(min_dims=0, max_dims=2, min_side=0)), st.integers(0, len(table) - 1)
+    dtype = draw(hnp.integer_dtypes(endianness="?") | hnp.unsigned_integer_dtypes(endianness="?"))
+    return (table,), (draw(hnp.arrays(dtype, shape, elements=ids)),)
 
 
 def _dropout(x, p, training):
@@ -516,10 +529,10 @@ def dropout(draw):
 # -- images and attention --------------------------------------------------------------------------
 def _unfold(x, size, stride):
     """Window by window."""
-    (kh, kw), (B, H, W, _) = size, x.shape
+    (kh, kw), (B, H, W, C) = size, x.shape
     rows = [
         [
-            x[:, i : i + kh, j : j + kw].reshape(B, -1)
+            x[:, i : i + kh, j : j + kw].reshape(B, kh * kw * C)
             for j in range(0, W - kw + 1, stride)
         ]
         for i in range(0, H - kh + 1, stride)
@@ -529,7 +542,7 @@ def _unfold(x, size, stride):
 
 @case(_unfold)
 def unfold(draw):
-    B, H, W, C = (draw(st.integers(1, n)) for n in (2, 4, 5, 2))
+    B, H, W, C = (draw(st.integers(low, n)) for low, n in ((0, 2), (1, 4), (1, 5), (1, 2)))
     size = draw(st.integers(1, min(H, 3))), draw(st.integers(1, min(W, 2)))
     return (draw(arrays((B, H, W, C))),), (), {"size": size, "stride": draw(st.integers(1, 3))}
 
@@ -562,12 +575,16 @@ def _attention_options(draw, B, H, N, M):
 
 @case(_attention)
 def dot_product_attention(draw):
-    B, N, M, H, d = (draw(st.integers(1, n)) for n in (2, 3, 4, 2, 2))
+    low = draw(st.sampled_from([1, 1, 1, 0]))  # no batch, no queries, no keys
+    B, N, M = (draw(st.integers(low, n)) for n in (2, 3, 4))
+    H, d = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     q, k, v = (draw(arrays((B, n, H * d))) for n in (N, M, M))
     return (q, k, v), (), _attention_options(draw, B, H, N, M)
 
 
 @case(lambda qkv, **how: _attention(*np.split(qkv, 3, axis=2), **how))
 def self_attention(draw):
-    B, N, H, d = (draw(st.integers(1, n)) for n in (2, 4, 2, 2))
+    low = draw(st.sampled_from([1, 1, 1, 0]))
+    B, N = draw(st.integers(low, 2)), draw(st.integers(low, 4))
+    H, d = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     return (draw(arrays((B, N, 3 * H * d))),), (), _attention_options(draw, B, H, N, N)

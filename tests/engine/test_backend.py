@@ -225,3 +225,22 @@ def test_without_blas_the_product_of_matrices_is_the_same(data, dtype):
     x, y = x.astype(dtype), y.astype(dtype)
     found = backend.product_without_blas(x, y.T.copy().T)
     assert found.dtype == dtype and np.array_equal(found, x @ y)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 30])
+def test_pieces_are_all_there_is(n):
+    """What is written into the pieces of one array, from those of another, is all of it."""
+    a, out = np.arange(n * 3.0).reshape(n, 3), np.full((n, 3), -1.0)
+    for part, place in numerics.pieces(np, a, out, size=4):
+        np.copyto(place, part)
+    assert np.array_equal(out, a)
+    turned = np.full((3, n), -1.0).T  # does not lie in a row: all at once
+    for part, place in numerics.pieces(np, a, turned, size=4):
+        np.copyto(place, part)
+    assert np.array_equal(turned, a)
+
+
+@pytest.mark.parametrize("n", [1, 511, 512, 1023, 1088, 20_003])
+def test_column_sums_of_many_rows_do_not_add_up_errors(n):
+    a = np.random.default_rng(n).random((n, 5), dtype=np.float32)
+    np.testing.assert_allclose(numerics.column_sum(np, a), a.sum(axis=0, dtype=np.float64), 1e-6)

@@ -23,7 +23,8 @@ IMAGES = np.random.default_rng(0).standard_normal((2, 12, 12, 3))
 IDS = np.array([[3, 5, 7, 9, 4], [4, 3, 4, 6, 8]])
 SILENT = {  # of training, of generation, of what is handed back, of rounding
     "transformers_version", "architectures", "model_type", "dtype", "id2label", "label2id",
-    "reorder_and_upcast_attn", "_name_or_path", "problem_type", "return_dict", "output_hidden_states", "output_attentions",
+    "reorder_and_upcast_attn", "_name_or_path", "problem_type", "return_dict",
+    "output_hidden_states", "output_attentions",
 }  # fmt: skip
 FUNCTIONS = ("gelu", "gelu_new", "quick_gelu", "relu", "silu", "tanh", "gelu_10", "mish")
 

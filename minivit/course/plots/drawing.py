@@ -39,7 +39,7 @@ def heat(axes, values, limit=None, title=None, color="black"):
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     if title:
-        axes.set_title(title, fontsize=14, color=color)
+        axes.set_title(title, fontsize=16, color=color)
 
 
 def sign(axes, text, size=24):
@@ -88,8 +88,8 @@ def tables(parts):
     for title, header, rows, _ in parts:
         if any(len(row) != len(header) for row in rows):
             raise ShapeError(f"tables: {title}: a row has more or fewer cells than {header}")
-    heights = [1.0 + 0.35 * _lines(header) + 0.52 * len(rows) for _, header, rows, _ in parts]
-    fig = plt.figure(figsize=(14, sum(heights)))
+    heights = [1.1 + 0.38 * _lines(header) + 0.54 * len(rows) for _, header, rows, _ in parts]
+    fig = plt.figure(figsize=(13.6, sum(heights)))
     for part, given in zip(
         np.atleast_1d(fig.subfigures(len(parts), 1, height_ratios=heights)), parts
     ):
@@ -106,16 +106,16 @@ def _table(axes, title, header, rows, marked):
     columns = zip(header, *words)
     longest = [max(len(w) for cell in column for w in cell.split("\n")) for column in columns]
     bare(axes)
-    axes.set_title(title, fontsize=18, fontweight="bold")
+    axes.set_title(title, fontsize=20, fontweight="bold")
     edges = np.cumsum([0, *(n + 3 for n in longest)])
     axes.set(xlim=(0, edges[-1]), ylim=(len(rows) + 0.1, -0.5 - 0.65 * _lines(header)))
     for j, name in enumerate(header):
         side, x = ("left", 0.5) if j == 0 else ("right", edges[j + 1] - 1)
-        axes.text(x, -0.45, name, ha=side, va="bottom", fontsize=15, color=BLUE)
+        axes.text(x, -0.45, name, ha=side, va="bottom", fontsize=18.9, color=BLUE)
         for i, row in enumerate(words):
             bold = (i, j) in marked
             axes.text(
-                x, i + 0.35, row[j], ha=side, va="center", fontsize=16,
+                x, i + 0.35, row[j], ha=side, va="center", fontsize=18.9,
                 color=ORANGE if bold else "black", fontweight="bold" if bold else "normal",
             )  # fmt: skip
     for y in [-0.3, *np.arange(1, len(rows)) - 0.15]:

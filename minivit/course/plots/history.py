@@ -3,6 +3,7 @@
 import csv
 
 import matplotlib.pyplot as plt
+from matplotlib.transforms import Bbox
 
 from minivit import files
 from minivit.course.plots.drawing import BLUE, GREEN, ORANGE
@@ -29,21 +30,31 @@ def _when(row):
 
 
 def families(rows):
-    """F08: models over the years, a lane for each family: encoder-decoder, encoder, decoder."""
+    """F08: models over the years, a lane for each family: encoder-decoder, encoder, decoder. An
+    arrow leads from what a model was made from (`after`), if that is in its lane."""
     lanes = ["encoder-decoder", "encoder", "decoder"]
     markers = {"text": "o", "images": "s", "sound": "^"}
-    fig, panels = plt.subplots(3, 1, figsize=(15, 9.5), sharex=True)
+    fig, panels = plt.subplots(3, 1, figsize=(11, 8.4), sharex=True)
     for axes, lane, color in zip(panels, lanes, (GREEN, BLUE, ORANGE)):
+        places = {}
         members = sorted((r for r in rows if r["family"] == lane), key=_when)
         for i, row in enumerate(members):
-            x, y = _when(row), i % 4
+            x, y = _when(row), i % 5
             axes.plot(x, y, markers[row["domain"]], color=color, markersize=12)
-            axes.text(x + 0.06, y, row["model"], fontsize=15, va="center")
-        axes.set(yticks=[], ylim=(-0.7, 3.7))
-        axes.set_ylabel(lane, color=color, fontsize=17)
+            axes.text(x + 0.09, y, row["model"], va="center")
+            places[row["model"]] = x, y
+        for row in members:
+            if row["after"] in places:
+                axes.annotate(
+                    "", places[row["model"]], places[row["after"]],
+                    arrowprops=dict(arrowstyle="->", color=color, linewidth=1.5, shrinkA=7,
+                                    shrinkB=7, alpha=0.6, connectionstyle="arc3,rad=-0.2"),
+                )  # fmt: skip
+        axes.set(yticks=[], ylim=(-0.7, 4.6))
+        axes.set_ylabel(lane, color=color, fontsize=18)
     for domain, marker in markers.items():
         panels[0].plot([], [], marker, color="grey", markersize=12, label=domain, linestyle="none")
-    panels[0].legend(loc="upper right", ncols=3, fontsize=14)
+    panels[0].legend(loc="upper left", ncols=3, columnspacing=0.8, handletextpad=0)
     years = range(2017, 2024)
     panels[-1].set(xticks=years, xlim=(2017, 2023.9), xlabel="year")
     return fig
@@ -58,38 +69,43 @@ STYLES = {  # family -> marker, colour
 
 def error_by_year(rows):
     """F09: ImageNet top-1 error by year, with the best so far; hollow: the paper's own number."""
-    fig, axes = plt.subplots(figsize=(14, 8))
+    fig, axes = plt.subplots(figsize=(11, 8))
     ordered = sorted(rows, key=lambda row: (_when(row), -float(row["top1"])))
     points = [(_when(row), 100 - float(row["top1"]), row["model"]) for row in ordered]
     for (x, error, _), row in zip(points, ordered):
         hollow = row["measured_by"] != "timm"
-        axes.plot(x, error, "o", color=BLUE, markersize=10, mfc="white" if hollow else BLUE)
+        axes.plot(x, error, "o", color=BLUE, markersize=9, mfc="white" if hollow else BLUE)
     best = [p for i, p in enumerate(points) if p[1] < min([100, *(q[1] for q in points[:i])])]
     x, y, _ = zip(*best, (points[-1][0] + 0.4, best[-1][1], ""))
-    axes.step(
-        x,
-        y,
-        where="post",
-        color=ORANGE,
-        linestyle="-",
-        label="best so far of those shown",
-        zorder=0,
-    )
+    axes.step(x, y, where="post", color=ORANGE, linestyle="-", label="best so far of those shown",
+              zorder=0)  # fmt: skip
     axes.plot([], [], "o", color=BLUE, label="measured in one program (timm)", linestyle="none")
-    axes.plot(
-        [], [], "o", color=BLUE, mfc="white", label="as published or on the slide", linestyle="none"
-    )
+    axes.plot([], [], "o", color=BLUE, mfc="white", label="as published or on the slide",
+              linestyle="none")  # fmt: skip
     axes.set(xlabel="year of the paper", ylabel="ImageNet top-1 error (%)")
-    axes.set(xticks=range(2012, 2025), xlim=(2011.6, 2024.6), ylim=(0, 42))
-    for x, error, name in best:
-        axes.text(x, error - 0.8, name, fontsize=13, rotation=30, ha="right", va="top")
+    axes.set(xticks=range(2012, 2025, 2), xlim=(2010.9, 2024.2), ylim=(0, 44))
+    _on_a_staircase(axes, best)
+    for x, y, name in points:
+        if y > 2 * min(q[1] for q in points if q[0] <= x):  # far from all others: say who
+            axes.text(x + 0.15, y, name.replace(", ", ",\n"), fontsize=15.6, va="center")
     axes.legend(loc="upper right")
     return fig
 
 
+def _on_a_staircase(axes, best, drop=2.5):
+    """Write the name of each point (x, y, name) of a falling line under it, ending there; one that
+    would cover the name before is one line lower, with a thin line to its point."""
+    low = 100.0
+    for x, y, name in best:
+        low = min(y - 1.0, low - drop)
+        if y - low > 1.3 * drop:
+            axes.plot([x, x], [low, y], "-", color="grey", linewidth=0.8, zorder=0)
+        axes.text(x - 0.12, low, name, fontsize=15.6, ha="right", va="top")
+
+
 def accuracy_by_family(rows):
     """F10: ImageNet top-1 accuracy by year, a marker for each family."""
-    fig, axes = plt.subplots(figsize=(14, 9))
+    fig, axes = plt.subplots(figsize=(11, 9))
     for family, (marker, color) in STYLES.items():
         for row in (r for r in rows if r["family"] == family):
             hollow = row["measured_by"] != "timm"
@@ -100,33 +116,31 @@ def accuracy_by_family(rows):
         axes.plot([], [], marker, color=color, label=family, linestyle="none")
     axes.plot([], [], "o", color="grey", mfc="white", label="as published", linestyle="none")
     axes.set(xlabel="year of the paper", ylabel="ImageNet top-1 accuracy (%)", ylim=(60, 93))
-    axes.set(xticks=range(2012, 2025), xlim=(2012, 2024.6))
+    axes.set(xticks=range(2012, 2025, 2), xlim=(2011.6, 2026))
     _name_points(axes, [(_when(row), float(row["top1"]), row["model"]) for row in rows])
     axes.legend(loc="lower right")
     return fig
 
 
-def _name_points(axes, points, size=12):
-    """Write each name beside its point (x, y, name), where it covers neither point nor name."""
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    wide, tall = axes.figure.get_size_inches() * (0.88, 0.85)
-    a, b = 0.0075 * size * (right - left) / wide, 0.0155 * size * (high - low) / tall  # a letter
-    taken = [(x - a, y - b / 2, x + a, y + b / 2) for x, y, _ in points]
+def _name_points(axes, points, size=15.6):
+    """Write each name beside its point (x, y, name), where it covers neither point nor name; one
+    that finds no place beside it stands above or below, with a thin line to its point."""
+    axes.figure.canvas.draw()  # the axes have their final place
+    taken = [Bbox.from_extents(*(spot - 9), *(spot + 9))
+             for spot in axes.transData.transform([point[:2] for point in points])]  # fmt: skip
+    frame = axes.get_window_extent()
     for x, y, name in points:
-        w = len(name) * a
-        places = [
-            (x + side * 1.5 * a - (w if side < 0 else 0), y + up * b / 2)
-            for up in (0, 1, -1, 2, -2, 3, -3, 4, -4)
-            for side in (1, -1)
-        ]
-        for u, v in places:
-            box = (u, v - b / 2, u + w, v + b / 2)
-            free = all(
-                box[2] < t[0] or t[2] < box[0] or box[3] < t[1] or t[3] < box[1] for t in taken
-            )
-            if free and u > left:
+        text = axes.annotate(name, (x, y), (0, 0), textcoords="offset points", fontsize=size,
+                             va="center")  # fmt: skip
+        for up, side in ((u * s, side) for u in range(0, 90, 6) for s in (1, -1) for side in "lr"):
+            text.set_position(((-11, 11)[side == "l"], up))
+            text.set_ha({"l": "left", "r": "right"}[side])
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) and box.x0 > frame.x0:
                 break
         taken.append(box)
-        if abs(v - y) > b:
-            axes.plot([x, u if u > x else u + w], [y, v], "-", color="grey", linewidth=0.8)
-        axes.text(u, v, name, fontsize=size, va="center")
+        if abs(up) > 12:
+            corner = axes.transData.inverted().transform(
+                (box.x0 if side == "l" else box.x1, box.y0 if up > 0 else box.y1)
+            )
+            axes.plot(*zip((x, y), corner), "-", color="grey", linewidth=0.8, zorder=0)

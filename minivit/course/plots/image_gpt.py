@@ -6,7 +6,9 @@ thin line is a seed, a thick one their mean.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator
 
+from minivit.course.plots import diagrams
 from minivit.course.plots.drawing import (
     BLACK,
     BLUE,
@@ -30,7 +32,7 @@ KINDS = {  # one colour and one marker for each way of training, in every figure
 }
 
 
-def _show(axes, image, title="", size=14):
+def _show(axes, image, title="", size=17):
     axes.imshow(picture(image), interpolation="none")
     framed(axes)
     if title:
@@ -43,7 +45,7 @@ def inputs(photo, small, quantised, ids, colours, shown=12):
     the palette's colours (k, 3). `shown`: how many ids the sequence begins with."""
     h, w = small.shape[:2]
     k = len(colours)
-    fig = plt.figure(figsize=(14, 9))
+    fig = plt.figure(figsize=(11.5, 8.6))
     upper, middle, lower = fig.subfigures(3, 1, height_ratios=[3.2, 1.1, 1.9])
     for axes, image, title in zip(
         upper.subplots(1, 3),
@@ -54,7 +56,7 @@ def inputs(photo, small, quantised, ids, colours, shown=12):
             f"{h} x {w} in {k} colours\n{np.log2(k):.0f} bits a pixel",
         ),
     ):
-        _show(axes, image, title, 16)
+        _show(axes, image, title)
 
     axes = middle.subplots()
     strip = colours[np.r_[ids[:shown], ids[-2:]]]
@@ -63,10 +65,10 @@ def inputs(photo, small, quantised, ids, colours, shown=12):
         axes.add_patch(
             plt.Rectangle((place, 0), 0.94, 1, color=np.clip((color + 1) / 2, 0, 1), linewidth=0)
         )
-        axes.text(place + 0.47, -0.14, f"{i}", ha="center", va="top", fontsize=16)
+        axes.text(place + 0.47, -0.14, f"{i}", ha="center", va="top", fontsize=16.2)
     axes.text(shown + 0.5, 0.4, "…", ha="center", fontsize=24)
     axes.set(xlim=(0, shown + 3), ylim=(-0.7, 1.1))
-    axes.set_title(f"one sequence of {len(ids):,} palette ids, row by row", fontsize=16)
+    axes.set_title(f"one sequence of {len(ids):,} palette ids, row by row", fontsize=17)
     bare(axes)
 
     axes = lower.subplots()
@@ -74,7 +76,7 @@ def inputs(photo, small, quantised, ids, colours, shown=12):
     table = np.ones((-(-k // columns) * columns, 3), colours.dtype)
     table[:k] = colours
     axes.imshow(picture(table.reshape(-1, columns, 3)), interpolation="none", aspect="auto")
-    axes.set_title(f"the palette: {k} colours found by k-means, dark to bright", fontsize=16)
+    axes.set_title(f"the palette: {k} colours found by k-means, dark to bright", fontsize=17)
     axes.set(xticks=[], yticks=[])
     return fig
 
@@ -90,32 +92,31 @@ def objectives(image, targets, position, hidden, sees):
     n = H * W
     if len(targets) != n or any(s.shape != (n, n) for s in sees.values()):
         raise ShapeError(f"objectives: {len(targets)} targets for {n} pixels")
-    fig = plt.figure(figsize=(14, 9.4))
+    fig = plt.figure(figsize=(11.8, 9))
     before = np.arange(n) < position
     rows = [
         ("autoregressive: predict each pixel from those before it", "AR", before, BLUE),
         ("BERT: predict hidden pixels from all that are seen", "BERT", ~hidden, ORANGE),
     ]
     for part, (title, name, seen, color) in zip(fig.subfigures(2, 1), rows):
-        part.suptitle(title, fontsize=18, color=color, fontweight="bold")
+        part.suptitle(title, fontsize=19, color=color, fontweight="bold")
         panels = part.subplots(1, 4, width_ratios=[1, 1, 1, 1.15])
-        _show(panels[0], image, f"the image, {H} x {W}", 16)
+        _show(panels[0], image, f"image, {H} x {W}")
         _veiled(panels[1], image, seen.reshape(H, W))
-        panels[1].set_title(f"seen: {seen.sum()} of {n} pixels", fontsize=16)
+        panels[1].set_title(f"seen: {seen.sum()} of {n}", fontsize=17)
         asked = np.arange(n) == position if name == "AR" else hidden
         _asked(panels[2], image, asked.reshape(H, W), color)
         one = name == "AR"
-        panels[2].set_title(
-            f"asked: {f'pixel {position}' if one else 'hidden pixels'}", fontsize=16
-        )
+        panels[2].set_title(f"asked: {f'pixel {position}' if one else 'the rest'}", fontsize=17)
         panels[2].set_xlabel(
-            f"one of {n} questions,\nall asked in one pass" if one
-            else f"{asked.sum()} questions,\nanother mask each time", fontsize=14,
+            f"one of {n} questions,\nall in one pass" if one
+            else f"{asked.sum()} questions, a\nnew mask each time", fontsize=17,
         )  # fmt: skip
         panels[3].imshow(sees[name], cmap="Blues", vmin=0, vmax=1.4, interpolation="none")
-        panels[3].set(xlabel="position looked at", ylabel="position that looks")
+        panels[3].set_xlabel("looked at", fontsize=17), panels[3].set_ylabel("looks", fontsize=17)
         panels[3].set_xticks([0, n - 1]), panels[3].set_yticks([0, n - 1])
-        panels[3].set_title("attention mask", fontsize=16)
+        panels[3].set_title("attention mask", fontsize=17)
+        panels[3].tick_params(labelsize=17)
     return fig
 
 
@@ -138,17 +139,20 @@ def _asked(axes, image, asked, color):
 
 # -- F13 -------------------------------------------------------------------------------------------
 def norm_orders(gradients, curves, steps, final, rate):
-    """F13: pre-LN and post-LN. gradients {"pre": (seeds, L), "post": ...}: norm of the gradient of
-    each layer's weights at the start; curves {..: (seeds, points)} at `rate`; final {..: {rate:
-    (seeds,)}}: loss at the end."""
-    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(17, 5.8))
+    """F13: pre-LN and post-LN: their blocks, and what follows. gradients {"pre": (seeds, L),
+    "post": ...}: norm of the gradient of each layer's weights at the start; curves {..: (seeds,
+    points)} at `rate`; final {..: {rate: (seeds,)}}: loss at the end."""
+    fig = plt.figure(figsize=(12.5, 11))
+    blocks, measured = fig.subfigures(1, 2, width_ratios=[1.25, 1])
+    diagrams.draw_two_orders(blocks.subplots())
+    top, middle, low = measured.subplots(3, 1)
     for name in ("pre", "post"):
         color, marker = KINDS[name]
         label = f"{name}-LN"
         values = np.asarray(gradients[name])
         layers = np.arange(1, values.shape[1] + 1)
-        left.plot(layers, values.T, color=color, linewidth=1, linestyle="-", alpha=0.4)
-        left.plot(layers, values.mean(axis=0), marker, color=color, linestyle="-", label=label)
+        top.plot(layers, values.T, color=color, linewidth=1, linestyle="-", alpha=0.4)
+        top.plot(layers, values.mean(axis=0), marker, color=color, linestyle="-", label=label)
         values = np.asarray(curves[name])
         x = (np.arange(values.shape[1]) + 0.5) * steps / values.shape[1]
         middle.plot(x, values.T, color=color, linewidth=1, linestyle="-", alpha=0.4)
@@ -156,19 +160,30 @@ def norm_orders(gradients, curves, steps, final, rate):
         middle.plot(x, values.mean(axis=0), color=color, linestyle=style, label=label)
         for r, ends in final[name].items():
             shift = 0.94 if name == "pre" else 1.06
-            right.plot([r * shift] * len(ends), ends, marker, color=color, linestyle="none")
-        right.plot([], [], marker, color=color, linestyle="none", label=label)
-    left.set(xlabel="layer", ylabel="norm of the gradient", yscale="log", xticks=layers)
-    left.set_title("gradient of each layer at the start", fontsize=16)
-    middle.set(xlabel="step", ylabel="loss (nats a pixel)")
-    middle.set_title(f"training at rate {rate:g}, no warm-up", fontsize=16)
+            low.plot([r * shift] * len(ends), ends, marker, color=color, linestyle="none")
+    top.set(
+        xlabel="layer",
+        ylabel="gradient's norm",
+        yscale="log",
+        xticks=layers[:: 1 + layers[-1] // 8],
+    )
+    top.yaxis.set_major_locator(LogLocator(subs=(1, 2, 4)))
+    top.yaxis.set_major_formatter("{x:g}")
+    top.yaxis.set_minor_formatter("")
+    top.set_title("at the start", fontsize=18)
+    middle.set(xlabel="step", ylabel="loss (nats)")
+    middle.set_title(f"training at rate {rate:g}, no warm-up", fontsize=18)
     rates = sorted(final["pre"])
-    right.set(xscale="log", xlabel="learning rate", ylabel=f"loss after {steps} steps")
-    right.set_xticks(rates, [f"{r:g}" for r in rates])
-    right.minorticks_off()
-    right.set_title("a dot for each seed", fontsize=16)
-    for axes in (left, middle, right):
-        axes.legend(fontsize=15)
+    low.set(xscale="log", xlabel="learning rate", ylabel="loss (nats)")
+    low.set_xticks(rates, [f"{r:g}" for r in rates])
+    low.minorticks_off()
+    low.margins(x=0.1)
+    low.set_title(f"after {steps} steps, a dot a seed", fontsize=18)
+    for axes in (top, middle, low):
+        axes.tick_params(labelsize=17.5)
+        axes.xaxis.label.set_size(17.5), axes.yaxis.label.set_size(17.5)
+    for axes in (top, middle):
+        axes.legend(fontsize=17.5, loc="upper right")
     return fig
 
 
@@ -177,8 +192,11 @@ def probes_by_layer(curves, best, lines, here=None):
     """F14: probe accuracy after every layer. curves {"AR": (seeds, L + 1), "AR, at random places":
     ...}; best {"AR": layer, ...}; here {"AR": (L + 1,), ...}: this notebook's; lines {name:
     accuracy}: drawn across the panels whose name is a kind alone."""
-    fig, panels = plt.subplots(1, len(curves), figsize=(5.4 * len(curves), 6), sharey=True)
-    for axes, (name, values) in zip(np.atleast_1d(panels), curves.items()):
+    rows = -(-len(curves) // 2)
+    fig, panels = plt.subplots(rows, 2, figsize=(11.5, 4.8 * rows), sharey=True, squeeze=False)
+    for unused in panels.ravel()[len(curves) :]:
+        unused.remove()
+    for axes, (name, values) in zip(panels.ravel(), curves.items()):
         color, marker = KINDS[name.partition(",")[0]]
         values = np.asarray(values)
         layers = np.arange(values.shape[1])
@@ -197,11 +215,14 @@ def probes_by_layer(curves, best, lines, here=None):
         for (line, accuracy), style in zip(lines.items() if name in KINDS else (), ("--", "-.")):
             axes.axhline(accuracy, color="grey", linestyle=style, linewidth=1.5)
             if name == next(n for n in curves if n in KINDS):
-                axes.text(0.05, accuracy - 0.004, line, color="0.35", fontsize=14, va="top")
+                axes.text(0.05, accuracy + (0.01 if style == "-." else -0.01), line, color="0.35",
+                          va="bottom" if style == "-." else "top")  # fmt: skip
         axes.set(xlabel="layer (0: the input)", xticks=layers[:: 1 if len(layers) < 10 else 2])
         axes.set_title(name, fontsize=18, color=color)
-        axes.legend(fontsize=13, loc="lower right", bbox_to_anchor=(1.0, 0.08))
-    np.atleast_1d(panels)[0].set_ylabel("accuracy of a linear probe")
+        axes.legend(loc="lower right")
+    panels[0, 0].set_ylim(bottom=panels[0, 0].get_ylim()[0] - 0.15)  # room for the legend
+    for axes in panels[:, 0]:
+        axes.set_ylabel("accuracy of a linear probe")
     return fig
 
 
@@ -209,78 +230,83 @@ def probes_by_layer(curves, best, lines, here=None):
 def sizes(counts, slide, ours, published):
     """F15: parameters of the published sizes, ours {name: (parameters, accuracies (seeds,), bits
     (seeds,))}, and published [(label, parameters, accuracy in %)]."""
-    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(18, 6))
+    fig = plt.figure(figsize=(11.5, 9.4))
+    upper, lower = fig.subfigures(2, 1, height_ratios=[1, 1.7])
+    bars = upper.subplots()
     names = list(counts)
-    left.bar(names, [counts[n] for n in names], color=SKY)
+    bars.barh(range(len(names)), [counts[n] for n in names], color=SKY)
     for i, name in enumerate(names):
-        left.text(i, counts[name] * 1.12, f"{counts[name]:,}", ha="center", fontsize=11.5)
-        left.text(i, 1.35e7, f"slide\n{slide[name]}", ha="center", fontsize=14)
-    left.set(yscale="log", ylabel="parameters", ylim=(1e7, 2e10))
-    left.set_xticks(range(len(names)), [f"iGPT-{n}" for n in names])
-    left.set_title("counted from the shapes", fontsize=16)
+        bars.text(counts[name], i, f" {counts[name]:,} (slide: {slide[name]})", va="center")
+    bars.set(xscale="log", xlabel="parameters, counted from the shapes", xlim=(1e7, 6e11))
+    bars.set_yticks(range(len(names)), [f"iGPT-{n}" for n in names])
+    bars.set_xticks([10.0**k for k in range(7, 12)])
+    bars.invert_yaxis()
+    left, right = lower.subplots(1, 2)
     for name, color, marker in zip(ours, (SKY, BLUE, BLACK), "^os"):
         parameters, accuracies, bits = ours[name]
         label = f"{name}, {parameters / 1e3:,.0f}k"
-        middle.plot(bits, accuracies, marker, color=color, linestyle="none", label=label)
-        middle.plot(
-            np.mean(bits), np.mean(accuracies), marker, color=color, ms=17, mfc="none", mew=2
-        )
-    middle.invert_xaxis()
-    middle.set(xlabel="bits a pixel, held-out digits (better →)", ylabel="probe, best layer")
-    middle.set_title("ours: a dot a seed, large: mean", fontsize=16)
-    middle.legend(fontsize=14)
+        left.plot(bits, accuracies, marker, color=color, linestyle="none", label=label)
+        left.plot(np.mean(bits), np.mean(accuracies), marker, color=color, ms=17, mfc="none", mew=2)
+    left.invert_xaxis()
+    left.set(xlabel="bits a pixel, held-out (better →)", ylabel="linear probe, best layer")
+    left.set_title("ours: a dot a seed, large: mean", fontsize=16.5)
+    left.xaxis.set_major_locator(MaxNLocator(5))
+    left.legend(loc="lower right")
     for label, parameters, accuracy in published:
+        shift, side = (10, "left") if parameters < 3e9 else (-10, "right")
         right.plot(parameters, accuracy, "o", color=ORANGE, linestyle="none")
-        right.annotate(label, (parameters, accuracy), (9, -5) if parameters < 3e9 else (-9, -5),
-            textcoords="offset points",
-                       fontsize=13, ha="left" if parameters < 3e9 else "right")  # fmt: skip
-    right.set(xscale="log", xlabel="parameters", ylabel="ImageNet top-1, linear probe (%)")
-    right.set_xlim(4e7, 2e10), right.set_ylim(38, 76)
-    right.set_title("published", fontsize=16)
+        right.annotate(label, (parameters, accuracy), (shift, -6), ha=side,
+                       textcoords="offset points")  # fmt: skip
+    right.set(xscale="log", xlabel="parameters", ylabel="ImageNet top-1, probe (%)")
+    right.set_xlim(4e7, 3e10), right.set_ylim(38, 76)
+    right.set_title("published (section 4.4, Table 2)", fontsize=16.5)
     return fig
 
 
 # -- F16 -------------------------------------------------------------------------------------------
-def tuning_bars(groups, published=()):
-    """F16: groups [(name, probe (seeds,), fine-tune (seeds,), probe + ensemble or None, fine-tune +
-    ensemble or None)]; published [(label, probe %, fine-tune %)], in a panel of its own."""
-    widths = [3, 1.1] if published else [1]
-    fig, panels = plt.subplots(1, len(widths), figsize=(14, 6), width_ratios=widths, squeeze=False)
-    axes = panels[0, 0]
-    place, ticks, names = 0.0, [], []
-    for name, *bars in groups:
-        start = place
-        styles = ((BLUE, ""), (ORANGE, ""), (BLUE, "//"), (ORANGE, "//"))
-        order = [(bars[i], styles[i]) for i in (0, 2, 1, 3) if bars[i] is not None]
-        for values, (color, hatch) in order:
-            mean = float(np.mean(values))
-            axes.bar(place, mean, 0.9, color=color, hatch=hatch, ec="white", alpha=0.85)
-            axes.plot([place] * len(values), values, ".", color=BLACK, ms=8, linestyle="none")
-            axes.text(place, max(values) + 0.008, f"{mean:.3f}", ha="center", fontsize=14)
-            place += 1
-        ticks.append((start + place - 1) / 2), names.append(name)
-        place += 0.8
-    for label, color, hatch in (
-        ("linear probe", BLUE, ""), ("probe, masks ensembled", BLUE, "//"),
-        ("fine-tuned", ORANGE, ""), ("fine-tuned, ensembled", ORANGE, "//"),
-    ):  # fmt: skip
-        axes.bar([0], [0], color=color, hatch=hatch, ec="white", alpha=0.85, label=label)
-    lowest = min(min(v) for _, *bars in groups for v in bars if v is not None)
-    axes.set_xticks(ticks, names)
-    bottom = max(0.0, np.floor(10 * lowest - 0.5) / 10)
-    axes.set(ylabel=f"test accuracy, digits (from {bottom:.1f})", ylim=(bottom, 1.12))
-    axes.set_yticks([t for t in axes.get_yticks() if t <= 1.0 and t >= axes.get_ylim()[0]])
-    axes.set_title("ours (dots: seeds)", fontsize=16)
-    axes.legend(fontsize=13, ncols=2, loc="upper left")
-    if published:
-        axes = panels[0, 1]
-        for i, (_, linear, tuned) in enumerate(published):
-            for shift, value, color in ((-0.22, linear, BLUE), (0.22, tuned, ORANGE)):
-                axes.bar(i + shift, value, 0.42, color=color, ec="white", alpha=0.85)
-                axes.text(i + shift, value + 0.1, f"{value:.1f}", ha="center", fontsize=14)
-        axes.set_xticks(range(len(published)), [label for label, *_ in published])
-        axes.set(ylabel="accuracy in % (from 90)", ylim=(90, 101.5))
-        axes.set_title("published", fontsize=16)
+def tuning_bars(panels):
+    """F16: linear probe (blue) and fine-tuned (orange) after AR and after BERT, as the paper's
+    Figure 4. panels: (title, {"AR": bars, "BERT": bars}); bars: (probe, tuned, probe + masks, tuned
+    + masks), each (seeds,) in % or None. A number in place of an array is published; one that ends
+    a range, ("<", number), is drawn as an outline."""
+    widths = [sum(b is not None for bars in of.values() for b in bars) + 1 for _, of in panels]
+    fig, grid = plt.subplots(
+        1, len(panels), figsize=(4.2 * len(panels), 6.6), squeeze=False, width_ratios=widths
+    )
+    styles = ((BLUE, ""), (ORANGE, ""), (BLUE, "//"), (ORANGE, "//"))
+    for axes, (title, groups) in zip(grid[0], panels):
+        place, ticks, seen = 0.0, [], []
+        for bars in groups.values():
+            start = place
+            for i in (0, 2, 1, 3):  # masks beside the bar that they add to
+                if bars[i] is None:
+                    continue
+                most = isinstance(bars[i], tuple)
+                values = np.atleast_1d(bars[i][1] if most else bars[i])
+                mean, (color, hatch) = float(np.mean(values)), styles[i]
+                axes.bar(place, mean, 0.9, color="white" if most else color, hatch=hatch,
+                         ec=color if most else "white", linestyle="--" if most else "-",
+                         linewidth=2 if most else 1)  # fmt: skip
+                if len(values) > 1:
+                    axes.plot([place] * len(values), values, ".", color=BLACK, ms=9,
+                              linestyle="none")  # fmt: skip
+                axes.annotate(f"{'< ' if most else ''}{mean:.1f}", (place, max(values)), (0, 5),
+                              textcoords="offset points", ha="center", fontsize=17.5)  # fmt: skip
+                seen.extend(values)
+                place += 1
+            ticks.append((start + place - 1) / 2)
+            place += 0.7
+        low, high = min(seen), max(seen)
+        axes.set_ylim(low - 0.35 * (high - low), high + 0.13 * (high - low))
+        axes.set_xticks(ticks, list(groups), fontsize=17.5)
+        axes.tick_params(axis="y", labelsize=17.5)
+        axes.set_title(title, fontsize=17.5)
+    grid[0, 0].set_ylabel("accuracy (%), axes cut off", fontsize=17.5)
+    for label, (color, hatch) in zip(
+        ("linear probe", "fine-tuned", "probe, five masks", "fine-tuned, five masks"), styles
+    ):
+        grid[0, 0].bar([0], [0], color=color, hatch=hatch, ec="white", label=label)
+    fig.legend(loc="outside upper center", ncols=2, fontsize=17.5)
     return fig
 
 
@@ -289,7 +315,7 @@ def completions(groups):
     """F17: groups [(title, originals (n, H, W, C), given rows, completions (m, n, H, W, C))]: below
     each original what the model was given, and m completions."""
     tall = [len(done) + 2 for *_, done in groups]
-    fig = plt.figure(figsize=(15, 1.15 * sum(tall) + 0.6 * len(groups)))
+    fig = plt.figure(figsize=(11.5, 0.95 * sum(tall) + 0.6 * len(groups)))
     parts = np.atleast_1d(fig.subfigures(len(groups), 1, height_ratios=tall))
     for part, (title, originals, given, done) in zip(parts, groups):
         part.suptitle(title, fontsize=17)
@@ -298,7 +324,7 @@ def completions(groups):
                                gridspec_kw=dict(wspace=0.05, hspace=0.05))  # fmt: skip
         names = ["original", "given", *(f"drawn {i + 1}" for i in range(len(done)))]
         for row, name in zip(panels, names):
-            row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=15)
+            row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=16.5)
         for i in range(n):
             _show(panels[0, i], originals[i])
             seen = np.zeros((H, W), bool)
@@ -314,7 +340,7 @@ def samples(rows, columns=12):
     """F18: rows [(label, images (n, H, W, C))]: one or more lines of samples for each label."""
     lines = [-(-len(images) // columns) for _, images in rows]
     fig, panels = plt.subplots(
-        len(rows), 1, figsize=(14, 1.12 * sum(lines) + 0.12 * len(rows)), height_ratios=lines,
+        len(rows), 1, figsize=(11, 0.86 * sum(lines) + 0.12 * len(rows)), height_ratios=lines,
         squeeze=False,
     )  # fmt: skip
     for axes, (label, images) in zip(panels[:, 0], rows):

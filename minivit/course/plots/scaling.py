@@ -7,6 +7,7 @@ bars and words.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from minivit.course import COLORS, DASHES
 from minivit.engine.errors import ShapeError
@@ -15,10 +16,10 @@ MARKERS = "os^Dv"
 
 
 # -- F23 -------------------------------------------------------------------------------------------
-def bias(images, accuracies, published):
+def bias(images, accuracies, published, sets):
     """F23. Left: {net: accuracy (images, seeds)} against training images, mean and standard
-    deviation. Right: published, {net: [(images, accuracy in %, label)]}."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(15, 6))
+    deviation. Right: published, {net: [(images, accuracy in %)]}; sets {images: name}."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 6))
     for k, (name, values) in enumerate(accuracies.items()):
         values = _by_seed(values, len(images))
         left.errorbar(
@@ -28,21 +29,16 @@ def bias(images, accuracies, published):
     left.set(xscale="log", xlabel="training images (log)", ylabel="test accuracy")
     left.set_xticks(images, [f"{n:,}" for n in images])
     left.minorticks_off()
-    left.set_title("ours: mean and deviation of seeds")
+    left.set_title("ours (bars: deviation of seeds)")
     left.legend(loc="lower right")
     for k, (name, points) in enumerate(published.items()):
-        x, y, labels = zip(*points)
+        x, y = zip(*points)
         right.plot(x, y, color=COLORS[k], linestyle=DASHES[k], marker=MARKERS[k], label=name)
-        for place in zip(x, y, labels):
-            right.annotate(
-                place[2], place[:2], xytext=(-10, (6, -18)[k % 2]), textcoords="offset points",
-                ha="right",
-                fontsize=13, color=COLORS[k],
-            )  # fmt: skip
-    right.set(xscale="log", xlabel="images of the pre-training (log)", ylabel="ImageNet top-1 (%)")
-    right.set_title("published")
-    right.set_xlim(2e6, 6e8)
-    right.margins(y=0.2)
+    right.set(xscale="log", xlabel="images of the pre-training (log)")
+    right.set(ylabel="ImageNet top-1 (%)", title="published")
+    right.set_xticks(list(sets), [f"{name}\n{n / 1e6:.3g}M" for n, name in sets.items()])
+    right.minorticks_off()
+    right.margins(x=0.2)
     right.legend(loc="lower right")
     return fig
 
@@ -52,7 +48,7 @@ def power_laws(panels):
     """F27: errors on log-log axes. panels: [(title, x label, curves, fit)]; curves {label: (x,
     errors)}, errors (n,) or (n, seeds); fit None or (x, lower, middle, upper, words)."""
     rows = -(-len(panels) // 2)
-    fig, axes = plt.subplots(rows, 2, figsize=(15, 6 * rows), squeeze=False)
+    fig, axes = plt.subplots(rows, 2, figsize=(11, 5 * rows), squeeze=False)
     for panel in axes.ravel()[len(panels) :]:
         panel.remove()
     for panel, (title, label, curves, fit) in zip(axes.ravel(), panels):
@@ -71,25 +67,27 @@ def power_laws(panels):
             panel.fill_between(x, lower, upper, color="grey", alpha=0.25, linewidth=0)
             panel.plot(x, middle, "-", color="black", linewidth=1.5, label=words)
         panel.set(xscale="log", yscale="log", xlabel=label, ylabel="test error", title=title)
-        panel.yaxis.set_major_formatter(lambda y, _: f"{y:.3g}")
-        panel.yaxis.set_minor_formatter(lambda y, _: f"{y:.2g}" if f"{y:.0e}"[0] in "235" else "")
-        panel.tick_params(axis="y", which="minor", labelsize=12)
-        places = np.concatenate([np.ravel(x) for x, _ in curves.values()])
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        panel.yaxis.set_major_formatter("{x:.3g}")
+        panel.yaxis.set_minor_formatter("")
+        places = np.unique(np.concatenate([np.ravel(x) for x, _ in curves.values()]))
         if places.max() < 30 * places.min():  # less than two powers of ten to write down
-            panel.set_xticks(places, [f"{n / 1e6:,.0f} M" if n > 1e6 else f"{n:,}" for n in places])
+            few = places[:: -(-len(places) // 4)]
+            panel.set_xticks(few, [f"{n / 1e6:,.0f} M" if n > 1e6 else f"{n:,}" for n in few])
         errors = np.concatenate([np.ravel(e) for _, e in curves.values()])
-        if errors.max() < 2 * errors.min() and fit is None:
-            panel.set_yticks(errors, [f"{e:.4f}" for e in errors])
-            panel.yaxis.set_minor_formatter("")
+        if errors.max() < 3 * errors.min():  # hardly one power of ten
+            panel.yaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_minor_formatter("")
-        panel.legend(fontsize=13)
+        if len(curves) > 3:  # a long legend: below the curves
+            panel.set_ylim(bottom=panel.get_ylim()[0] / 5)
+        panel.legend(loc="lower left" if len(curves) > 3 else "upper right")
     return fig
 
 
 # -- F28 -------------------------------------------------------------------------------------------
 def head_decay(decays, tasks):
     """F28: accuracy against weight decay on the head. tasks: [(title, {label: (decays, seeds)})]"""
-    fig, panels = plt.subplots(1, len(tasks), figsize=(6 * len(tasks), 5.6), squeeze=False)
+    fig, panels = plt.subplots(1, len(tasks), figsize=(4.1 * len(tasks), 5.8), squeeze=False)
     x = np.arange(len(decays))  # evenly spaced: 0 has no place on a logarithmic axis
     for axes, (title, curves) in zip(panels[0], tasks):
         for k, (name, values) in enumerate(curves.items()):
@@ -101,10 +99,13 @@ def head_decay(decays, tasks):
                 label=name,
             )  # fmt: skip
         axes.set_xticks(x, [f"{d:g}" for d in decays])
-        axes.set(xlabel="weight decay of the head", ylabel="accuracy", title=title)
-        axes.margins(y=0.25)
-        axes.set_ylim(max(0.0, axes.get_ylim()[0]))
-        axes.legend(fontsize=14, ncols=len(curves), loc="upper center")
+        axes.set_title(title, fontsize=17.4)
+        axes.set_xlabel("decay of the head", fontsize=17.4)
+        axes.set_ylabel("accuracy", fontsize=17.4)
+        axes.tick_params(labelsize=17.4)
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(0.0, low - 0.5 * (high - low)), high)  # room for the legend
+        axes.legend(fontsize=17.4, loc="lower left", handlelength=1.2)
     return fig
 
 
@@ -114,22 +115,26 @@ def variants(groups, held):
     (seeds,)})], and held: {optimizer: bytes for each parameter}. Each panel has its own scale: what
     is compared differs by points in one and by tens of points in another."""
     n = len(groups) + 1
-    fig, panels = plt.subplots(1, n, figsize=(5 * n, 5.4))
+    fig, panels = plt.subplots(-(-n // 2), 2, figsize=(11, 4.6 * -(-n // 2)))
+    panels = panels.ravel()
+    for unused in panels[n:]:
+        unused.remove()
+    panels = panels[:n]
     for axes, (title, bars) in zip(panels, groups):
         for i, (_, values) in enumerate(bars.items()):
             mean = 100 * float(np.mean(values))
             axes.hlines(mean, i - 0.3, i + 0.3, color=COLORS[i], linewidth=5)
             axes.plot(np.full(len(values), i), 100 * np.asarray(values), "o", color="black",
                       markersize=7, linestyle="none")  # fmt: skip
-            axes.text(i + 0.34, mean, f"{mean:.1f}", va="center", fontsize=15)
+            axes.text(i + 0.34, mean, f"{mean:.1f}", va="center")
         axes.set_xticks(range(len(bars)), list(bars))
         axes.set(ylabel="test accuracy (%)", title=title, xlim=(-0.5, len(bars) - 0.1))
         axes.margins(y=0.15)
     for i, (_, size) in enumerate(held.items()):
         panels[-1].bar(i, size, color=COLORS[i], alpha=0.85)
-        panels[-1].text(i, size, f"{size:.2f}", ha="center", va="bottom", fontsize=14)
+        panels[-1].text(i, size, f"{size:.2f}", ha="center", va="bottom")
     panels[-1].set_xticks(range(len(held)), list(held))
-    panels[-1].set(ylabel="bytes held for a parameter", title="optimizer memory")
+    panels[-1].set(ylabel="bytes for a parameter", title="optimizer memory")
     panels[-1].margins(y=0.15)
     return fig
 

@@ -14,7 +14,7 @@ def pipeline(text, steps, ids, vectors):
     steps: for each piece of the text the lists of symbols after each merge; ids: (N,) the ids of
     all tokens; vectors (N, D).
     """
-    fig = plt.figure(figsize=(15, 10))
+    fig = plt.figure(figsize=(11, 8.6))
     upper, lower = fig.subfigures(2, 1, height_ratios=[1.5, 1])
     axes = upper.subplots()
     bare(axes)
@@ -37,7 +37,8 @@ def pipeline(text, steps, ids, vectors):
                 )  # fmt: skip
                 at += len(symbol) + 1.2
     axes.set(xlim=(-0.5, sum(widths)), ylim=(-deepest, 1))
-    axes.set_title(f'"{text}":  each row one merge later; orange: the tokens', fontsize=18)
+    blank = "; Ġ: a blank" if any("Ġ" in s for word in steps for s in word[0]) else ""
+    axes.set_title(f'"{text}": each row one merge later; orange: the tokens{blank}', fontsize=17)
 
     left, right = lower.subfigures(1, 2, width_ratios=[1, 2])
     axes = left.subplots()
@@ -46,14 +47,14 @@ def pipeline(text, steps, ids, vectors):
     axes.set(xlim=(0, 1), ylim=(len(ids), -1))
     axes.set_title("tokens → ids", fontsize=18)
     for n, (token, id) in enumerate(zip(tokens, ids, strict=True)):
-        axes.text(0.45, n, shown(token), ha="right", va="center", family="monospace", fontsize=15)
-        axes.text(0.55, n, f"→ {id}", va="center", fontsize=15, color=BLUE)
+        axes.text(0.45, n, shown(token), ha="right", va="center", family="monospace", fontsize=16)
+        axes.text(0.55, n, f"→ {id}", va="center", fontsize=16, color=BLUE)
     axes = right.subplots()
     limit = float(np.abs(vectors).max())
     axes.imshow(vectors, aspect="auto", cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none")
-    axes.set_title(f"vectors: row id of the table, N x D = {len(ids)} x {vectors.shape[1]}")
+    axes.set_title(f"vectors: rows of the table, {len(ids)} x {vectors.shape[1]}", fontsize=18)
     axes.set(yticks=range(len(ids)), xlabel="feature")
-    axes.set_yticklabels([f"{id}" for id in ids], fontsize=14)
+    axes.set_yticklabels([f"{id}" for id in ids], fontsize=16)
     axes.grid(False)
     return fig
 
@@ -61,13 +62,13 @@ def pipeline(text, steps, ids, vectors):
 def look_up(words, ids, table, one_hot, rows, title):
     """F07: one-hot (N, V) times the table (V, D) = rows of the table (N, D)."""
     names = [f"{word} → {id}" for word, id in zip(words, ids, strict=True)]
-    fig = plt.figure(figsize=(15, 6.5))
+    fig = plt.figure(figsize=(11, 6.5))
     fig.suptitle(title, fontsize=18)
-    panels = fig.subplots(1, 5, width_ratios=[2, 0.3, 1.2, 0.3, 1.2])
+    panels = fig.subplots(1, 5, width_ratios=[1.6, 0.35, 1.2, 0.3, 1.2])
     panels[0].imshow(one_hot, cmap="Greys", aspect="auto", vmin=0, vmax=1, interpolation="none")
     panels[0].set_title(f"one-hot\nN x V = {one_hot.shape[0]} x {one_hot.shape[1]}", fontsize=16)
     panels[0].set(yticks=range(len(ids)), xlabel="token id")
-    panels[0].set_yticklabels(names, fontsize=15)
+    panels[0].set_yticklabels(names, fontsize=16)
     panels[0].grid(False)
     sign(panels[1], "×")
     limit = float(np.abs(table).max())
@@ -77,7 +78,10 @@ def look_up(words, ids, table, one_hot, rows, title):
     for i in sorted(set(ids)):
         arrow = dict(arrowstyle="->", color=ORANGE, linewidth=2)
         panels[2].annotate(
-            f"{i}", (-0.5, i), (-3, i), arrowprops=arrow, color=ORANGE, fontsize=14, va="center"
+            f"{i}", (-0.5, i), (-3, i), arrowprops=arrow, color=ORANGE, fontsize=16, va="center"
+        )
+        panels[2].add_patch(
+            plt.Rectangle((-0.5, i - 0.5), table.shape[1], 1, fill=False, ec=ORANGE, lw=2)
         )
     panels[2].set(yticks=[], xlabel="feature")
     panels[2].grid(False)
@@ -87,7 +91,7 @@ def look_up(words, ids, table, one_hot, rows, title):
         f"rows of the table\nN x D = {rows.shape[0]} x {rows.shape[1]}", fontsize=16
     )
     panels[4].set(yticks=range(len(ids)), xlabel="feature")
-    panels[4].set_yticklabels([f"{i}" for i in ids], fontsize=14, color=ORANGE)
+    panels[4].set_yticklabels([f"{i}" for i in ids], fontsize=16, color=ORANGE)
     panels[4].grid(False)
     for axes in (panels[2], panels[4]):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

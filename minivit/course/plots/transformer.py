@@ -20,8 +20,8 @@ from minivit.engine.errors import ShapeError
 def _columns(axes, X, words, title, color="black", limit=None):
     """X (D, N) as a heat map, a token a column."""
     heat(axes, X, limit)
-    axes.set_title(title, fontsize=16, color=color)
-    axes.set_xticks(range(len(words)), words, rotation=90, fontsize=13)
+    axes.set_title(title, fontsize=17, color=color)
+    axes.set_xticks(range(len(words)), words, rotation=90, fontsize=17)
     axes.spines[:].set(visible=True, color=color, linewidth=1.5)
 
 
@@ -30,9 +30,9 @@ def _weights(axes, A, keys, queries, title, transpose=False):
     axes.imshow(A, vmin=0, vmax=1, cmap="Blues", aspect="auto", interpolation="none")
     down, across = (keys, queries) if transpose else (queries, keys)
     axes.set(xticks=range(len(across)), yticks=range(len(down)))
-    axes.set_xticklabels(across, rotation=90, fontsize=13)
-    axes.set_yticklabels(down, fontsize=13)
-    axes.set_title(title, fontsize=16)
+    axes.set_xticklabels(across, rotation=90, fontsize=17)
+    axes.set_yticklabels(down, fontsize=17)
+    axes.set_title(title, fontsize=17)
     axes.grid(False)
 
 
@@ -40,7 +40,7 @@ def _weights(axes, A, keys, queries, title, transpose=False):
 def layer_norm_steps(stages, words):
     """F02: X, centred, normed, scaled and shifted, each (D, N), and each column's statistics."""
     titles = ["X", "X − E[x]", "/ √(Var[x] + ε)", "* γ + β"]
-    fig, panels = plt.subplots(3, 4, figsize=(14, 9), height_ratios=[2.2, 1, 1])
+    fig, panels = plt.subplots(3, 4, figsize=(11.5, 9.6), height_ratios=[2.2, 1, 1])
     limit = max(float(np.abs(Z).max()) for Z in stages)
     for j, (Z, title) in enumerate(zip(stages, titles)):
         _columns(
@@ -66,21 +66,21 @@ def layer_norm_steps(stages, words):
 def layer_diagram(stages, words):
     """F01: the layer from its arrays: {"X": (D, N), "A": (H, N, N), "MhSa[X]", ... "out"}."""
     H = len(stages["A"])
-    fig = plt.figure(figsize=(15, 11))
+    fig = plt.figure(figsize=(12, 11.6))
     upper, lower = fig.subfigures(2, 1)
     panels = _under_a_band(upper, [1.4, 0.4, *[1.4] * H, 0.4, 1.4, 0.5, 1.4])
     shape = f"{stages['X'].shape[0]} x {stages['X'].shape[1]}"
-    upper.suptitle("X ← X + MhSa[X]:  tokens look at each other", fontsize=20, color=BLUE)
+    upper.suptitle("X ← X + MhSa[X]:  tokens look at each other", fontsize=19, color=BLUE)
     _columns(panels[0], stages["X"], words, f"X\n{shape}")
     sign(panels[1], "→")
     for h in range(H):
         A = stages["A"][h]
         axes = panels[2 + h]
         _weights(axes, A, words, words, f"head {h + 1}: A\n{len(A)} x {len(A)}", transpose=True)
-        axes.set_title(axes.get_title(), color=BLUE, fontsize=16)
+        axes.title.set_color(BLUE)
         axes.set_yticks([])
-        axes.set_ylabel("keys" if h == 0 else "", fontsize=14)
-        axes.set_xlabel("queries", fontsize=14)
+        axes.set_ylabel("keys" if h == 0 else "", fontsize=17)
+        axes.set_xlabel("queries", fontsize=17)
     sign(panels[2 + H], "→")
     _columns(panels[3 + H], stages["MhSa[X]"], words, f"MhSa[X]\n{shape}", BLUE)
     sign(panels[4 + H], "+X\n=")
@@ -89,7 +89,7 @@ def layer_diagram(stages, words):
 
     lower.suptitle(
         "LayerNorm;  xₙ ← xₙ + mlp[xₙ]:  each token for itself;  LayerNorm",
-        fontsize=20, color=ORANGE,
+        fontsize=19, color=ORANGE,
     )  # fmt: skip
     panels = _under_a_band(lower, [1.4, 0.4, 1.4, 0.5, 1.4, 0.4, 1.4])
     _columns(panels[0], stages["LayerNorm"], words, f"LayerNorm[X]\n{shape}", GREEN)
@@ -118,7 +118,7 @@ def _residual(part, start, end, words):
             connectionstyle="bar,fraction=-0.025", linewidth=2.5, color="black", mutation_scale=22,
         )
     )  # fmt: skip
-    part.axes[0].text(0.5, 1, words, ha="center", va="top", fontsize=15,
+    part.axes[0].text(0.5, 1, words, ha="center", va="top", fontsize=17,
                       transform=part.axes[0].transAxes)  # fmt: skip
 
 
@@ -236,7 +236,7 @@ def alignments(pairs):
     pairs: [(source tokens, target tokens, A (targets, sources))]. The tokens of a word are drawn as
     one: its attention is the mean of its queries, what it gets is the sum of its keys.
     """
-    fig, panels = plt.subplots(1, len(pairs), figsize=(7.6 * len(pairs), 7.4), squeeze=False)
+    fig, panels = plt.subplots(1, len(pairs), figsize=(6 * len(pairs), 7), squeeze=False)
     for axes, (source, target, A) in zip(panels[0], pairs):
         if A.shape != (len(target), len(source)):
             raise ShapeError(
@@ -248,11 +248,11 @@ def alignments(pairs):
         A = np.add.reduceat(A, queries, axis=0) / counts
         _weights(axes, A, sources, targets, "")
         for i, j in zip(*np.nonzero(A >= 0.2)):
-            axes.text(j, i, f"{A[i, j]:.0%}", ha="center", va="center", fontsize=14,
+            axes.text(j, i, f"{100 * A[i, j]:.0f}", ha="center", va="center", fontsize=16.9,
                       color="white" if A[i, j] > 0.55 else "black")  # fmt: skip
-        axes.tick_params(labelsize=16)
-        axes.set_xlabel("source, from the encoder: keys K, values V", fontsize=16)
-        axes.set_ylabel("target, in the decoder: queries Q", fontsize=16)
+        axes.tick_params(labelsize=17)
+        axes.set_xlabel("source, encoder: K, V (numbers: %)", fontsize=17)
+        axes.set_ylabel("target, decoder: queries Q", fontsize=17)
     return fig
 
 

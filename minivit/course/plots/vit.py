@@ -8,7 +8,8 @@ from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, framed, heat
 
 def _matrix(axes, values, title, color="black", limit=None):
     """An array (N, D), a token a row; the colours end where 99% of the numbers do."""
-    heat(axes, values, limit or float(np.quantile(np.abs(values), 0.99)), title, color)
+    heat(axes, values, limit or float(np.quantile(np.abs(values), 0.99)), None, color)
+    axes.set_title(title, fontsize=17, color=color)
     framed(axes, color, 1.5)
 
 
@@ -23,7 +24,7 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
     H, W, C = image.shape
     N, D = projected.shape
     P = int(np.sqrt(patches.shape[1] // C))
-    fig = plt.figure(figsize=(14, 9.4))
+    fig = plt.figure(figsize=(12, 10))
     upper, lower = fig.subfigures(2, 1, height_ratios=[1.15, 1])
 
     left, right = upper.subfigures(1, 2, width_ratios=[1, 1.9])
@@ -33,11 +34,11 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
         axes.axvline(x, color="white", linewidth=1.2)
     for y in range(0, H + 1, P):
         axes.axhline(y, color="white", linewidth=1.2)
-    axes.set_title(f"1. {H}x{W} pixels in patches\nof P x P = {P}x{P}", fontsize=16)
+    axes.set_title(f"1. {H}x{W} pixels in\npatches of P x P = {P}x{P}", fontsize=17.5)
     bare(axes)
 
-    title = f"2. a sequence of N = HW/P² = {N} patches, {P}·{P}·{C} = {P * P * C} numbers each"
-    right.suptitle(title, fontsize=16)
+    title = f"2. a sequence of N = HW/P² = {N} patches,\neach of {P}·{P}·{C} = {P * P * C} numbers"
+    right.suptitle(title, fontsize=17.5)
     columns = -(-shown // 2)
     grid = right.subplots(2, columns + 1, width_ratios=[1] * columns + [0.35])
     order = [*range(shown - 1), N - 1]
@@ -45,14 +46,14 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
         axes = grid[place // columns, place % columns]
         axes.imshow(picture(patches[n].reshape(P, P, C)), interpolation="none")
         skipped = place == shown - 2 and N > shown
-        axes.set_xlabel(f"n = {n + 1}" + ("  …" if skipped else ""), fontsize=15)
+        axes.set_xlabel(f"n = {n + 1}" + ("  …" if skipped else ""), fontsize=17.5)
         bare(axes)
     for axes in grid[:, -1]:
         bare(axes)
     grid[0, -1].text(0.1, 0.5, "→", fontsize=26, va="center", transform=grid[0, -1].transAxes)
     if columns * 2 > shown:
         bare(grid[1, columns - 1])
-    widths = [2.6, 0.5, 1.5, 0.5, 1.4, 0.7, 1.4, 0.5, 1.4, 0.5, 1.4]
+    widths = [1.7, 0.4, 1.5, 0.4, 1.4, 0.8, 1.5, 0.4, 1.5, 0.4, 1.5]
     panels = lower.subplots(1, 11, width_ratios=widths)
     with_class = np.concatenate([class_token, projected])
     scale = float(np.quantile(np.abs(projected), 0.99))
@@ -61,17 +62,17 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
         bare(axes)
     for axes, array, title, color, limit in (
         (panels[0], patches, f"patches\nN x P²C\n{N} x {P * P * C}", "black", None),
-        (panels[2], weight.T, f"3. projection E\nP²C x D\n{P * P * C} x {D}", BLUE, None),
+        (panels[2], weight.T, f"3. E\nP²C x D\n{P * P * C} x {D}", BLUE, None),
         (panels[4], projected, f"\nN x D\n{N} x {D}", "black", scale),
-        (panels[6], with_class, f"5. [class] in front\n(N+1) x D\n{N + 1} x {D}", ORANGE, scale),
-        (panels[8], position, f"4. positions\n(N+1) x D\n{N + 1} x {D}", GREEN, None),
-        (panels[10], tokens, f"input of layer 1\n(N+1) x D\n{N + 1} x {D}", "black", scale),
+        (panels[6], with_class, f"5. [class]\n(N+1) x D\n{N + 1} x {D}", ORANGE, scale),
+        (panels[8], position, f"4. position\n(N+1) x D\n{N + 1} x {D}", GREEN, None),
+        (panels[10], tokens, f"to layer 1\n(N+1) x D\n{N + 1} x {D}", "black", scale),
     ):
         _matrix(axes, array[:rows], title, color, limit)
         if len(array) > rows:
-            axes.set_xlabel(f"rows 1 to {rows} …", fontsize=13)
+            axes.set_xlabel(f"rows 1–{rows}", fontsize=17)
     panels[6].annotate(
-        "[class]", (0, 0), (-0.28, 0.9), xycoords="data", textcoords="axes fraction", fontsize=14,
+        "[class]", (0, 0), (-0.28, 0.9), xycoords="data", textcoords="axes fraction", fontsize=17,
         color=ORANGE, ha="right", arrowprops=dict(arrowstyle="->", color=ORANGE, linewidth=2),
     )  # fmt: skip
     return fig
@@ -86,46 +87,47 @@ def forward_pass(arrays, classes, true=None):
     image, probabilities = arrays["image"][0], arrays["probabilities"][0]
     layers = sum(name.endswith(".out") for name in arrays)
     N1, D = arrays["tokens"].shape[1:]
-    fig = plt.figure(figsize=(15, 10))
-    upper, lower = fig.subfigures(2, 1, height_ratios=[1, 1.1])
+    fig = plt.figure(figsize=(12, 10.5))
+    upper, lower = fig.subfigures(2, 1, height_ratios=[1, 1.05])
 
-    stages = ["patches", "tokens", *(f"{i + 1}.out" for i in range(layers))]
-    widths = [1.2] + [1.0] * len(stages) + [0.5, 1.7]
-    upper.suptitle("the whole forward pass, one image", fontsize=18, fontweight="bold")
-    panels = upper.subplots(1, len(widths), width_ratios=widths)
+    shown = ["patches", "tokens", "1.out", f"{layers}.out"]
+    names = ["patches", "+[class],\n+position", "layer 1", f"… layer {layers}"]
+    upper.suptitle("the whole forward pass, one image", fontsize=19, fontweight="bold")
+    panels = upper.subplots(1, 7, width_ratios=[1.2, 0.9, 1.2, 1.2, 1.2, 0.6, 1.6])
     panels[0].imshow(picture(image), interpolation="none")
-    panels[0].set_title(f"image\n{_shape(image)}", fontsize=14)
+    panels[0].set_title(f"image\n{_shape(image)}", fontsize=17)
     bare(panels[0])
-    names = ["patches", "+[class],\n+positions"] + [f"layer {i + 1}" for i in range(layers)]
-    for axes, stage, name in zip(panels[1:], stages, names, strict=False):
+    for axes, stage, name in zip(panels[1:], shown, names, strict=False):
         _matrix(axes, arrays[stage][0], f"{name}\n{_shape(arrays[stage][0])}")
-    _matrix(panels[-2], arrays["class"].T, f"[class],\nLN\n{D}", ORANGE)
+    _matrix(panels[-2], arrays["class"].T, f"[class],\nLN, {D}", ORANGE)
     bars = panels[-1]
     colors = [ORANGE if i == true else BLUE for i in range(len(classes))]
     bars.barh(range(len(classes)), probabilities, color=colors)
-    bars.set(yticks=range(len(classes)), xlim=(0, 1), xlabel="probability")
-    bars.set_yticklabels(classes, fontsize=12)
+    bars.set(yticks=range(len(classes)), xlim=(0, 1.05), xticks=[0, 1])
+    bars.set_yticklabels(classes, fontsize=17)
+    bars.tick_params(axis="x", labelsize=17)
     bars.invert_yaxis()
-    bars.set_title(f"softmax of the\n{len(classes)} logits", fontsize=14)
+    bars.set_title(f"softmax of\n{len(classes)} logits", fontsize=17)
 
-    lower.suptitle(
-        "inside of layer 1:  X ← X + MhSa[LN[X]],  X ← X + mlp[LN[X]]", fontsize=18,
-        fontweight="bold",
-    )  # fmt: skip
+    lower.suptitle("inside of layer 1", fontsize=19, fontweight="bold")
     H = arrays["1.attention"].shape[1]
-    panels = lower.subplots(1, 8, width_ratios=[1, 1, 1.5, 1, 1, 1, 1, 1])
-    _matrix(panels[0], arrays["tokens"][0], f"X\n{N1} x {D}")
-    _matrix(panels[1], arrays["1.ln_1"][0], f"LN[X]\n{N1} x {D}", GREEN)
-    axes = panels[2]
-    axes.imshow(arrays["1.attention"][0, 0], vmin=0, interpolation="none")
-    axes.set_title(f"A of head 1 of {H}\n{N1} x {N1}", fontsize=14, color=BLUE)
-    axes.set(xticks=[], yticks=[], xlabel="key", ylabel="query")
+    panels = lower.subplots(2, 4)
+    for axes, stage, name, color in (
+        (panels[0, 0], "tokens", "X", "black"),
+        (panels[0, 1], "1.ln_1", "LN[X]", GREEN),
+        (panels[0, 3], "1.attn", "MhSa[LN[X]]", BLUE),
+        (panels[1, 0], "1.middle", "X ← X + MhSa[LN[X]]", "black"),
+        (panels[1, 1], "1.ln_2", "LN[X]", GREEN),
+        (panels[1, 2], "1.mlp", "mlp[LN[X]]", ORANGE),
+        (panels[1, 3], "1.out", "X + mlp[LN[X]]", "black"),
+    ):
+        _matrix(axes, arrays[stage][0], f"{name}\n{N1} x {D}", color)
+    axes = panels[0, 2]
+    axes.imshow(arrays["1.attention"][0, 0], vmin=0, interpolation="none", aspect="auto")
+    axes.set_title(f"A of head 1 of {H}\n{N1} x {N1}", fontsize=17, color=BLUE)
+    axes.set(xticks=[], yticks=[])
+    axes.set_xlabel("key", fontsize=17), axes.set_ylabel("query", fontsize=17)
     axes.grid(False)
-    _matrix(panels[3], arrays["1.attn"][0], f"MhSa[LN[X]]\n{N1} x {D}", BLUE)
-    _matrix(panels[4], arrays["1.middle"][0], f"X + MhSa\n{N1} x {D}")
-    _matrix(panels[5], arrays["1.ln_2"][0], f"LN[X]\n{N1} x {D}", GREEN)
-    _matrix(panels[6], arrays["1.mlp"][0], f"mlp[LN[X]]\n{N1} x {D}", ORANGE)
-    _matrix(panels[7], arrays["1.out"][0], f"X + mlp\n{N1} x {D}")
     return fig
 
 
@@ -134,21 +136,21 @@ def _shape(array):
 
 
 # -- F24 -------------------------------------------------------------------------------------------
-def filters(rows, shown=12):
+def filters(rows, shown=10):
     """F24: principal components as pictures, a row for each of `rows`: (title, pictures, share).
 
     pictures (k, P, P, C), share (k,) of the variance. Each picture is stretched to its own range
     about grey: only its pattern means something.
     """
-    fig = plt.figure(figsize=(14, 2.0 * len(rows)))
+    fig = plt.figure(figsize=(11, 1.75 * len(rows)))
     for part, (title, pictures, share) in zip(np.atleast_1d(fig.subfigures(len(rows), 1)), rows):
-        part.suptitle(title, fontsize=16, x=0.01, ha="left")
+        part.suptitle(title, fontsize=17, x=0.01, ha="left")
         for k, axes in enumerate(part.subplots(1, shown)):
             bare(axes)
             if k < len(pictures):
                 stretched = pictures[k] / np.abs(pictures[k]).max()
                 axes.imshow(picture(stretched), interpolation="none")
-                axes.set_xlabel("< 1%" if share[k] < 0.005 else f"{share[k]:.0%}", fontsize=14)
+                axes.set_xlabel("< 1%" if share[k] < 0.005 else f"{share[k]:.0%}", fontsize=16)
     return fig
 
 
@@ -160,13 +162,13 @@ def position_tiles(groups, limit=0.6):
     which the colours end (a position with itself has 1).
     """
     widths = [1] * (len(groups) - 1) + [1.2]  # the last has the colour bar
-    fig = plt.figure(figsize=(6.4 * sum(widths), 7))
+    fig = plt.figure(figsize=(5.4 * sum(widths), 6.2))
     parts = np.atleast_1d(fig.subfigures(1, len(groups), width_ratios=widths))
     for part, (title, similarity) in zip(parts, groups):
         rows, columns = similarity.shape[:2]
-        part.suptitle(title, fontsize=16)
-        part.supxlabel("column of the patch", fontsize=15)
-        part.supylabel("row of the patch", fontsize=15)
+        part.suptitle(title, fontsize=17)
+        part.supxlabel("column of the patch", fontsize=17)
+        part.supylabel("row of the patch", fontsize=17)
         gaps = dict(wspace=0.08, hspace=0.08)
         tiles = part.subplots(rows, columns, squeeze=False, gridspec_kw=gaps)
         for (r, c), axes in np.ndenumerate(tiles):
@@ -176,11 +178,12 @@ def position_tiles(groups, limit=0.6):
             bare(axes)
             axes.plot(c, r, "+", color="black", markersize=44 / max(rows, columns), mew=1.5)
             if c == 0:
-                axes.set_ylabel(r + 1, fontsize=13, rotation=0, va="center", labelpad=10)
+                axes.set_ylabel(r + 1, fontsize=16.5, rotation=0, va="center", labelpad=10)
             if r == rows - 1:
-                axes.set_xlabel(c + 1, fontsize=14)
+                axes.set_xlabel(c + 1, fontsize=16.5)
     bar = parts[-1].colorbar(image, ax=parts[-1].get_axes(), shrink=0.8, pad=0.03, extend="both")
-    bar.set_label("cosine similarity")
+    bar.set_label("cosine similarity", fontsize=17)
+    bar.ax.tick_params(labelsize=17)
     return fig
 
 
@@ -191,7 +194,7 @@ def attention_distance(groups):
     groups: [(title, trained, untrained, uniform)], side by side; trained and untrained: (seeds,
     layers, heads); uniform: the distance of a head that looks everywhere alike.
     """
-    fig, panels = plt.subplots(1, len(groups), figsize=(7 * len(groups), 6), squeeze=False)
+    fig, panels = plt.subplots(1, len(groups), figsize=(5.6 * len(groups), 6.2), squeeze=False)
     for axes, (title, trained, untrained, uniform) in zip(panels[0], groups):
         layers = np.arange(1, trained.shape[1] + 1)
         for values, place, style, label in (
@@ -202,12 +205,13 @@ def attention_distance(groups):
             axes.plot(x, values.reshape(-1), linestyle="none", label=label, **style)
         axes.plot(layers + 0.14, trained.mean(axis=(0, 2)), "-", color=BLUE, label="mean")
         axes.axhline(uniform, color=ORANGE, linestyle="--", label="looks everywhere alike")
-        axes.set(xticks=layers, xlabel="layer", ylabel="mean attention distance (pixels)")
-        axes.set_title(title, fontsize=16)
+        axes.set(xticks=layers, xlabel="layer")
+        axes.set_title(title, fontsize=17)
         low = min(trained.min(), untrained.min(), uniform)
         high = max(trained.max(), untrained.max(), uniform)
-        axes.set_ylim(low - 0.1 * (high - low), high + 0.38 * (high - low))  # room for the legend
-        axes.legend(fontsize=13, ncols=2, loc="upper center")
+        axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+    panels[0, 0].set_ylabel("mean attention distance (pixels)")
+    fig.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig
 
 

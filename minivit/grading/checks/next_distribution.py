@@ -69,7 +69,9 @@ def cases(draw, hot=False, k=False, p=False, equal=False, large=0, spread=1, dty
         q = softmax(z / T)
         q = np.sort(scaled(np.where(first(q, kept), q, 0)))[::-1][:kept]
         last = place if equal and not k else draw(st.integers(0, kept - 2))
-        limit = round(float(q[:last].sum() + q[last] * draw(st.sampled_from((0.4, 0.6)))), 6)
+        # near the next sum where top-k cuts too: measured on all tokens, one more would be kept
+        share = 0.9 if k else draw(st.sampled_from((0.4, 0.6)))
+        limit = round(float(q[:last].sum() + q[last] * share), 6)
     return Case({"logits": z.astype(dtype), "temperature": T, "top_k": kept, "top_p": limit})
 
 
