@@ -338,8 +338,8 @@ for word in ("he", "the", "was", "genus", "fish"):
 # <details><summary>Answer</summary>
 #
 # One in ten. Some seven points, with one seed: what a word means for its neighbours need not be
-# learnt again. And see the last line: counting words, in any order, is better still. Seven hundred texts a kind are
-# few for a Transformer, and plenty for "bird", "plant", "someone who".
+# learnt again. And see the last line: counting words, in any order, is better still. Seven hundred
+# texts a kind are few for a Transformer, and plenty for "bird", "plant", "someone who".
 # </details>
 
 # %%
