@@ -64,7 +64,7 @@ class Lab:
 
     def __init__(self, browser, site, lite):
         self.bytes, self.elsewhere, self.start = 0, [], time.monotonic()
-        context = browser.new_context(service_workers="block")
+        context = browser.new_context(service_workers="allow")
         self.page = context.new_page()
         public = lite.PYODIDE_URL.rpartition("/")[0]
 
