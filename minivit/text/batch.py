@@ -59,7 +59,12 @@ def host(where, ids):
 
 def successors(ids, mask=None):
     """How many tokens follow another: all but the first of each row, and no padding."""
-    return ids[:, 1:].size if mask is None else int(mask[:, 1:].sum())
+    ids = host("successors", ids)
+    if ids.ndim != 2:
+        raise ShapeError(f"successors: got ids of shape {ids.shape}, expected (B, N)")
+    if mask is None:
+        return ids[:, 1:].size
+    return int(checked_mask("successors", mask, ids.shape)[:, 1:].sum())
 
 
 def token_ids(where, ids, least=1):

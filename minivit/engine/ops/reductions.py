@@ -102,7 +102,7 @@ def _extreme(x, y, axis):
     def vjp(g):
         chosen = x == y.reshape(kept)
         n = chosen.sum(axis=axis, keepdims=True).astype(g.dtype)
-        return chosen * (g.reshape(kept) / (n or math.nan))
+        return chosen * (g.reshape(kept) / n)
 
     return y, vjp
 
