@@ -42,7 +42,7 @@ test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
 
 test-browser: $(STAMP)  ## open pages and slides in chromium (apt-get install chromium npm)
 	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,site,browser]'
-	$(RUN) -m pytest -m browser tests $(ARGS)
+	$(RUN) -m pytest -m "browser and not slow" tests $(ARGS)
 
 site: $(STAMP)  ## pages, slides, reference, Python in the browser: a folder for any static host
 	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,site]'
