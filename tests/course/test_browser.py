@@ -143,10 +143,10 @@ def test_a_figure_is_reached_from_the_index_and_a_question_hides_its_answer(brow
     with Visit(browser, f"file://{site}/slides/05_vision_transformer.html") as page:
         asks = "Reveal.getSlides().findIndex(s => s.classList.contains('question'))"
         page.evaluate(f"Reveal.slide({asks})")
-        answer = page.locator("section.present .answer")
-        assert answer.evaluate("a => getComputedStyle(a).visibility") == "hidden"
+        seen = "getComputedStyle(document.querySelector('section.present .answer')).visibility"
+        assert page.evaluate(seen) == "hidden"
         page.keyboard.press("ArrowRight")
-        assert answer.evaluate("a => getComputedStyle(a).visibility") == "visible"
+        page.wait_for_function(f"{seen} == 'visible'")  # it is faded in
 
 
 def test_the_search_finds_lectures_chapters_exercises_and_the_reference(browser, site):

@@ -107,3 +107,10 @@ def test_the_class_of_the_benchmark_has_every_kind():
     planted = {(s.exercise.number, s.mistake) for s in students if s.mistake}
     assert len(planted) == sum(len(e.mistakes) for e in EXERCISES)
     assert all(0 <= s.points <= s.exercise.points for s in students)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.function)
+def test_points_are_those_of_the_table(exercise):
+    for answer in answers.of(exercise):
+        assert here.points(exercise, answer.text, GRADING_SEED) == answer.points, answer.name
