@@ -58,10 +58,10 @@ def cross_attention(q, k, v, there):
 # arguments as they were, new arrays, no memory of it 1
 WRONG = {
     ("out", "the scale is missing: 1/sqrt(D)"): (
-        4, "A: / q.dtype.type(D ** 0.5) => * q.dtype.type(1)",
+        3, "A: / q.dtype.type(D ** 0.5) => * q.dtype.type(1)",
         "B: / np.sqrt(q.shape[-1]).astype(q.dtype) => * 1"),
     ("out", "it is divided by D, not by its root"): (
-        4, "A: D ** 0.5 => D", "B: np.sqrt(q.shape[-1]).astype(q.dtype) => q.shape[-1]"),
+        3, "A: D ** 0.5 => D", "B: np.sqrt(q.shape[-1]).astype(q.dtype) => q.shape[-1]"),
     ("out", "the softmax runs over the queries, not over the keys"): (
         2, "B: E = np.exp(S - S.max(-1, keepdims=True)) => E = np.exp(S - S.max(1, keepdims=True))"
         " * ~hidden\nE.sum(-1, keepdims=True) => np.maximum(E.sum(1, keepdims=True), 1e-30)"),

@@ -40,13 +40,15 @@ def truth(case):
 
 @st.composite
 def cases(draw, sentences=(1,), padding=True, dtype=np.float64, large=0, noise=1,
-          keys=(2, 3, 4)):  # fmt: skip
+          keys=(2, 3, 4), scaled=False):  # fmt: skip
     """q (B, N, D), k (B, M, D), v (B, M, C), there (B, M); N, M, D and C differ.
 
     `padding`: each sentence has 1 to M - 1 places that are there, and several have other ones.
-    `large`: scores of several hundred at least. `noise`: how large the numbers in padding are."""
+    `large`: scores of several hundred at least. `noise`: how large the numbers in padding are.
+    `scaled`: the scale is felt, since D > 1 and each query has two keys at least (of 3 or 4)."""
     M = draw(st.sampled_from(keys))
-    N, D, C = draw(st.permutations([n for n in (1, 2, 3, 4) if n != M]))
+    shapes = st.permutations([n for n in (1, 2, 3, 4) if n != M])
+    N, D, C = draw(shapes.filter(lambda shape: shape[1] > 1) if scaled else shapes)
     N = N if M > 1 else 1  # one query, one key: out equals v, and is another array
     B = draw(st.sampled_from(sentences))
     q = numbers(draw, (B, N, D), dtype)
@@ -54,7 +56,7 @@ def cases(draw, sentences=(1,), padding=True, dtype=np.float64, large=0, noise=1
     there = np.ones((B, M), bool)
     if padding:
         order = draw(st.permutations(range(M)))
-        length = draw(st.integers(1, M - 1))
+        length = draw(st.integers(1 + scaled, M - 1))
         there[:] = np.isin(np.arange(M), order[:length])
         if B > 1:  # another row: no other place is there in one of them
             there[-1] = np.roll(there[0], 1)
@@ -87,7 +89,7 @@ MISTAKES = {
         lambda c: attend(c, there=lambda t: np.repeat(t[:1], len(t), 0)),
 }  # fmt: skip
 
-SEVERAL = cases(sentences=(2, 3))
+SEVERAL = (cases(sentences=(2, 3)), cases(sentences=(2, 3), keys=(3, 4), scaled=True))
 
 EXERCISE = Exercise(
     number=5,
