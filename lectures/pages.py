@@ -52,8 +52,13 @@ def _templates():
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.globals["style"] = markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    environment.globals["style"] = style("style.css")
     return environment
+
+
+def style(name):
+    """The colours, light and dark, and one style sheet of templates/."""
+    return markup("".join((TEMPLATES / n).read_text("utf-8") for n in ("colors.css", name)))
 
 
 def render(template, root="", ways=(), **content):

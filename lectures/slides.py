@@ -179,10 +179,9 @@ def write(build, notebooks):
 
 
 def _write_deck(target, stem, title, rows, code, text):
-    style = pages.markup((pages.TEMPLATES / "deck.css").read_text(encoding="utf-8"))
     shown = [_html(row, target) for row in rows]
-    page = pages.render("deck.html.j2", "../", (), title=title, slides=shown, text=text, deck=style,
-                        **code)  # fmt: skip
+    page = pages.render("deck.html.j2", "../", (), title=title, slides=shown, text=text,
+                        deck=pages.style("deck.css"), **code)  # fmt: skip
     files.write_whole(target / f"{stem}.html", page)
 
 

@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 from minivit.grading.process import PROCESSES, child
-from minivit.grading.process.runner import Student, Trouble, _trouble
+from minivit.grading.process.runner import Student, Trouble
 
 SLOWER = 10  # times, that plain Python in a browser may be: so much more time has a call
 clock = time.process_time if PROCESSES else time.perf_counter  # a browser counts only the latter
@@ -34,11 +34,7 @@ class Inside(Student):
         with self._at_work(self.limits.load):
             self._process = child.Submission(self.cells, self.name)
             self._replies = [wired({"error": self._process.loaded(), "printed": self._kept.take()})]
-        reply = self._reply(self.limits.load, "your file, run from its first line,")
-        if isinstance(reply, dict):
-            self.printed = self.printed or str(reply.get("printed", ""))
-            reply = _trouble(reply["error"]) if reply.get("error") else None
-        self._unusable = reply
+        self._hear_of_the_file()
 
     def _send(self, request):
         self._replies = []

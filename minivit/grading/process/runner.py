@@ -180,6 +180,10 @@ class Student:
         self._send({"cells": self.cells, "name": self.name, "limits": limits})
         if not isinstance(self._reply(self.limits.load, "the process"), dict):
             raise CannotJudge("it cannot be judged here, because the process for it does not start")
+        self._hear_of_the_file()
+
+    def _hear_of_the_file(self):
+        """What became of the file, run from its first line: `printed`, and why it is unusable."""
         reply = self._reply(self.limits.load, "your file, run from its first line,")
         if isinstance(reply, dict):
             self.printed = self.printed or str(reply.get("printed", ""))
