@@ -350,11 +350,13 @@ def column_sum(xp, a):
 def pieces(xp, *arrays, size=1 << 17):
     """Arrays of one shape, the first `size` numbers of each, then the next: what is done to a piece
     finds it in the cache. Short arrays, a GPU's, and any that do not lie in a row: all at once."""
-    if xp is not np or arrays[0].size <= 2 * size or not all(a.flags.c_contiguous for a in arrays):
+    if xp is not np or not all([a.flags.c_contiguous for a in arrays]):
         yield arrays
         return
     flat = [a.reshape(-1) for a in arrays]
-    for i in range(0, flat[0].size, size):
+    n = flat[0].size
+    size = size if n > 2 * size else max(n, 1)
+    for i in range(0, n, size):
         yield [a[i : i + size] for a in flat]
 
 
