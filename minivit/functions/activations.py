@@ -115,8 +115,8 @@ def _gated(xp, u_and_slope):
 
 
 def _u_of_tanh(xp, x):
-    """u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is sigmoid(u). x below -22
-    or above 10 is as good as that: sigmoid(u) is 0 or 1 there."""
+    """u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is sigmoid(u). Below -22
+    and above 10 x is taken as that: sigmoid(u) is 0 or 1 there already."""
     c, a = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
     x = xp.clip(x, -22, 10)
     du = x * x  # never x**3: 700 times slower in float32
