@@ -17,7 +17,6 @@ from minivit.engine import numerics
 
 BLOCK = 64  # queries that causal attention takes at a time
 FEW = 4  # keys, for each of the d numbers of a head
-SMALL = 100**3  # multiplications of a product that OpenBLAS does in a kernel for small ones
 
 
 def attend(xp, q, k, v, o, mask, causal, scale):
@@ -61,7 +60,7 @@ def _write_zeros(g, dq, dk, dv):
 def _transposed(xp, x, rows):
     """x^T, the second factor of products of so many rows. Of small ones a copy that lies in rows:
     OpenBLAS takes half the time then."""
-    if xp is np and rows * x.shape[2] * x.shape[3] <= SMALL:
+    if xp is np and rows * x.shape[2] * x.shape[3] <= numerics.SMALL:
         return np.ascontiguousarray(x.mT)
     return x.mT
 
