@@ -149,20 +149,3 @@ def main(arguments=()):
 def results():
     """The content of data/results/bias.json: {job: numbers}, and the machine."""
     return record.kept(RUN)
-
-
-def of_seeds(net, n):
-    """The accuracies of one net on n images, a seed each."""
-    kept = results()
-    return np.array([kept[f"images {net} {n} {seed}"]["accuracy"] for seed in SEEDS])
-
-
-def numbers():
-    """What `verdicts.C08` asks for, a seed each: the gap at the smallest and the largest set, and
-    what the order of pixels is worth to the ResNet at the smallest."""
-    least, most = IMAGES[0], IMAGES[-1]
-    return {
-        "few": of_seeds("ResNet", least) - of_seeds("ViT", least),
-        "many": of_seeds("ResNet", most) - of_seeds("ViT", most),
-        "shuffled": of_seeds("ResNet", least) - of_seeds("shuffled", least),
-    }
