@@ -277,13 +277,7 @@ def site():
     write_api(build)
     if write_slides(build):
         return 1
-    shutil.rmtree(build / "site", ignore_errors=True)
-    for part in lite.PAGES:
-        if (build / part).is_dir():
-            shutil.copytree(build / part, build / "site" / part)
-        elif (build / part).is_file():
-            (build / "site").mkdir(exist_ok=True)
-            shutil.copy(build / part, build / "site")
+    lite.pages(build / "site")
     print(f"Wrote {_near(build / 'site')}/: open index.html, or serve the folder")
     return 0
 

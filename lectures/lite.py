@@ -52,12 +52,14 @@ on your own machine; the first cell brings minivit.
 - Lectures 1 and 3 run whole (3 takes minutes). The others train for so long that a browser is the
   wrong place: read their pages, or run them with Python on a computer.
 """
+ALONE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>minivit</title>
+<h1>minivit</h1><p><a href="python/lab/index.html?path=README.md">minivit in the browser</a></p>
+</html>
+"""
 
 
 def build(folder, pyodide_url=PYODIDE_URL):
     """Write the site into `folder`, anew; returns it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     pages(folder)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
@@ -77,26 +79,36 @@ def build(folder, pyodide_url=PYODIDE_URL):
             "--contents", scratch / "files", "--apps", "lab", "--no-unused-shared-packages",
             "--no-sourcemaps", cwd=scratch, stdout=subprocess.DEVNULL,
         )  # fmt: skip
+    link(folder)
     return folder
 
 
 def pages(folder):
-    """The pages of build/ (`build.py site` makes them all), or one that leads to Python."""
+    """The pages of build/ that belong to the site, copied (`build.py site` makes them all)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     made = course.build_folder()
     for name in PAGES:
         if (made / name).is_dir():
             shutil.copytree(made / name, folder / name)
         elif (made / name).is_file():
             shutil.copy(made / name, folder)
-    index = folder / "index.html"
-    if index.is_file():
-        head, python = "<strong>minivit</strong>", '<a href="python/lab/index.html">Python</a>'
-        text = index.read_text(encoding="utf-8").replace(head, f"{head}\n{python}", 1)
-        index.write_text(text, encoding="utf-8")
-        return
-    link = '<a href="python/lab/index.html?path=README.md">minivit in the browser</a>'
-    title = '<!doctype html><html lang="en"><meta charset="utf-8"><title>minivit</title>'
-    index.write_text(f"{title}<h1>minivit</h1><p>{link}</p></html>\n")
+
+
+def link(folder):
+    """A way to Python in the head of each page; that of a lecture or an exercise opens it there."""
+    head = "<strong>minivit</strong>"
+    for page in folder.rglob("*.html"):
+        place, text = page.relative_to(folder), page.read_text(encoding="utf-8")
+        if head in text:  # it is one of ours
+            url, says = "../" * (len(place.parts) - 1) + "python/lab/index.html", "Python"
+            if (folder / "python/files" / place.with_suffix(".ipynb")).is_file():
+                url += f"?path={place.with_suffix('.ipynb').as_posix()}"
+                says = "Open in Python"
+            text = text.replace(head, f'{head}\n<a href="{url}">{says}</a>', 1)
+            page.write_text(text, encoding="utf-8")
+    if not (index := folder / "index.html").is_file():  # no page was made
+        index.write_text(ALONE, encoding="utf-8")
 
 
 def wheels(folder):
