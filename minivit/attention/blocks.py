@@ -17,13 +17,13 @@ number, L = m + log l, with which a block of A comes again whenever it is wanted
 so the way back makes the products S a second time, and (N, M) numbers are never kept. Both
 differences ride in the products: [Q, -L] [K, 1]^T = Q K^T - L, and so do g and -delta.
 
-S, m and L are held in units of exp, which is 2^x where that is faster (numerics.fast_exp).
+S, m and L are held in units of exp, which is 2^x where that is faster (special.fast_exp).
 """
 
 import numpy as np
 
 from minivit.attention.textbook import full_mask, scale_of
-from minivit.engine import numerics
+from minivit.engine import numerics, special
 
 BLOCK = 256  # queries, and keys: their scores stay in the cache of a core
 DEVICE_BLOCK = 1024  # of all heads at once, on a GPU
@@ -41,7 +41,7 @@ def attend(xp, q, k, v, o, mask, causal, scale):
     if mask is not None:
         mask = xp.broadcast_to(mask, (B, H, N, M))
     scale = scale_of(scale, d)
-    _, unit = numerics.fast_exp(xp, o.dtype)
+    _, unit = special.fast_exp(xp, o.dtype)
     heads = list(np.ndindex(B, H)) if xp is np else [...]
 
     def seen(h):
@@ -95,7 +95,7 @@ class _Seen:
 
 def _forward(xp, q, k, v, o, L, seen):
     """o and L of scaled queries q (N, d), or (B, H, N, d): writes both."""
-    exp, unit = numerics.fast_exp(xp, o.dtype)
+    exp, unit = special.fast_exp(xp, o.dtype)
     v_safe, v_bad = _safe(xp, v, seen)
     running = xp is not np or not _small(q, k, v)
     for rows in seen.queries():
@@ -127,7 +127,7 @@ def _forward(xp, q, k, v, o, L, seen):
 
 def _backward(xp, q, k, v, o, L, g, seen):
     """dQ / scale, dK unit and dV of scaled queries q."""
-    exp, _ = numerics.fast_exp(xp, o.dtype)
+    exp, _ = special.fast_exp(xp, o.dtype)
 
     def beside(x, column):  # (..., N, d) -> (..., N, d + 1)
         wide = xp.empty((*x.shape[:-1], d + 1), dtype=o.dtype)

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from minivit.engine import numerics
+from minivit.engine import numerics, special
 from minivit.engine.errors import OptionError
 from minivit.engine.numerics import NUMBERS
 from minivit.engine.ops import erf, exp, maximum, tanh
@@ -69,7 +69,7 @@ def gelu(xp, x, /, approximate="none", *, differentiate=True):
     if approximate == "none":
         f = partial(_gelu_exact, xp)
     else:
-        exp, unit = numerics.fast_exp(xp, x.dtype)
+        exp, unit = special.fast_exp(xp, x.dtype)
         f = _gated(xp, partial(_u_of_tanh if approximate == "tanh" else _u_of_quick, xp, unit), exp)
     return _with_slope(xp, x, f, differentiate)
 
@@ -86,7 +86,7 @@ def _with_slope(xp, x, f, differentiate):
 
 def _gelu_exact(xp, x, y, slope=None):
     """y = x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2. dy/dx = Phi(x) + x phi(x), phi the density."""
-    Phi = numerics.erfc(xp, x * -math.sqrt(0.5))
+    Phi = special.erfc(xp, x * -math.sqrt(0.5))
     Phi *= 0.5
     xp.multiply(x, Phi, out=y)
     if slope is not None:

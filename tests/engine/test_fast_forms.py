@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.attention import dot_product, kernel
-from minivit.engine import numerics
+from minivit.engine import numerics, special
 
 sides = st.integers(0, 6)
 
@@ -28,7 +28,7 @@ def value_and_gradient(f, x):
 @pytest.mark.parametrize("spread", [1, 40])
 def test_exponentials_to_base_2_or_e(fast, long, spread, monkeypatch):
     """float32, whichever of the two this processor has machine code for."""
-    monkeypatch.setattr(numerics, "_EXP2_IS_FAST", fast)
+    monkeypatch.setattr(special, "_EXP2_IS_FAST", fast)
     monkeypatch.setattr(dot_product, "LONG", long)
     x = normal(2, 5, 12) * np.float32(spread**0.5)
     for op, options in (
