@@ -23,6 +23,7 @@ from pathlib import Path
 
 import book
 import lite
+import moving
 import nbformat
 import pages
 import practice
@@ -203,17 +204,21 @@ def write_pages(build, folder=HERE):
     lectures also the book, the exercises, and the search over everything."""
     own = folder == HERE
     chosen = gather(build, folder)
-    for part in ("book", "exercises") if own else ():
+    for part in ("book", "exercises", "widgets") if own else ():
         (build / part).mkdir(exist_ok=True)
     ways, known = pages.ways(build), book.chapters() if own else {}
-    links, sections = [], {}
+    links, sections, moves = [], {}, {}
     for path in chosen:
         notebook = nbformat.read(path, 4)
         title = pages.title(notebook, path)
+        for name in moving.of_notebook(notebook) if own else ():
+            moves[name] = {"title": title, "file": f"lectures/{path.stem}.html#widget-{name}"}
         links.append({"file": f"{path.stem}.html", "title": title})
         sections[title] = pages.sections(notebook, f"lectures/{path.stem}.html")
     for place, path in enumerate(chosen):
-        names = book.of_lecture(nbformat.read(path, 4), known) if own else ()
+        notebook = nbformat.read(path, 4)
+        names = book.of_lecture(notebook, known) if own else ()
+        widgets = moving.of_notebook(notebook) if own else ()
         write_page(
             path,
             build / "lectures",
@@ -222,10 +227,12 @@ def write_pages(build, folder=HERE):
             ways=ways,
             exercises=practice.of_lecture(links[place]["title"]) if own else (),
             chapters=[{"name": name, "file": book.address(name)} for name in names],
+            widgets=moving.parts(widgets) if widgets else None,
         )
     if own:
         book.write(build, ways, chosen)
         practice.write(build, ways, sections)
+        moving.write(build, ways, moves)
     files.write_whole(build / "index.html", pages.index(build, chosen, ways))
     if own:
         searching.write(build, ways)
