@@ -102,7 +102,7 @@ def run(folder, names=(), seconds=1800):
         print(f"$MINIVIT_BUILD is {build}, which holds the lectures' sources", file=sys.stderr)
         return 1
     if not names:  # a whole build starts empty: nothing in it is older than this run
-        for old in ("lectures", "figures", "thumbnails"):
+        for old in ("lectures", "figures", "thumbnails", "kept"):
             shutil.rmtree(build / old, ignore_errors=True)
         (build / "claims.json").unlink(missing_ok=True)
     (build / "lectures").mkdir(parents=True, exist_ok=True)
@@ -136,6 +136,9 @@ def execute(path, target, place, seconds):
     notebook = nbformat.read(path, as_version=4)
     total, start, at = len(notebook.cells), time.perf_counter(), 0
     live = sys.stdout.isatty()
+    kept = target.parent / "kept" / path.stem  # the results of its long cells, for a browser
+    shutil.rmtree(kept, ignore_errors=True)
+    os.environ |= {"MINIVIT_KEEP": str(kept), "MINIVIT_NOTEBOOK": str(path)}
     head = f"{place} {path.stem:28}"
     print(f"{head} {total} cells, ", end="", flush=True)
 

@@ -85,6 +85,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
+        kept              results of long cells, for a browser to show
         style             one look for all figures
         plots/            the figures, a file a lecture
             drawing diagrams transformer text history image_gpt vit scaling clip icons ranks

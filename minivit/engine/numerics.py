@@ -8,6 +8,7 @@ from operator import index as as_integer
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from minivit.engine import backend
 from minivit.engine.backend import device_of, module, to_numpy
 from minivit.engine.errors import DeviceError, DtypeError, RangeError, ShapeError
 
@@ -29,6 +30,7 @@ def converted(arrays, accepts, name):
     for a in arrays:
         if a is not None and not out and not any(hasattr(x, "dtype") for x in arrays):
             a = module().asarray(a, dtype=np.float32 if isinstance(a, float) else None)
+            a = a.astype(np.int64, copy=False) if a.dtype == int else a  # int32 in a browser
         if hasattr(a, "dtype"):
             dtypes.append(a.dtype)
             if a.dtype.char not in EVERY_DTYPE:
@@ -172,9 +174,10 @@ def scatter_rows(xp, rows, ids, g):
 def row_dot(xp, a, b):
     """The dot product of each row of `a` with that of `b`: (..., D), (..., D) or (D,) -> (...).
 
-    np.vecdot goes through BLAS, ten times faster than `(a * b).sum(-1)` over a short axis.
+    np.vecdot goes through BLAS, ten times faster than `(a * b).sum(-1)` over a short axis; where
+    there is none it adds one number after the other, and the rounding errors add up.
     """
-    return np.vecdot(a, b) if xp is np else (a * b).sum(axis=-1)
+    return np.vecdot(a, b) if xp is np and backend.BLAS else (a * b).sum(axis=-1)
 
 
 SMALL = 100**3  # multiplications of a product, up to which OpenBLAS has kernels of their own

@@ -40,8 +40,8 @@ class Tensor:
         if not backend.is_array(data):  # a number or a list, or somebody else's array
             keeps_dtype = hasattr(data, "shape") and not isinstance(data, np.generic)
             data = backend.to_array(data, "Tensor")
-            if dtype is None and data.dtype == np.float64 and not keeps_dtype:
-                dtype = np.float32
+            if dtype is None and not keeps_dtype:
+                dtype = {np.dtype(float): np.float32, np.dtype(int): np.int64}.get(data.dtype)
             device = backend.default_device() if device is None else device
         if data.dtype.kind not in "biufc":
             raise DtypeError(f"Tensor: got data of dtype {data.dtype}, expected numbers")

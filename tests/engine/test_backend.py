@@ -216,14 +216,19 @@ def test_row_dot_and_column_sum(device):
     )
 
 
-@given(st.data(), st.sampled_from([np.float32, np.float64, np.int64]))
-def test_without_blas_the_product_of_matrices_is_the_same(data, dtype):
+@given(
+    st.data(),
+    st.sampled_from([np.float32, np.float64, np.int64]),
+    st.sampled_from(["cpu", "strict"]),
+)
+def test_without_blas_the_product_of_matrices_is_the_same(data, dtype, device):
     """What a browser computes: values, gradients and dtypes of matmul and linear."""
     rows, inner, out = (data.draw(st.integers(0, 5)) for _ in range(3))
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
     x, y = rng.integers(-4, 4, (rows, inner)), rng.integers(-4, 4, (inner, out))
     x, y = x.astype(dtype), y.astype(dtype)
-    found = backend.product_without_blas(x, y.T.copy().T)
+    send = lambda a: backend.to_device(a, device)  # noqa: E731
+    found = backend.to_numpy(backend.product_without_blas(send(x), send(y.T.copy().T)))
     assert found.dtype == dtype and np.array_equal(found, x @ y)
 
 
