@@ -1,4 +1,4 @@
-"""Graded exercises: `minivit check 15` in a terminal, `check("layer_norm", globals())` in a cell.
+"""Graded exercises: `minivit check 17` in a terminal, `check("layer_norm", globals())` in a cell.
 
 exercise    what an exercise is: properties, and mistakes that have names
 checks/     one module an exercise

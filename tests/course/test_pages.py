@@ -150,9 +150,9 @@ def test_letters_of_mathematics_are_those_of_unicode(tex, letters):
 @pytest.mark.parametrize(
     ("link", "page"),
     [
-        ("../exercises/15_layer_norm.md", "../exercises/15_layer_norm.html"),
+        ("../exercises/17_layer_norm.md", "../exercises/17_layer_norm.html"),
         ("README.md#rules-of-all-exercises", "index.html#rules-of-all-exercises"),
-        ("15_layer_norm.ipynb", "15_layer_norm.ipynb"),
+        ("17_layer_norm.ipynb", "17_layer_norm.ipynb"),
         ("https://arxiv.org/x.md", "https://arxiv.org/x.md"),
     ],
 )

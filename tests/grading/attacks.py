@@ -1,4 +1,4 @@
-"""Submissions to exercise 14 that mean harm, or are broken: what each does, and what it earns.
+"""Submissions to exercise 16 that mean harm, or are broken: what each does, and what it earns.
 
 An attack is the body of a function that runs before an answer that is worth WORTH points. It prints
 GOT THROUGH where it did what it should not. All that it may touch is made by the test and named in
@@ -105,7 +105,7 @@ refused(*[lambda path=path: open(path).read() for path in CODE])
 """,
     "reads what another student handed in": """
 unlock()
-text = open(CLASS + "/ada/14_chain_rule.py").read()
+text = open(CLASS + "/ada/16_chain_rule.py").read()
 got_through()
 space = {}
 exec(text.split("# %% [markdown]")[-3], space)
@@ -181,7 +181,7 @@ refused(lambda: open(CANARY, "w"), lambda: open(CANARY, "a").write("x"), lambda:
 """,
     "rewrites its results": """
 unlock()
-for name in ("results.json", "14_chain_rule.json", "../14_chain_rule.json"):
+for name in ("results.json", "16_chain_rule.json", "../16_chain_rule.json"):
     try:
         with open(name, "w") as file:
             file.write(json.dumps({"points": 99, "complete": True}))
@@ -190,7 +190,7 @@ for name in ("results.json", "14_chain_rule.json", "../14_chain_rule.json"):
     except OSError:
         pass
 for student in ("ada", "ben"):
-    refused(lambda: open(f"{OUT}/students/{student}/14_chain_rule.json", "w").write("{}"),
+    refused(lambda: open(f"{OUT}/students/{student}/16_chain_rule.json", "w").write("{}"),
             lambda: open(f"{OUT}/students/{student}/results.json", "w").write("{}"))
 refused(lambda: open(OUT + "/points.csv", "w").write("x"))
 """,

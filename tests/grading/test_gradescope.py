@@ -29,7 +29,7 @@ def files(exercise, name=None):
     return {f"{exercise.stem}.py": chosen.text}
 
 
-CLASS = {  # student: (files, points of 20 in exercises 7 and 14)
+CLASS = {  # student: (files, points of 20 in exercises 8 and 16)
     "ada": (files(CHAIN_RULE, "A") | files(MERGE, "B"), 20),
     "ben": (files(CHAIN_RULE), 2),
     "cleo": ({f"{CHAIN_RULE.stem}.py": "def chain_rule(:"} | files(MERGE, "A"), 10),
@@ -131,7 +131,7 @@ def test_a_run_that_is_killed_keeps_the_points_so_far(tmp_path):
     running.send_signal(signal.SIGKILL)
     running.wait()
     found = valid(to.read_text())
-    assert points(found) == 10  # exercise 7; the loop in 14 was being waited for
+    assert points(found) == 10  # exercise 8; the loop in 16 was being waited for
     assert any(t["output"] == "not judged yet" for t in found["tests"])
 
 

@@ -124,7 +124,7 @@ def test_build_says_which_exercise_to_look_at(tmp_path, monkeypatch, capsys):
     assert commands.main(["build", "--steps", "1"]) == 1
     said = capsys.readouterr().out
     assert "unbroadcast    yours, " in said and "of 01_unbroadcast.py from line" in said
-    assert "Look at exercise 15: minivit check 15" in said
+    assert "Look at exercise 17: minivit check 17" in said
     assert "attention      the library's own (not written yet)" in said
     assert "ViT, with your 1 of 5 functions:" in said
     assert "The tiny CLIP waits for layer_norm, cross_entropy, embedding" in said

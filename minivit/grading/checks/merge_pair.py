@@ -1,4 +1,4 @@
-"""Exercise 7: one merge of byte-pair encoding, everywhere in a sequence of ids.
+"""Exercise 8: one merge of byte-pair encoding, everywhere in a sequence of ids.
 
 from left to right, without overlap: ... left right ... -> ... new ...
 """
@@ -123,7 +123,7 @@ MISTAKES = {
 }
 
 EXERCISE = Exercise(
-    number=7,
+    number=8,
     function="merge_pair",
     title="One merge of byte-pair encoding",
     lecture="Text, all the way in",
