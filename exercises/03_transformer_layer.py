@@ -79,3 +79,33 @@ check("transformer_layer", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# The whole layer, a token a column as in the lecture. Without the MLP's last matrix your function
+# gives the middle of it.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """The layer as heat maps, a token a column: X, the attention, their sum, LayerNorm, the MLP,
+    the sum, LayerNorm."""
+    from minivit.course.plots import transformer as plots
+
+    rng = np.random.default_rng(0)
+    x, W_v = rng.normal(size=(6, 8)), rng.normal(size=(8, 8)) / 3
+    A = rng.dirichlet(np.full(6, 0.4), size=6)
+    W_1, W_2 = rng.normal(size=(8, 32)) / 3, rng.normal(size=(32, 8)) / 6
+    middle = transformer_layer(x, A, W_v, W_1, 0 * W_2, False)
+    out = transformer_layer(x, A, W_v, W_1, W_2, False)
+    given, thought = A @ x @ W_v, np.maximum(middle @ W_1, 0) @ W_2
+    stages = {"X": x, "MhSa[X]": given, "X + MhSa[X]": x + given, "LayerNorm": middle,
+              "mlp[x_n]": thought, "x_n + mlp[x_n]": middle + thought, "out": out}  # fmt: skip
+    stages = {name: values.T for name, values in stages.items()}
+    return plots.layer_diagram({**stages, "A": A.T[None]}, "the cat sat on a mat".split())
+
+
+draw(figure)

@@ -74,3 +74,28 @@ check("hide_tokens", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# The pixels of a handwritten digit as tokens, and which of them your function hides. (BERT hides
+# words the same way.)
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """A digit, what an autoregressive model and a BERT see of it, what they are asked, and their
+    attention masks."""
+    from minivit.course.plots import image_gpt as plots
+    from minivit.training import data
+
+    image, rng = data.digits().test_images[1], np.random.default_rng(0)
+    ids, n = image.ravel().astype(int), image.size
+    labels = hide_tokens(ids, np.ones(n, bool), rng.random(n), rng.integers(0, 17, n), 17)[1]
+    sees = {"AR": np.tri(n, dtype=bool), "BERT": np.ones((n, n), bool)}
+    return plots.objectives(image, ids, 20, labels != -100, sees)
+
+
+draw(figure)

@@ -74,3 +74,27 @@ check("pixel_sequence", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# A photograph as your sequence of ids, and painted again from it.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """A photograph, reduced to 28 x 28, and in eight colours; the ids of its pixels; the palette."""
+    from minivit.course.plots import image_gpt as plots
+    from minivit.images.palette import Palette
+    from minivit.training import data
+
+    photo = data.photo("chelsea")
+    small = photo.reshape(28, 8, 28, 8, 3).mean(axis=(1, 3))
+    colours = np.asarray(Palette.fit(small[None], 8).colours)
+    ids = pixel_sequence(small, colours, len(colours))[1]
+    return plots.inputs(photo, small, colours[ids].reshape(small.shape), ids, colours)
+
+
+draw(figure)

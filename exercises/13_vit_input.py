@@ -73,3 +73,28 @@ check("vit_input", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# The five steps on a handwritten digit, with random weights; the tokens at the end are yours.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """A digit cut into 16 patches; the matrix that projects them; class token and positions; the
+    tokens that enter the first layer."""
+    from minivit.course.plots import vit as plots
+    from minivit.training import data
+
+    image, rng = data.digits().test_images[:1], np.random.default_rng(0)
+    patches = image.reshape(4, 2, 4, 2).swapaxes(1, 2).reshape(16, 4)
+    weight, cls, position = rng.normal(size=(8, 4)), rng.normal(size=8), rng.normal(size=(17, 8))
+    tokens = vit_input(image, weight, np.zeros(8), cls, position, 2)[0]
+    projected = patches @ weight.T
+    return plots.five_steps(image[0], patches, weight, projected, cls[None], position, tokens)
+
+
+draw(figure)

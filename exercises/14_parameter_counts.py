@@ -79,3 +79,28 @@ check("parameter_counts", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# The slide's table of models, counted by your function.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """A table: layers, width, MLP, heads and the parameters of B/16, L/16, L/32 and H/14."""
+    from minivit.course.plots import drawing as plots
+
+    models = {"B/16": (16, 768, 3072, 12, 12), "L/16": (16, 1024, 4096, 24, 16),
+              "L/32": (32, 1024, 4096, 24, 16), "H/14": (14, 1280, 5120, 32, 16)}  # fmt: skip
+    rows = []
+    for name, (P, *how) in models.items():
+        counts = parameter_counts(224, 224, P, 3, *how, 1000)
+        rows.append((name, *how, *(f"{n / 1e6:.1f}M" for n in (*counts[2:4], counts.sum()))))
+    header = ["Model", "D", "MLP", "Layers", "Heads", "attention", "MLPs", "all"]
+    return plots.tables([("Parameters", header, rows, set())])
+
+
+draw(figure)

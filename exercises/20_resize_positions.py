@@ -71,3 +71,29 @@ check("resize_positions", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# How alike the positions of a 3 x 3 grid are, and those that your function makes of them for 5 x 5.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Two grids of tiles, 3 x 3 and 5 x 5: the cosine similarity of each position with all others."""
+    from minivit.course.plots import vit as plots
+
+    waves = np.sin(np.outer(np.arange(3), (0.5, 0.8, 1.1)) + np.arange(3))
+    rows, columns = np.repeat(waves, 3, axis=0), np.tile(waves, (3, 1))
+    position = np.concatenate([np.zeros((1, 6)), np.concatenate([rows, columns], axis=1)])
+    groups = []
+    for side in (3, 5):
+        P = resize_positions(position, [3, 3], [side, side])[1:]
+        P = P / np.linalg.norm(P, axis=1, keepdims=True)
+        groups.append((f"{side} x {side} positions", (P @ P.T).reshape([side] * 4)))
+    return plots.position_tiles(groups, limit=1.0)
+
+
+draw(figure)

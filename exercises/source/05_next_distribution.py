@@ -89,3 +89,28 @@ check("next_distribution", globals())
 # likeliest token, so top-p keeps it alone, and whatever top-k keeps has no probability: both become
 # greedy. (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# One distribution four times. Before you run the cell: in which panels is a bar gone?
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Four bar charts of what may follow "the cat sat on the": plain, with temperature 0.5, with
+    top_k 2, with top_p 0.9."""
+    from minivit.course.plots import transformer as plots
+
+    words, logits = " mat floor table roof moon".split(), np.array([2.0, 1.5, 1.0, 0.0, -2.0])
+    settings = {"as it is": (1, 5, 1.0), "temperature 0.5": (0.5, 5, 1.0),
+                "top_k 2": (1, 2, 1.0), "top_p 0.9": (1, 5, 0.9)}  # fmt: skip
+    return plots.next_tokens([
+        (title, list(zip(words, next_distribution(logits, *how))), "")
+        for title, how in settings.items()
+    ])  # fmt: skip
+
+
+draw(figure)

@@ -84,3 +84,30 @@ check("cross_attention", globals())
 # first word of the target is written, so no place of it is an answer that would have to be hidden.
 # (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# Two sentences of different length in one batch; the shorter one is padded. Values that are the
+# identity let through the weights alone.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Two attention maps, a row a word of the translation, a column a word of the source."""
+    from minivit.course.plots import transformer as plots
+
+    sources = [" the cat sleeps".split(" ")[1:], " we saw a small house".split(" ")[1:]]
+    targets = [" die Katze schläft".split(" ")[1:], " wir sahen ein kleines Haus".split(" ")[1:]]
+    k = 3 * np.eye(5) + np.random.default_rng(0).normal(size=(2, 5, 5)) / 2
+    there = np.arange(5) < np.array([[len(s)] for s in sources])
+    A = cross_attention(k + 0.3 * np.roll(k, 1, axis=1), k, np.stack([np.eye(5)] * 2), there)
+    return plots.alignments([
+        ([f" {w}" for w in s], [f" {w}" for w in t], a[: len(t), : len(s)])
+        for s, t, a in zip(sources, targets, A)
+    ])  # fmt: skip
+
+
+draw(figure)

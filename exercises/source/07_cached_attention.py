@@ -90,3 +90,27 @@ check("cached_attention", globals())
 # sees the later ones, so a new token changes the states of all old ones, and with them their keys
 # and values in the next layer: what was kept would be wrong. (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# Left: all words at once, without a mask. Right: your function, a word at a time with its cache.
+# Values that are the identity let through the weights alone.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Two attention maps of six words, keys down, queries across: without a mask, and a word at a
+    time with a cache, which is causal."""
+    from minivit.course.plots import transformer as plots
+
+    q, k = 2 * np.random.default_rng(1).normal(size=(2, 6, 6))
+    v, e = np.eye(6), np.exp(q @ k.T / 6**0.5)
+    rows = [cached_attention(q[[i]], k[[i]], v[[i]], k[:i], v[:i], 1)[0] for i in range(6)]
+    words = "the cat sat on a mat".split()
+    return plots.attention_pair((e / e.sum(axis=1, keepdims=True)).T, np.stack(rows, 1), words)
+
+
+draw(figure)

@@ -83,3 +83,33 @@ check("merge_pair", globals())
 # all (a, b) had been merged, so the model has been trained on such sequences, and two ways to write one
 # word would be two different inputs. (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# Four merges, each of the pair that is most frequent then, learnt on one word.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """A word, letter by letter, and below it after each of four merges; its token ids; the rows of
+    a table that they fetch."""
+    from collections import Counter
+
+    from minivit.course.plots import text as plots
+
+    letters = sorted(set("abracadabra"))
+    names, ids = dict(enumerate(letters)), np.array([letters.index(c) for c in "abracadabra"])
+    steps = [[names[i] for i in ids]]
+    for new in range(len(names), len(names) + 4):
+        left, right = Counter(zip(ids.tolist(), ids[1:].tolist())).most_common(1)[0][0]
+        ids = merge_pair(ids, left, right, new)
+        names[new] = names[left] + names[right]
+        steps.append([names[i] for i in ids.tolist()])
+    table = np.random.default_rng(0).normal(size=(len(names), 12))
+    return plots.pipeline("abracadabra", [steps], ids.tolist(), table[ids])
+
+
+draw(figure)

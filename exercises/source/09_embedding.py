@@ -99,3 +99,24 @@ check("embedding", globals())
 # table, with one-hot rows in H, and its gradient is H.T @ g: each row of that is a sum over all places
 # with this id, as for every weight that is used more than once. (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# The same rows twice: as a product with one-hot vectors, and as your function fetches them.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """One-hot vectors times a table are rows of the table: three heat maps."""
+    from minivit.course.plots import text as plots
+
+    words, ids = "the cat and the dog".split(), np.array([3, 1, 5, 3, 0])
+    table = np.random.default_rng(0).normal(size=(7, 8))
+    rows = embedding(ids, table)[0]
+    return plots.look_up(words, ids.tolist(), table, np.eye(7)[ids], rows, "rows of the table")
+
+
+draw(figure)

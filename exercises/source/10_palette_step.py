@@ -82,3 +82,29 @@ check("palette_step", globals())
 # falls or stays, so it comes to rest, but it may rest at a poor palette, for instance with two centres
 # in one cloud and one between two others; where it ends depends on where it starts. (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# A photograph in eight colours, after ten rounds of your function.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """A photograph, reduced to 28 x 28, and in eight colours; the ids of its pixels; the palette."""
+    from minivit.course.plots import image_gpt as plots
+    from minivit.training import data
+
+    photo = data.photo("chelsea")
+    small = photo.reshape(28, 8, 28, 8, 3).mean(axis=(1, 3))
+    colours = small.reshape(-1, 3)[::98]
+    for _ in range(10):
+        colours = palette_step(small, colours)
+    colours = colours[colours.sum(axis=1).argsort()]
+    ids = ((small.reshape(-1, 1, 3) - colours) ** 2).sum(axis=2).argmin(axis=1)
+    return plots.inputs(photo, small, colours[ids].reshape(small.shape), ids, colours)
+
+
+draw(figure)

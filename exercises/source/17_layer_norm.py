@@ -112,3 +112,27 @@ check("layer_norm", globals())
 # of $y$ is constant and its gradient is zero: a check with `g` of ones expects zero and passes a
 # `gx` that is zero everywhere. A random `g` has no such blind spot. (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# LayerNorm in three steps, a token a column. The last two are your function.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Four heat maps of 8 x 6 numbers: X, centred, divided, scaled and shifted; below them the mean
+    and the variance of each column."""
+    from minivit.course.plots import transformer as plots
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 8)) * rng.uniform(0.5, 2, (6, 1)) + rng.normal(size=(6, 1))
+    gamma, beta = rng.uniform(0.5, 1.5, 8), rng.normal(size=8) / 2
+    stages = [x, x - x.mean(axis=1, keepdims=True), layer_norm(x, np.ones(8), np.zeros(8))[0],
+              layer_norm(x, gamma, beta)[0]]  # fmt: skip
+    return plots.layer_norm_steps([s.T for s in stages], "the cat sat on a mat".split())
+
+
+draw(figure)
