@@ -199,7 +199,7 @@ for name, add in [("without positions", 0), ("with positions", position)]:
 # %% [markdown]
 # All five steps in one figure, drawn from the arrays above.
 
-# %%
+# %% widget="patches"
 fig = plots.five_steps(
     photo, patches[0], model.projection.weight.numpy(), projected[0], class_token[0], position[0],
     tokens[0],

@@ -364,7 +364,7 @@ course.claim(
     },
 )
 
-# %%
+# %% widget="softmax"
 i = int(np.argmax(similarity.diagonal()))
 best = np.argsort(-similarity[i])[:5]
 some_pairs = similarity[:40, :40]

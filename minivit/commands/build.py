@@ -41,7 +41,8 @@ def run(options):
     found, wrong = collected()
     if not found and not wrong:
         raise SubmissionError(
-            f"nothing to build with: in {home().resolve()} none of {', '.join(PARTS)} is written yet"
+            f"nothing to build with: none of {', '.join(PARTS)} is written yet in "
+            f"{home().resolve()}"
         )
     for name, (_, path, first, count) in found.items():
         print(f"{name:14} yours, {count} lines of {path.name} from line {first}: {PARTS[name]}")

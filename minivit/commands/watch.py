@@ -29,9 +29,8 @@ def run(options):
             f"nothing to watch: there is no file like {what}.py in {home().resolve()}; go to the "
             "folder of the exercises"
         )
-    print(
-        f"Watching {len(chosen)} exercise{'s' * (len(chosen) > 1)} in {home().resolve()}; save a file to check it."
-    )
+    count = f"{len(chosen)} exercise{'s' * (len(chosen) > 1)}"
+    print(f"Watching {count} in {home().resolve()}; save a file to check it.")
     sys.stdout.flush()
     while True:
         time.sleep(POLL)

@@ -9,7 +9,7 @@ An op is a pure function of arrays that returns `(value, vjp)`. It never mention
 does not fit.
 """
 
-from functools import wraps
+from functools import partial, wraps
 from inspect import CO_GENERATOR, Signature, signature
 from types import MappingProxyType
 
@@ -40,6 +40,9 @@ def op(f=None, *, accepts=numerics.FLOATS):
     return `g` itself, views of it, or fresh arrays, each once; it never writes into its operands
     or `g`.
 
+    A keyword-only argument called `differentiate` receives whether anybody will ask for the vjp:
+    for an op that makes what the vjp needs beside its value, where it costs less.
+
     Where a gradient costs something, a tuple of functions may stand for the vjp, one per operand:
 
         return x @ y, (lambda g: g @ y.mT, lambda g: x.mT @ g)
@@ -54,6 +57,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
         return lambda f: op(f, accepts=accepts)
     code, defaults = f.__code__, f.__defaults__ or ()  # as inspect.signature says it, but at once
     takes_xp = code.co_varnames[:1] == ("xp",)
+    takes_differentiate = "differentiate" in (f.__kwdefaults__ or ())
     positional = code.co_posonlyargcount
     operand_count = positional - takes_xp if positional else None  # None: any number (*xs)
     optional = defaults[: max(0, len(defaults) - code.co_argcount + positional)].count(None)
@@ -76,11 +80,14 @@ def op(f=None, *, accepts=numerics.FLOATS):
         if extra or options:
             extra = [_option(x, name) for x in extra]
             options = {key: _option(x, name) for key, x in options.items()}
+        modes = _thread.modes
+        wanted = () if modes.no_grad else [p is not None and p._requires_grad for p in parents]
+        how = {"differentiate": True in wanted} if takes_differentiate else {}
         try:
             if not fits:
                 arrays, half = numerics.converted(arrays, accepts, name)
                 xp = backend.module_of(arrays, name)
-            pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
+            pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **how, **options)
         except MinivitError:
             raise
         except _RAW as error:
@@ -96,12 +103,8 @@ def op(f=None, *, accepts=numerics.FLOATS):
             raise GraphError(_no_pair(pair, name))
         if half and value.dtype.char == "f":
             value = value.astype(np.float16)
-        modes = _thread.modes
         if modes.detect_anomaly:
             _refuse_non_finite(value, f"{name}: its result")
-        if modes.no_grad:
-            return Tensor._from_op(value, (), None, name)
-        wanted = [p is not None and p._requires_grad for p in parents]
         if True not in wanted or (value.dtype.kind != "f" and not _differentiable(value, name)):
             return Tensor._from_op(value, (), None, name)
         if type(vjp) is tuple:
@@ -112,10 +115,11 @@ def op(f=None, *, accepts=numerics.FLOATS):
             vjp = _watched(vjp, arrays, wanted, name)
         return Tensor._from_op(value, parents, vjp, name)
 
-    if takes_xp:
-        lifted.__signature__ = _WithoutXp(f)
+    if takes_xp or takes_differentiate:
+        lifted.__signature__ = _AsCalled(f)
     OPS[name] = lifted
-    lifted.on_arrays = f  # for code that has arrays, and no use for Tensors (sampling.decoding)
+    # for code that has arrays, and no use for Tensors or gradients (sampling.decoding)
+    lifted.on_arrays = partial(f, differentiate=False) if takes_differentiate else f
 
     def twin(composed):
         """Register the same function composed of smaller ops: the oracle of the tests."""
@@ -126,16 +130,17 @@ def op(f=None, *, accepts=numerics.FLOATS):
     return lifted
 
 
-class _WithoutXp(Signature):
-    """The call that works, for help() and editors: f's signature without xp. It is worked out when
-    somebody asks: there are many ops, and signatures take their time."""
+class _AsCalled(Signature):
+    """The call that works, for help() and editors: f's signature without what the engine fills in.
+    It is worked out when somebody asks: there are many ops, and signatures take their time."""
 
     def __init__(self, f):
         self._f, self._return_annotation = f, Signature.empty
 
     @property
     def parameters(self):
-        return MappingProxyType(dict(list(signature(self._f).parameters.items())[1:]))
+        own = signature(self._f).parameters.items()
+        return MappingProxyType({k: p for k, p in own if k not in ("xp", "differentiate")})
 
     def replace(self, **changes):  # what inspect asks of a method: the same without self
         return Signature(list(self.parameters.values())).replace(**changes)
@@ -248,6 +253,7 @@ def _kind(x):
 
 def _takes(f, takes_xp):
     arguments = list(signature(f).parameters.values())[takes_xp:]
+    arguments = [a for a in arguments if a.name != "differentiate"]
     return str(signature(f).replace(parameters=arguments))
 
 
@@ -263,13 +269,12 @@ def _differentiable(value, name):
 
 
 def _each(vjps, wanted, name):
-    """One vjp of those of the single operands; of those that nobody asks for, nothing is kept."""
+    """One vjp of those of the single operands; of those that nobody asks for, nothing is kept. The
+    last comes first: a bias's sum brings g into the cache for the products."""
     if len(vjps) != len(wanted):
         raise GraphError(f"{name}: returned {len(vjps)} vjps for {len(wanted)} operands")
-    if False not in wanted:
-        return lambda g: tuple([f(g) for f in vjps])
-    vjps = [f if w else None for f, w in zip(vjps, wanted, strict=True)]
-    return lambda g: tuple([None if f is None else f(g) for f in vjps])
+    backwards = [f if w else None for f, w in zip(vjps, wanted, strict=True)][::-1]
+    return lambda g: tuple([None if f is None else f(g) for f in backwards][::-1])
 
 
 def _watched(vjp, arrays, wanted, name):

@@ -1,10 +1,11 @@
 """Activations: a number in, a number out."""
 
 import math
+from functools import partial
 
 import numpy as np
 
-from minivit.engine import numerics
+from minivit.engine import numerics, special
 from minivit.engine.errors import OptionError
 from minivit.engine.numerics import NUMBERS
 from minivit.engine.ops import erf, exp, maximum, tanh
@@ -25,7 +26,7 @@ def relu_composed(x):
 @op
 def sigmoid(xp, x, /):
     """y = 1 / (1 + e^-x). dy/dx = y (1 - y)."""
-    y = _sigmoid(xp, x, xp.empty_like(x))
+    y = _sigmoid(xp, xp.clip(x, -math.inf, 80, out=xp.empty_like(x)))
     return y, lambda g: g * (y * (1 - y))
 
 
@@ -34,19 +35,18 @@ def sigmoid_composed(x):
     return 1 / (1 + exp(-x))
 
 
-def _sigmoid(xp, x, e):
-    """s = e / (1 + e) with e = e^x, in e's memory: right to the last bits where s is tiny too.
-    Nothing overflows: from x = 80 on, s is 1 in float32 and in float64."""
-    xp.clip(x, -math.inf, 80, out=e)  # np.minimum with a number takes three times as long
-    xp.exp(e, out=e)
+def _sigmoid(xp, u, exp=None):
+    """e / (1 + e) with e = e^u, in u's memory: right to the last bits where it is tiny too. Nothing
+    overflows up to u = 80, where it is 1 in float32 and in float64. exp: another than xp.exp."""
+    e = (exp or xp.exp)(u, out=u)
     e /= e + 1
     return e
 
 
 @op
-def silu(xp, x, /):
+def silu(xp, x, /, *, differentiate=True):
     """x sigmoid(x) (also called swish)."""
-    return _gated(xp, x, lambda x: x, lambda y, s: 1)
+    return _with_slope(xp, x, _gated(xp, lambda x: (xp.clip(x, -math.inf, 80), 1)), differentiate)
 
 
 @silu.twin
@@ -55,7 +55,7 @@ def silu_composed(x):
 
 
 @op
-def gelu(xp, x, /, approximate="none"):
+def gelu(xp, x, /, approximate="none", *, differentiate=True):
     """x Phi(x), with Phi the normal distribution function (Hendrycks & Gimpel 2016).
 
     "none": exact, by erf (BERT and ViT in PyTorch's ports). "tanh": 0.5 x (1 + tanh(sqrt(2/pi)
@@ -67,75 +67,68 @@ def gelu(xp, x, /, approximate="none"):
             f"gelu: approximate is {approximate!r}, expected 'none', 'tanh' or 'quick'"
         )
     if approximate == "none":
-        return _gelu_exact(xp, x)
-    if approximate == "quick":
-        return _gated(xp, x, lambda x: x * 1.702, lambda y, s: 1.702)
-    return _gelu_tanh(xp, x)
+        f = partial(_gelu_exact, xp)
+    else:
+        exp, unit = special.fast_exp(xp, x.dtype)
+        f = _gated(xp, partial(_u_of_tanh if approximate == "tanh" else _u_of_quick, xp, unit), exp)
+    return _with_slope(xp, x, f, differentiate)
 
 
-def _gelu_exact(xp, x):
+def _with_slope(xp, x, f, differentiate):
+    """y and its vjp, g dy/dx, from f(x, y, slope), which writes both, or only y. The slope is made
+    here, while x and y are in the cache: nothing else is kept, and the way back is a product."""
+    y = xp.empty_like(x)
+    slope = xp.empty_like(x) if differentiate else None
+    for piece in numerics.pieces(xp, *((x, y, slope) if differentiate else (x, y))):
+        f(*piece)
+    return y, lambda g: g * slope
+
+
+def _gelu_exact(xp, x, y, slope=None):
     """y = x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2. dy/dx = Phi(x) + x phi(x), phi the density."""
-    Phi = numerics.erfc(xp, x * -math.sqrt(0.5))
+    Phi = special.erfc(xp, x * -math.sqrt(0.5))
     Phi *= 0.5
-
-    def vjp(g):
+    xp.multiply(x, Phi, out=y)
+    if slope is not None:
         with np.errstate(over="ignore"):  # e^-inf is 0
-            slope = xp.exp(x * x * -0.5)
+            xp.exp(x * x * -0.5, out=slope)
         slope *= x
         slope *= 1 / math.sqrt(2 * math.pi)
         slope += Phi
-        slope *= g
-        return slope
-
-    return x * Phi, vjp
 
 
-def _gelu_tanh(xp, x):
-    """x sigmoid(u) with u = 2 sqrt(2/pi) (x + 0.044715 x^3): (1 + tanh(u/2)) / 2 is sigmoid(u)."""
+def _gated(xp, u_and_slope, exp=None):
+    """f for y = x s with s = sigmoid(u(x)): dy/dx = s + y (1 - s) du/dx."""
+
+    def f(x, y, slope=None):
+        u, du = u_and_slope(x)
+        s = _sigmoid(xp, u, exp)
+        xp.multiply(x, s, out=y)
+        if slope is not None:
+            xp.subtract(1, s, out=slope)
+            slope *= du
+            slope *= y
+            slope += s
+
+    return f
+
+
+def _u_of_tanh(xp, unit, x):
+    """unit u with u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is
+    sigmoid(u). Below -22 and above 10 x is taken as that: sigmoid(u) is 0 or 1 there already."""
     c, a = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
-
-    def u(x):
-        u = x * x  # never x**3: 700 times slower in float32
-        u *= a
-        u += c
-        u *= x
-        return u
-
-    def du_dx(y, s):  # c + 3 a x^2
-        x = xp.empty_like(s)
-        xp.clip(s, xp.finfo(s.dtype).tiny, 1, out=x)
-        xp.divide(y, x, out=x)  # 0 where s is 0
-        xp.clip(x, -math.inf, 16, out=x)  # where 1 - s is 0, and x * x could be infinite
-        x *= x
-        x *= 3 * a
-        x += c
-        return x
-
-    with np.errstate(over="ignore"):  # sigmoid(inf) is 1
-        return _gated(xp, x, u, du_dx)
+    x = xp.clip(x, -22, 10)
+    du = x * x  # never x**3: 700 times slower in float32
+    du *= a * unit
+    du += c * unit
+    u = du * x
+    du *= 3 / unit
+    du -= 2 * c  # 3 a x^2 + c
+    return u, du
 
 
-def _gated(xp, x, u, du_dx):
-    """y = x s with s = sigmoid(u(x)), and dy/dx = s + y (1 - s) du/dx.
-
-    y is kept by the next layer anyway, so x, which is y / s, is not kept: du_dx gets y and s.
-    """
-    s, y = xp.empty_like(x), xp.empty_like(x)
-    for x_, s_, y_ in numerics.pieces(xp, x, s, y):
-        _sigmoid(xp, u(x_), s_)
-        xp.multiply(x_, s_, out=y_)
-
-    def vjp(g):
-        dx = xp.empty_like(y)
-        for y_, s_, g_, slope in numerics.pieces(xp, y, s, g, dx):
-            xp.subtract(1, s_, out=slope)
-            slope *= du_dx(y_, s_)
-            slope *= y_
-            slope += s_
-            slope *= g_
-        return dx
-
-    return y, vjp
+def _u_of_quick(xp, unit, x):
+    return xp.clip(x * (1.702 * unit), -math.inf, 80 * unit), 1.702
 
 
 @gelu.twin

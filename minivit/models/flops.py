@@ -89,6 +89,18 @@ def modified_resnet(model):
     return image, total
 
 
+def resnet(model, side):
+    """Operations of a plain ResNet on an image of side x side pixels: it takes any side."""
+    at = side // model.patch
+    total = at * at * model.stem.weight.size + size(model.head)
+    for block in model.blocks:
+        at = -(-at // block.conv1.stride)
+        total += at * at * (block.conv1.weight.size + block.conv2.weight.size)
+        if block.shortcut is not None:
+            total += at * at * block.shortcut.modules_[0].weight.size
+    return 2 * total
+
+
 def gpt(model):
     N = model.context
     return {f"a text of {N} tokens": layers(model.layers, N) + N * model.wte.weight.size}

@@ -267,6 +267,15 @@ class Batches:
             yield self[number * len(self) + i]
 
 
+def shifted(images, by, rng, fill):
+    """Images (B, H, W, ...), each moved by up to `by` pixels, at random; what comes in is fill."""
+    B, H, W = images.shape[:3]
+    wide = np.full((B, H + 2 * by, W + 2 * by, *images.shape[3:]), fill, images.dtype)
+    wide[:, by : by + H, by : by + W] = images
+    up, left = rng.integers(0, 2 * by + 1, (2, B, 1, 1))
+    return wide[np.arange(B)[:, None, None], up + np.arange(H)[:, None], left + np.arange(W)]
+
+
 class ByLength:
     """Which rows batch `step` holds: of about the same length, so that little of it is padding.
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from minivit import files
 from minivit.engine.errors import DataError, OptionError
-from minivit.training.data import Batches, read_shipped, to_unit
+from minivit.training.data import Batches, read_shipped, shifted, to_unit
 
 PARTS = ("train", "validation", "test")
 COMMAND = "minivit data icons"
@@ -222,16 +222,7 @@ class IconBatches(Batches):
     def __getitem__(self, step):
         images, labels = super().__getitem__(step)
         rng = np.random.default_rng([self.seed, step, 1])
-        return as_input(shifted(images, self.shift, rng)), labels
-
-
-def shifted(images, by, rng):
-    """Bytes (B, H, W), each moved by up to `by` pixels, at random; what comes in is white."""
-    B, H, W = images.shape
-    wide = np.full((B, H + 2 * by, W + 2 * by), 255, np.uint8)
-    wide[:, by : by + H, by : by + W] = images
-    up, left = rng.integers(0, 2 * by + 1, (2, B, 1, 1))
-    return wide[np.arange(B)[:, None, None], up + np.arange(H)[:, None], left + np.arange(W)]
+        return as_input(shifted(images, self.shift, rng, fill=255)), labels
 
 
 def as_input(images, channels=1):

@@ -518,3 +518,16 @@ def test_offline_the_error_says_which_file_to_put_where(cache, monkeypatch):
         assert str(cache / "cifar-10-binary.tar.gz") in str(error.value)
         assert "https://www.cs.toronto.edu/" in str(error.value)
         assert "pip install pooch" in str(error.value)
+
+
+@given(by=st.integers(0, 3), seed=st.integers(0, 9), tail=st.sampled_from([(), (1,), (3,)]))
+def test_shifted_moves_a_picture_by_at_most_so_many_pixels(by, seed, tail):
+    images = np.random.default_rng(seed).uniform(size=(4, 5, 6, *tail)).astype(np.float32)
+    wide = np.pad(images, [(0, 0), (by, by), (by, by)] + [(0, 0)] * len(tail), constant_values=-1)
+    moved = data.shifted(images, by, np.random.default_rng(seed), fill=-1)
+    for got, around in zip(moved, wide):
+        windows = [
+            around[y : y + 5, x : x + 6] for y in range(2 * by + 1) for x in range(2 * by + 1)
+        ]
+        assert any((got == one).all() for one in windows)
+    assert moved.dtype == images.dtype and (by or (moved == images).all())

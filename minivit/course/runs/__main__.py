@@ -12,7 +12,7 @@ from minivit.course.runs import results
 from minivit.engine.errors import MinivitError
 from minivit.training import launch
 
-HELPERS = ("results", "plans", "verdicts")  # of the runs; not runs
+HELPERS = ("results", "plans", "verdicts", "judged")  # of the runs; not runs
 
 
 def main(arguments):
