@@ -7,6 +7,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         backend           which arrays: NumPy or CuPy
         memory            what the C library is told about memory
         numerics          what NumPy and CuPy spell differently
+        special           erf, and the faster of two exponentials
         writes            which memory was written in place, and when
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made

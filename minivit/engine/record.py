@@ -115,7 +115,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
             vjp = _watched(vjp, arrays, wanted, name)
         return Tensor._from_op(value, parents, vjp, name)
 
-    if takes_xp:
+    if takes_xp or takes_differentiate:
         lifted.__signature__ = _AsCalled(f)
     OPS[name] = lifted
     # for code that has arrays, and no use for Tensors or gradients (sampling.decoding)
@@ -139,8 +139,8 @@ class _AsCalled(Signature):
 
     @property
     def parameters(self):
-        own = list(signature(self._f).parameters.items())[1:]
-        return MappingProxyType(dict([x for x in own if x[0] != "differentiate"]))
+        own = signature(self._f).parameters.items()
+        return MappingProxyType({k: p for k, p in own if k not in ("xp", "differentiate")})
 
     def replace(self, **changes):  # what inspect asks of a method: the same without self
         return Signature(list(self.parameters.values())).replace(**changes)
@@ -269,13 +269,12 @@ def _differentiable(value, name):
 
 
 def _each(vjps, wanted, name):
-    """One vjp of those of the single operands; of those that nobody asks for, nothing is kept."""
+    """One vjp of those of the single operands; of those that nobody asks for, nothing is kept. The
+    last comes first: a bias's sum brings g into the cache for the products."""
     if len(vjps) != len(wanted):
         raise GraphError(f"{name}: returned {len(vjps)} vjps for {len(wanted)} operands")
-    if False not in wanted:
-        return lambda g: tuple([f(g) for f in vjps])
-    vjps = [f if w else None for f, w in zip(vjps, wanted, strict=True)]
-    return lambda g: tuple([None if f is None else f(g) for f in vjps])
+    backwards = [f if w else None for f, w in zip(vjps, wanted, strict=True)][::-1]
+    return lambda g: tuple([None if f is None else f(g) for f in backwards][::-1])
 
 
 def _watched(vjp, arrays, wanted, name):

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from minivit.engine import numerics
+from minivit.engine import numerics, special
 from minivit.engine.errors import OptionError
 from minivit.engine.numerics import NUMBERS
 from minivit.engine.ops import erf, exp, maximum, tanh
@@ -35,10 +35,10 @@ def sigmoid_composed(x):
     return 1 / (1 + exp(-x))
 
 
-def _sigmoid(xp, u):
+def _sigmoid(xp, u, exp=None):
     """e / (1 + e) with e = e^u, in u's memory: right to the last bits where it is tiny too. Nothing
-    overflows up to u = 80, where it is 1 in float32 and in float64."""
-    e = xp.exp(u, out=u)
+    overflows up to u = 80, where it is 1 in float32 and in float64. exp: another than xp.exp."""
+    e = (exp or xp.exp)(u, out=u)
     e /= e + 1
     return e
 
@@ -68,10 +68,9 @@ def gelu(xp, x, /, approximate="none", *, differentiate=True):
         )
     if approximate == "none":
         f = partial(_gelu_exact, xp)
-    elif approximate == "tanh":
-        f = _gated(xp, partial(_u_of_tanh, xp))
     else:
-        f = _gated(xp, lambda x: (xp.clip(x * 1.702, -math.inf, 80), 1.702))
+        exp, unit = special.fast_exp(xp, x.dtype)
+        f = _gated(xp, partial(_u_of_tanh if approximate == "tanh" else _u_of_quick, xp, unit), exp)
     return _with_slope(xp, x, f, differentiate)
 
 
@@ -87,7 +86,7 @@ def _with_slope(xp, x, f, differentiate):
 
 def _gelu_exact(xp, x, y, slope=None):
     """y = x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2. dy/dx = Phi(x) + x phi(x), phi the density."""
-    Phi = numerics.erfc(xp, x * -math.sqrt(0.5))
+    Phi = special.erfc(xp, x * -math.sqrt(0.5))
     Phi *= 0.5
     xp.multiply(x, Phi, out=y)
     if slope is not None:
@@ -98,12 +97,12 @@ def _gelu_exact(xp, x, y, slope=None):
         slope += Phi
 
 
-def _gated(xp, u_and_slope):
+def _gated(xp, u_and_slope, exp=None):
     """f for y = x s with s = sigmoid(u(x)): dy/dx = s + y (1 - s) du/dx."""
 
     def f(x, y, slope=None):
         u, du = u_and_slope(x)
-        s = _sigmoid(xp, u)
+        s = _sigmoid(xp, u, exp)
         xp.multiply(x, s, out=y)
         if slope is not None:
             xp.subtract(1, s, out=slope)
@@ -114,18 +113,22 @@ def _gated(xp, u_and_slope):
     return f
 
 
-def _u_of_tanh(xp, x):
-    """u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is sigmoid(u). Below -22
-    and above 10 x is taken as that: sigmoid(u) is 0 or 1 there already."""
+def _u_of_tanh(xp, unit, x):
+    """unit u with u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is
+    sigmoid(u). Below -22 and above 10 x is taken as that: sigmoid(u) is 0 or 1 there already."""
     c, a = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
     x = xp.clip(x, -22, 10)
     du = x * x  # never x**3: 700 times slower in float32
-    du *= a
-    du += c
+    du *= a * unit
+    du += c * unit
     u = du * x
-    du *= 3
+    du *= 3 / unit
     du -= 2 * c  # 3 a x^2 + c
     return u, du
+
+
+def _u_of_quick(xp, unit, x):
+    return xp.clip(x * (1.702 * unit), -math.inf, 80 * unit), 1.702
 
 
 @gelu.twin
