@@ -97,7 +97,7 @@ def _forward(xp, q, k, v, o, L, seen):
     """o and L of scaled queries q (N, d), or (B, H, N, d): writes both."""
     exp, unit = special.fast_exp(xp, o.dtype)
     v_safe, v_bad = _safe(xp, v, seen)
-    running = xp is not np or not _small(q, k, v)
+    running = xp is not np or not _small(q, k, v, unit)
     for rows in seen.queries():
         m = xp.full_like(L[..., rows, :], -np.inf if running else 0)
         l, total = xp.zeros_like(m), xp.zeros_like(o[..., rows, :])
@@ -155,11 +155,11 @@ def _backward(xp, q, k, v, o, L, g, seen):
     return dq, dk, dv
 
 
-def _small(q, k, v):
+def _small(q, k, v, unit):
     """Are all scores small, and no value so large or tiny that e^(+-SMALL) would lose it? No score
     is larger than |q| |k| (Cauchy and Schwarz)."""
     longest = [numerics.row_dot(np, x, x).max(initial=0) for x in (q, k)]
-    return longest[0] * longest[1] < SMALL**2 and 1e-20 < np.abs(v).max(initial=0) < 1e20
+    return longest[0] * longest[1] < (SMALL * unit) ** 2 and 1e-20 < np.abs(v).max(initial=0) < 1e20
 
 
 def _safe(xp, x, seen):

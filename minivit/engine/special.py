@@ -14,8 +14,16 @@ _EXP2_IS_FAST = not _found["exp2"]["ff"]["current"].startswith("baseline") if _f
 def fast_exp(xp, dtype):
     """(f, unit): f(x unit) = e^x. It pays where x is multiplied anyway, so that `unit` is free."""
     if xp is np and dtype == np.float32 and _EXP2_IS_FAST:
-        return np.exp2, 1 / math.log(2)
+        return _exp2, 1 / math.log(2)
     return xp.exp, 1.0
+
+
+def _exp2(x, out=None):
+    """2^x. By e^x where a result is out of range or nearly: NumPy's exp2 takes up to 60 times as
+    long for those."""
+    if x.size and -125 < x.min() and x.max() < 127:
+        return np.exp2(x, out=out)
+    return np.exp(x * x.dtype.type(math.log(2)), out=out)
 
 
 def exponentials(xp, S, exp=None):
