@@ -47,9 +47,7 @@ def line():
     plt.close(fig)
 
 
-@given(
-    width=st.floats(3, 20), small=st.floats(4, 20), panels=st.integers(1, 3), log=st.booleans()
-)
+@given(width=st.floats(3, 20), small=st.floats(4, 20), panels=st.integers(1, 3), log=st.booleans())
 @settings(max_examples=10, deadline=None)
 def test_no_text_of_a_saved_figure_is_too_small(width, small, panels, log):
     with plt.rc_context({"font.size": small}):

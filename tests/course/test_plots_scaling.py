@@ -44,10 +44,14 @@ def test_power_laws_draw_every_seed_their_mean_and_the_fit():
     assert "b = 0.4" in words(fig)
 
 
-def test_head_decay_has_a_place_for_zero():
-    fig = plots.head_decay([0.0, 3.0], [("t", {"5 shots": [[0.1, 0.3], [0.4, 0.4]]})])
+def test_head_decay_has_a_place_for_zero_and_shows_what_is_gained_over_it():
+    task = "t", {"5 shots": [[0.1, 0.3], [0.4, 0.4]]}
+    fig = plots.head_decay([0.0, 3.0], [task], ("upstream", [[0.2, 0.2], [0.5, 0.7]]))
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["0", "3"]
-    assert np.allclose(fig.axes[0].lines[-1].get_ydata(), [0.2, 0.4])
+    zero, *seeds, mean = (line.get_ydata() for line in fig.axes[0].lines)
+    assert not np.any(zero) and np.allclose(seeds, [[0, 30], [0, 10]])
+    assert np.allclose(mean, [0, 20]) and np.allclose(fig.axes[1].lines[-1].get_ydata(), [20, 60])
+    assert "5 shots, from 20%" in words(fig)
 
 
 def test_variants_show_each_seed_the_mean_and_the_bytes():

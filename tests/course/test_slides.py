@@ -51,6 +51,19 @@ def test_every_note_of_the_teacher_is_spoken_once(number):
     assert text.count("\n- ") == text.count("\n- §") > 2  # each misunderstanding has its section
 
 
+@pytest.mark.parametrize("number", READ)
+def test_the_minutes_of_a_lecture_are_the_same_wherever_they_stand(number):
+    path, notebook = READ[number]
+    text = "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    sections = [int(n) for n in re.findall(r"(?m)^## \d+\. .*\((\d+) min\)$", text)]
+    start = text.partition("\n## ")[0]
+    promised = [int(n) for n in re.findall(r"\((\d+)\s+min\)[,.]", start)]
+    readme = (ROOT / "lectures" / "README.md").read_text("utf-8")
+    row = re.search(rf"\({path.name}\) \| (\d+) \|", readme)
+    title = re.search(rf"(?m)^## {number} .*\((\d+) min\)$", teaching.TEXT.read_text("utf-8"))
+    assert {sum(promised), int(row[1]), int(title[1])} == {sum(sections)}
+
+
 def test_the_75_minutes_are_slides_in_order_and_show_what_the_table_says():
     stops = teaching.route()
     minutes = [int(stop["min"]) for stop in stops]
