@@ -127,7 +127,8 @@ def _small(fig):
     from matplotlib.text import Text
 
     fig.draw_without_rendering()
-    points = LEAST * max(1, (fig.get_tightbbox().width + 0.2) / 10)  # 0.2: the border when saved
+    width = 1.01 * (fig.get_tightbbox().width + 0.2)  # the border; letters round at other dots
+    points = LEAST * max(1, width / 10)
     texts = (t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip())
     return {t for t in texts if t.get_fontsize() < points - 1e-6}, points
 

@@ -72,6 +72,15 @@ def test_C08(gaps, verdict):
     assert judged.C08_icons(run).verdict == verdict
 
 
+def test_a_curve_has_the_sizes_whose_seeds_are_all_there():
+    run = bias_run(0.2, 0.1, 0.2) | {f"baselines 100 {s}": {"1-NN": s / 10} for s in bias.SEEDS}
+    del run["images ViT 400 1"]
+    images, found = bias.curve(run, "ViT")
+    assert images == [100, 1600, 4000] and found.shape == (3, len(bias.SEEDS))
+    images, found = bias.curve(run, "1-NN")
+    assert images == [100] and np.allclose(found, [[0, 0.1, 0.2]])
+
+
 @pytest.mark.parametrize(
     "slope, far, verdict",
     [(1.0, 16.4, "holds"), (-1.0, 16.4, "does not hold"), (1.0, 6.0, "does not hold"),

@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -49,6 +50,36 @@ def test_every_note_of_the_teacher_is_spoken_once(number):
         assert said and said in spoken["notes"], (section, said[:80])
     text = re.search(rf"(?ms)^## {number} .*?(?=^## |\Z)", teaching.TEXT.read_text("utf-8"))[0]
     assert text.count("\n- ") == text.count("\n- §") > 2  # each misunderstanding has its section
+
+
+LIVE = [
+    (number, section)
+    for stop in teaching.route()
+    for number, section in re.findall(r"live (\d\d) §(\d)", stop["show"])
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, section", LIVE)
+def test_a_cell_that_is_run_live_answers_within_ten_seconds(number, section, tmp_path, monkeypatch):
+    """Of processor time: the first cells of the lecture, and all of the section."""
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
+    names, within, seconds = {"__name__": "lecture"}, False, []
+    for cell in READ[number][1].cells:
+        if heading := re.search(r"(?m)^## (\d+)\. ", cell.source):
+            if within:
+                break
+            within = cell.cell_type == "markdown" and heading[1] == section
+        if cell.cell_type == "code":
+            start = time.process_time()
+            exec(compile(cell.source, f"{number} {section}", "exec"), names)
+            if within:
+                seconds.append(time.process_time() - start)
+    assert len(seconds) > 2 and max(seconds) <= 10, [round(s, 1) for s in seconds]
+
+
+def test_there_is_something_live_in_the_75_minutes():
+    assert LIVE == [("05", "1"), ("07", "2")]
 
 
 @pytest.mark.parametrize("number", READ)

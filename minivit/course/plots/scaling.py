@@ -16,18 +16,21 @@ MARKERS = "os^Dv"
 
 
 # -- F23 -------------------------------------------------------------------------------------------
-def bias(images, accuracies, published, sets):
-    """F23. Left: {net: accuracy (images, seeds)} against training images, mean and standard
-    deviation. Right: published, {net: [(images, accuracy in %)]}; sets {images: name}."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 6))
-    for k, (name, values) in enumerate(accuracies.items()):
-        values = _by_seed(values, len(images))
+def bias(nets, baselines, published, sets):
+    """F23. Left: nets and baselines {name: (training images, accuracy (images, seeds))}, mean and
+    standard deviation; baselines thin. Right: published, {net: [(images, accuracy in %)]}; sets
+    {images: name}."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 6.6))
+    for k, (name, (images, values)) in enumerate({**nets, **baselines}.items()):
+        values = 100 * _by_seed(values, len(images))
         left.errorbar(
-            images, values.mean(axis=1), values.std(axis=1, ddof=1), color=COLORS[k], capsize=6,
-            linestyle=DASHES[k], marker=MARKERS[k], label=name,
+            images, values.mean(axis=1), values.std(axis=1, ddof=1), color=COLORS[k], label=name,
+            linestyle=DASHES[k], marker=MARKERS[k], capsize=6 if name in nets else 0,
+            linewidth=2.5 if name in nets else 1.2,
         )  # fmt: skip
-    left.set(xscale="log", xlabel="training images (log)", ylabel="test accuracy")
-    left.set_xticks(images, [f"{n:,}" for n in images])
+    left.set(xscale="log", xlabel="training images (log)", ylabel="test accuracy (%)")
+    places = sorted({n for images, _ in nets.values() for n in images})
+    left.set_xticks(places, [f"{n:,}" for n in places])
     left.minorticks_off()
     left.set_title("ours (bars: deviation of seeds)")
     left.legend(loc="lower right")
