@@ -91,7 +91,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             drawing diagrams transformer text history image_gpt vit scaling clip icons ranks
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
-            verdicts plans bias dictionary masked_patches iconnet icon_clip icon_variants
+            verdicts plans bias readouts dictionary masked_patches iconnet icon_clip icon_variants
             icon_few_shot judged
     grading/          the exercises, and the judge of the answers
         exercise figures numeric properties report
