@@ -12,6 +12,7 @@ from minivit.course.runs import (
     icon_variants,
     iconnet,
     judged,
+    readouts,
     results,
 )  # fmt: skip
 from minivit.engine.errors import StateError
@@ -114,10 +115,11 @@ def test_C11(gain, verdict):
 def test_C12(lost, ratio, verdict, tmp_path, monkeypatch):
     def of(rng, function, variant, seed):
         less = {"MAP": lost[0], "Adafactor": lost[1]}.get(variant, 0)
-        return {"test": {"top-1": noisy(rng, 0.3 - less)}}
+        return {"test": {"top-1": noisy(rng, 0.3 - less, 0.004)}}
 
-    found = judged.C12(kept(of, jobs(icon_variants, "variants")), ratio)
-    assert found.verdict == verdict and len(found.seeds) == 10
+    for run, judge in ((icon_variants, judged.C12_icons), (readouts, judged.C12)):
+        found = judge(kept(of, jobs(run, "variants")), ratio)
+        assert found.verdict == verdict and len(found.seeds) == 10
     monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
     course.claim("C12", found.verdict, numbers=found.numbers, seeds=found.seeds)  # as a lecture
     assert course.claims()["C12"]["verdict"] == verdict
@@ -195,8 +197,9 @@ def test_the_work_of_a_resnet_is_the_sum_of_its_convolutions():
 def test_half_a_run_gives_no_verdict(claim):
     with pytest.raises(StateError, match=r"jobs are missing\); make them: python -m minivit"):
         getattr(judged, claim)({})
-    with pytest.raises(StateError, match="icon_variants"):
-        judged.C12({}, 0.3)
+    for judge, run in ((judged.C12, "readouts"), (judged.C12_icons, "icon_variants")):
+        with pytest.raises(StateError, match=run):
+            judge({}, 0.3)
 
 
 def test_a_curve_is_read_where_it_first_reaches_a_level():

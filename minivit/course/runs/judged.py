@@ -1,6 +1,6 @@
 """From what a long run kept to its verdict: the rules of `verdicts`, applied.
 
-    found = C12(icon_variants.results(), bytes_ratio=0.28)
+    found = C12(readouts.results(), bytes_ratio=0.28)
     course.claim("C12", found.verdict, numbers=found.numbers, seeds=found.seeds)
 
 Each function takes {job: numbers}, as a run's results() gives them. A job that is not there yet is
@@ -19,6 +19,7 @@ from minivit.course.runs import (
     icon_few_shot,
     icon_variants,
     iconnet,
+    readouts,
     verdicts,
 )
 from minivit.engine.errors import StateError
@@ -43,7 +44,7 @@ def _found(claim, run, kept, jobs):
 
 
 def _top(numbers):
-    """Top-1 accuracy on the test families."""
+    """Top-1 accuracy on the test part."""
     return numbers["test"]["top-1"]
 
 
@@ -123,18 +124,26 @@ def C11(kept):
 
 
 def C12(kept, bytes_ratio):
-    """Of `icon_variants`. bytes_ratio: what Adafactor holds, of what AdamW holds."""
+    """Of `readouts`: digits of MNIST. bytes_ratio: what Adafactor holds, of what AdamW holds."""
+    return _variants(kept, bytes_ratio, readouts)
 
+
+def C12_icons(kept, bytes_ratio):
+    """Of `icon_variants`: drawings of families that were never trained."""
+    return _variants(kept, bytes_ratio, icon_variants)
+
+
+def _variants(kept, bytes_ratio, run):
     def of(variant):
-        jobs = [f"variants {variant} {s}" for s in icon_variants.SEEDS]
-        return np.array([_top(x) for x in _found("C12", icon_variants.RUN, kept, jobs)])
+        jobs = [f"variants {variant} {s}" for s in run.SEEDS]
+        return np.array([_top(x) for x in _found("C12", run.RUN, kept, jobs)])
 
     base = of("[class]")
     gains = {"MAP - [class]": of("MAP") - base, "Adafactor - AdamW": of("Adafactor") - base}
     intervals = [verdicts.of_seeds(gain) for gain in gains.values()]
     numbers = _with_intervals(gains, intervals) | {"[class], mean": base.mean()}
     numbers |= {"bytes, Adafactor / AdamW": bytes_ratio}
-    return Judged(verdicts.C12(*intervals, bytes_ratio), numbers, icon_variants.SEEDS)
+    return Judged(verdicts.C12(*intervals, bytes_ratio), numbers, run.SEEDS)
 
 
 # -- CLIP ------------------------------------------------------------------------------------------
