@@ -107,15 +107,15 @@ def test_C11(gain, verdict):
 
 
 @pytest.mark.parametrize(
-    "lost, ratio, verdict",
-    [((0.0, 0.0), 0.3, "holds"), ((0.03, 0.0), 0.3, "does not hold"),
-     ((0.0, 0.03), 0.3, "does not hold"), ((0.0, 0.0), 0.6, "does not hold"),
-     ((0.01, 0.0), 0.3, "not at this size")],
+    "lost, ratio, noise, verdict",
+    [((0.0, 0.0), 0.3, NOISE, "holds"), ((0.03, 0.0), 0.3, NOISE, "does not hold"),
+     ((0.0, 0.03), 0.3, NOISE, "does not hold"), ((0.0, 0.0), 0.6, NOISE, "does not hold"),
+     ((0.01, 0.0), 0.3, 0.02, "not at this size")],
 )  # fmt: skip
-def test_C12(lost, ratio, verdict, tmp_path, monkeypatch):
+def test_C12(lost, ratio, noise, verdict, tmp_path, monkeypatch):
     def of(rng, function, variant, seed):
         less = {"MAP": lost[0], "Adafactor": lost[1]}.get(variant, 0)
-        return {"test": {"top-1": noisy(rng, 0.3 - less, 0.004)}}
+        return {"test": {"top-1": noisy(rng, 0.3 - less, noise)}}
 
     for run, judge in ((icon_variants, judged.C12_icons), (readouts, judged.C12)):
         found = judge(kept(of, jobs(run, "variants")), ratio)
