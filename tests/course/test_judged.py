@@ -110,7 +110,7 @@ def test_C11(gain, verdict):
     "lost, ratio, noise, verdict",
     [((0.0, 0.0), 0.3, NOISE, "holds"), ((0.03, 0.0), 0.3, NOISE, "does not hold"),
      ((0.0, 0.03), 0.3, NOISE, "does not hold"), ((0.0, 0.0), 0.6, NOISE, "does not hold"),
-     ((0.01, 0.0), 0.3, 0.02, "not at this size")],
+     ((0.012, 0.0), 0.3, 0.006, "not at this size")],
 )  # fmt: skip
 def test_C12(lost, ratio, noise, verdict, tmp_path, monkeypatch):
     def of(rng, function, variant, seed):
