@@ -9,7 +9,7 @@ function distance([x, y], [ax, ay], [bx, by]) {
 
 /** Strokes, lists of [x, y], as 8 rows of 8 grey levels, 0 to 16: the drawing fills a picture of
  *  32 x 32 bits, and each block of 4 x 4 counts its ink. */
-export function digitOf(strokes, pen = 1.9) {
+export function digitOf(strokes, pen = 2.5) {
   const points = strokes.flat(), side = 32, room = side - 2 * pen;
   if (points.length === 0) return Array.from({ length: 8 }, () => Array(8).fill(0));
   const [xs, ys] = [points.map((p) => p[0]), points.map((p) => p[1])];
