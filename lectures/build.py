@@ -252,14 +252,19 @@ def write_api(build):
     left_out = ("!minivit.course", "!minivit.grading", "!minivit.commands")
     pdoc.pdoc("minivit", *left_out, output_directory=build / "api")
     for page in (build / "api").rglob("*.html"):
-        files.write_whole(page, _unlink(page.read_text(encoding="utf-8")))
+        files.write_whole(page, _mended(page.read_text(encoding="utf-8")))
 
 
-def _unlink(html):
-    """The page without its links to names that pdoc does not show."""
+def _mended(html):
+    """The page without its links to names that pdoc does not show; each link has a name, the
+    headings have no gap, and a keyboard scrolls code."""
     shown = set(re.findall(r'\bid="([^"]+)"', html))
     link = r'<a href="#([^"]+)">(.*?)</a>'
-    return re.sub(link, lambda found: found[0] if found[1] in shown else found[2], html)
+    html = re.sub(link, lambda found: found[0] if found[1] in shown else found[2], html)
+    empty = r'(<a class="headerlink" href="#([^"]+)")>'
+    html = re.sub(empty, r'\1 aria-label="Link to \2">', html)
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    return re.sub(r"h5>(Inherited Members)</h5>", r"h2>\1</h2>", html)
 
 
 def write_slides(build):
