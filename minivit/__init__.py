@@ -94,7 +94,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             verdicts plans bias dictionary masked_patches iconnet icon_clip icon_variants
             icon_few_shot judged
     grading/          the exercises, and the judge of the answers
-        exercise numeric properties report
+        exercise figures numeric properties report
         process/          what runs beside the student's code
             sandbox child runner inside protection
         judge ipython submission starter

@@ -22,7 +22,7 @@ LECTURES = [path.stem for path in builder.lectures(ROOT / "lectures", "ipynb")]
 DECKS = ["00_whole_lecture", *LECTURES]
 PAGES = [
     "index", "search", "book/index", "book/engine/tensor", "book/functions/norms",
-    "exercises/index", "exercises/15_layer_norm", "slides/index", "widgets/index",
+    "exercises/index", "exercises/17_layer_norm", "slides/index", "widgets/index",
     *(f"lectures/{name}" for name in LECTURES),
 ]  # fmt: skip
 

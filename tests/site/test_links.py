@@ -14,7 +14,7 @@ pytest.importorskip("jinja2")
 sys.path.insert(0, str(Path(__file__).parents[2] / "lectures"))
 pages, lite = importlib.import_module("pages"), importlib.import_module("lite")
 
-NOTEBOOKS = ("lectures/01_transformer_layer", "exercises/15_layer_norm")
+NOTEBOOKS = ("lectures/01_transformer_layer", "exercises/17_layer_norm")
 OTHERS = ("index", "search", "exercises/index", "book/engine/tensor")
 
 
