@@ -102,7 +102,7 @@ def run(folder, names=(), seconds=1800):
         print(f"$MINIVIT_BUILD is {build}, which holds the lectures' sources", file=sys.stderr)
         return 1
     if not names:  # a whole build starts empty: nothing in it is older than this run
-        for old in ("lectures", "figures", "thumbnails"):
+        for old in ("lectures", "figures", "thumbnails", "kept"):
             shutil.rmtree(build / old, ignore_errors=True)
         (build / "claims.json").unlink(missing_ok=True)
     (build / "lectures").mkdir(parents=True, exist_ok=True)
@@ -136,6 +136,9 @@ def execute(path, target, place, seconds):
     notebook = nbformat.read(path, as_version=4)
     total, start, at = len(notebook.cells), time.perf_counter(), 0
     live = sys.stdout.isatty()
+    kept = target.parent / "kept" / path.stem  # the results of its long cells, for a browser
+    shutil.rmtree(kept, ignore_errors=True)
+    os.environ |= {"MINIVIT_KEEP": str(kept), "MINIVIT_NOTEBOOK": str(path)}
     head = f"{place} {path.stem:28}"
     print(f"{head} {total} cells, ", end="", flush=True)
 
@@ -249,14 +252,19 @@ def write_api(build):
     left_out = ("!minivit.course", "!minivit.grading", "!minivit.commands")
     pdoc.pdoc("minivit", *left_out, output_directory=build / "api")
     for page in (build / "api").rglob("*.html"):
-        files.write_whole(page, _unlink(page.read_text(encoding="utf-8")))
+        files.write_whole(page, _mended(page.read_text(encoding="utf-8")))
 
 
-def _unlink(html):
-    """The page without its links to names that pdoc does not show."""
+def _mended(html):
+    """The page without its links to names that pdoc does not show; each link has a name, the
+    headings have no gap, and a keyboard scrolls code."""
     shown = set(re.findall(r'\bid="([^"]+)"', html))
     link = r'<a href="#([^"]+)">(.*?)</a>'
-    return re.sub(link, lambda found: found[0] if found[1] in shown else found[2], html)
+    html = re.sub(link, lambda found: found[0] if found[1] in shown else found[2], html)
+    empty = r'(<a class="headerlink" href="#([^"]+)")>'
+    html = re.sub(empty, r'\1 aria-label="Link to \2">', html)
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    return re.sub(r"h5>(Inherited Members)</h5>", r"h2>\1</h2>", html)
 
 
 def write_slides(build):

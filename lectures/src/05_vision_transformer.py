@@ -368,7 +368,7 @@ except check.GradientError:
     print("with a random cotangent it is refused")
 
 # %% [markdown]
-# **The variance is yours** ([exercise 15](../exercises/15_layer_norm.md)). $n_i = s\, c_i$ is a
+# **The variance is yours** ([exercise 17](../exercises/17_layer_norm.md)). $n_i = s\, c_i$ is a
 # product of two things that both depend on $c$: $c_j$ reaches $n_i$ directly (if $i = j$), and
 # through $s$. You need $\partial \sigma^2 / \partial c_j$, then $\partial s/\partial \sigma^2$,
 # then the sum over $i$; one term of that sum is a mean of $h_i n_i$ over the row. Together with the

@@ -13,7 +13,7 @@ scale goes the same way. Only e, or A, is kept.
 import numpy as np
 
 from minivit.attention.textbook import causal_mask, full_mask, scale_of
-from minivit.engine import numerics
+from minivit.engine import numerics, special
 
 BLOCK = 64  # queries that causal attention takes at a time
 FEW = 4  # keys, for each of the d numbers of a head
@@ -96,10 +96,11 @@ def _block(xp, q, kT, v, o, mask, masked, scale, exponentials):
     """One block: products write into the strided views. masked: the keys that the mask is about."""
     few = v.shape[2] <= FEW * v.shape[3]
     with np.errstate(over="ignore", invalid="ignore"):  # what is hidden may be infinite
-        S = (q if few else q * scale) @ kT  # (B, H, N, M)
+        exp, unit = special.fast_exp(xp, o.dtype)
+        S = (q if few else q * (scale * unit)) @ kT  # (B, H, N, M)
         if few:
-            S *= scale
-        found = exponentials(xp, S, v, o, mask, masked, few)
+            S *= scale * unit
+        found = exponentials(xp, exp, S, v, o, mask, masked, few)
     if found is None:
         return None
     e, l = found
@@ -124,11 +125,11 @@ def _block(xp, q, kT, v, o, mask, masked, scale, exponentials):
     return pull
 
 
-def _fast_exponentials(xp, S, v, o, mask, masked, few):
+def _fast_exponentials(xp, exp, S, v, o, mask, masked, few):
     """e = exp(S), without the row maximum, or A if there are few keys; the row sums l, as a product
     with ones, through BLAS; and o. None where a sum, or what was computed, shows that the maximum
     is needed."""
-    e = np.exp(S, out=S)
+    e = exp(S, out=S)
     if mask is not None:
         e[..., masked] *= mask[..., masked].astype(e.dtype)
     l = (e @ np.ones(e.shape[-1], dtype=e.dtype))[..., None]
@@ -140,11 +141,11 @@ def _fast_exponentials(xp, S, v, o, mask, masked, few):
     return (e, l) if np.isfinite(o).all() else None
 
 
-def _careful_exponentials(xp, S, v, o, mask, masked, few):
+def _careful_exponentials(xp, exp, S, v, o, mask, masked, few):
     """The same for all that floating point can hold: the row maximum is subtracted, and what is
     hidden is not there: NaN or infinity in a hidden key or value reaches nothing."""
     e = S if mask is None else xp.where(mask, S, -xp.inf)  # where a bad key is seen, e is NaN
-    numerics.exponentials(xp, e)
+    special.exponentials(xp, e, exp)
     l = (e @ xp.ones(e.shape[-1], dtype=e.dtype))[..., None]
     l += l == 0  # a query that may see nothing: 0 / 1
     _divide(few, e, l)

@@ -36,10 +36,9 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
         x -= row_dot(xp, x, average)[:, None]  # of the mean's rounding error
         mean, var = xp.zeros_like(mean), row_dot(xp, x, x) / max(D, 1)
     r = 1 / xp.sqrt(var + eps)
-    r_0, gamma_0 = (r, xp.zeros_like(r)), (gamma, xp.zeros_like(gamma))
-    y = outer(xp, r_0, gamma_0)
+    y = outer(xp, (r, 0), (gamma, 0))
     y *= x
-    y = plus(y, outer(xp, (-mean * r, xp.ones_like(r)), (gamma, beta)))
+    y = plus(y, outer(xp, (-mean * r, 1), (gamma, beta)))
 
     def vjp(g):
         g = g.reshape(x.shape)
@@ -47,7 +46,7 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
         dgamma = column_sum(xp, t, r) - column_sum(xp, g, mean * r)
         mean_tx, mean_t = t @ (gamma / D), g @ (gamma / D)  # of t = g gamma, by gemv
         a = r * (r * (r * (mean_tx - mean * mean_t)))  # r^2 mean(t h)
-        dx = outer(xp, r_0, gamma_0)
+        dx = outer(xp, (r, 0), (gamma, 0))
         dx *= g
         dx -= xp.multiply(x, a[:, None], out=t)
         dx += (mean * a - r * mean_t)[:, None]

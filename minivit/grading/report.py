@@ -136,7 +136,8 @@ def show(value, precision=6):
     text = np.array2string(
         value, separator=", ", precision=precision, floatmode="maxprec", prefix="np.array("
     )
-    kind = "" if value.dtype == np.float64 else f", dtype=np.{value.dtype}"
+    without = np.array(value.tolist()).dtype  # int32 in a browser, where int64 is it elsewhere
+    kind = "" if without == value.dtype else f", dtype=np.{value.dtype}"
     return f"np.array({text}{kind})"
 
 
