@@ -81,7 +81,7 @@ def _details(outcome, wrapped):
     if outcome.mistake:
         lines += wrapped(f"known mistake: {outcome.mistake}", inside, inside)
     if outcome.inputs:
-        lines.append("        the smallest input found that shows it:")
+        lines += wrapped("the smallest input found that shows it:", inside, inside)
         lines += [_assign(name, text, 12) for name, text in outcome.inputs.items()]
     if outcome.expected:
         lines += [
