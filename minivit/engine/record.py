@@ -61,7 +61,7 @@ def op(f=None, *, accepts=numerics.FLOATS):
     positional = code.co_posonlyargcount
     operand_count = positional - takes_xp if positional else None  # None: any number (*xs)
     optional = defaults[: max(0, len(defaults) - code.co_argcount + positional)].count(None)
-    name = f.__name__.strip("_")
+    name, flags = f.__name__.strip("_"), _flags(f)
 
     @wraps(f)
     def lifted(*args, **options):
@@ -80,6 +80,8 @@ def op(f=None, *, accepts=numerics.FLOATS):
         if extra or options:
             extra = [_option(x, name) for x in extra]
             options = {key: _option(x, name) for key, x in options.items()}
+            if flags:
+                _check_flags(flags, name, (None,) * positional + (*extra,), options)
         modes = _thread.modes
         wanted = () if modes.no_grad else [p is not None and p._requires_grad for p in parents]
         how = {"differentiate": True in wanted} if takes_differentiate else {}
@@ -186,6 +188,26 @@ def _option(x, name):
     return backend.to_array(x, name) if isinstance(x, np.ndarray) else x
 
 
+def _flags(f):
+    """{place or None: name} of the arguments that are True or False: their default is."""
+    code, defaults = f.__code__, f.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount]
+    places = enumerate(zip(names[::-1], defaults[::-1]))
+    found = {code.co_argcount - 1 - i: n for i, (n, value) in places if type(value) is bool}
+    only = {name: name for name, value in (f.__kwdefaults__ or {}).items() if type(value) is bool}
+    return found | only
+
+
+def _check_flags(flags, name, args, options):
+    """Refuse a flag that is neither True nor False: "no" would be taken for True."""
+    for place, flag in flags.items():
+        value = options.get(flag, False)
+        if type(place) is int and place < len(args):
+            value = args[place]
+        if not isinstance(value, (bool, np.bool_)) and not (type(value) is int and value in (0, 1)):
+            raise DtypeError(f"{name}: {flag} is {_kind(value)}, expected True or False")
+
+
 _RAW = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
@@ -195,11 +217,14 @@ def function(f):
     its own, where it is checked."""
     name = f.__qualname__.rpartition("<locals>.")[2]
     is_method, name = "." in name, name.removesuffix(".__init__")
+    flags = _flags(f)
 
     if f.__code__.co_flags & CO_GENERATOR:
 
         @wraps(f)
         def worded(*args, **options):
+            if flags:
+                _check_flags(flags, name, args, options)
             try:
                 return (yield from f(*args, **options))
             except MinivitError:
@@ -211,6 +236,8 @@ def function(f):
 
         @wraps(f)
         def worded(*args, **options):
+            if flags:
+                _check_flags(flags, name, args, options)
             try:
                 return f(*args, **options)
             except MinivitError:

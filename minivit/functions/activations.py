@@ -26,7 +26,9 @@ def relu_composed(x):
 @op
 def sigmoid(xp, x, /):
     """y = 1 / (1 + e^-x). dy/dx = y (1 - y)."""
-    y = _sigmoid(xp, xp.clip(x, -math.inf, 80, out=xp.empty_like(x)))
+    e = xp.clip(x, -math.inf, 80, out=xp.empty_like(x))  # nothing overflows, and 1 is reached
+    xp.exp(e, out=e)
+    y = e / (e + 1)  # right to the last bits where it is tiny too
     return y, lambda g: g * (y * (1 - y))
 
 
@@ -35,18 +37,10 @@ def sigmoid_composed(x):
     return 1 / (1 + exp(-x))
 
 
-def _sigmoid(xp, u, exp=None):
-    """e / (1 + e) with e = e^u, in u's memory: right to the last bits where it is tiny too. Nothing
-    overflows up to u = 80, where it is 1 in float32 and in float64. exp: another than xp.exp."""
-    e = (exp or xp.exp)(u, out=u)
-    e /= e + 1
-    return e
-
-
 @op
 def silu(xp, x, /, *, differentiate=True):
     """x sigmoid(x) (also called swish)."""
-    return _with_slope(xp, x, _gated(xp, lambda x: (xp.clip(x, -math.inf, 80), 1)), differentiate)
+    return _with_slope(xp, x, _gated(xp, xp.exp, lambda x, _: (-x, 1)), differentiate)
 
 
 @silu.twin
@@ -70,7 +64,8 @@ def gelu(xp, x, /, approximate="none", *, differentiate=True):
         f = partial(_gelu_exact, xp)
     else:
         exp, unit = special.fast_exp(xp, x.dtype)
-        f = _gated(xp, partial(_u_of_tanh if approximate == "tanh" else _u_of_quick, xp, unit), exp)
+        u = _u_of_tanh if approximate == "tanh" else _u_of_quick
+        f = _gated(xp, exp, partial(u, xp, unit))
     return _with_slope(xp, x, f, differentiate)
 
 
@@ -97,38 +92,44 @@ def _gelu_exact(xp, x, y, slope=None):
         slope += Phi
 
 
-def _gated(xp, u_and_slope, exp=None):
-    """f for y = x s with s = sigmoid(u(x)): dy/dx = s + y (1 - s) du/dx."""
+def _gated(xp, exp, minus_u):
+    """f for y = x s with s = sigmoid(u(x)): dy/dx = s + x s (1 - s) du/dx, and x (1 - s) is x - y.
+
+    exp(-u) may be infinite: then y is 0, as it should be.
+    """
 
     def f(x, y, slope=None):
-        u, du = u_and_slope(x)
-        s = _sigmoid(xp, u, exp)
-        xp.multiply(x, s, out=y)
+        with np.errstate(over="ignore"):
+            t, du = minus_u(x, slope is not None)
+            t = exp(t, out=t)
+        t += 1  # 1 / s
+        xp.divide(x, t, out=y)
         if slope is not None:
-            xp.subtract(1, s, out=slope)
+            xp.subtract(x, y, out=slope)
+            slope /= t
             slope *= du
-            slope *= y
-            slope += s
+            slope += xp.divide(1, t, out=t)
 
     return f
 
 
-def _u_of_tanh(xp, unit, x):
-    """unit u with u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is
+def _u_of_tanh(xp, unit, x, differentiate):
+    """-unit u with u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is
     sigmoid(u). Below -22 and above 10 x is taken as that: sigmoid(u) is 0 or 1 there already."""
     c, a = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
-    x = xp.clip(x, -22, 10)
+    x = xp.clip(x, -22, 10) if differentiate else x
     du = x * x  # never x**3: 700 times slower in float32
-    du *= a * unit
-    du += c * unit
+    du *= -a * unit
+    du -= c * unit
     u = du * x
-    du *= 3 / unit
-    du -= 2 * c  # 3 a x^2 + c
+    if differentiate:
+        du *= -3 / unit
+        du -= 2 * c  # 3 a x^2 + c
     return u, du
 
 
-def _u_of_quick(xp, unit, x):
-    return xp.clip(x * (1.702 * unit), -math.inf, 80 * unit), 1.702
+def _u_of_quick(xp, unit, x, differentiate):
+    return x * (-1.702 * unit), 1.702
 
 
 @gelu.twin

@@ -141,3 +141,32 @@ def test_no_dtype_but_one_of_numbers_is_taken(name):
     for dtype in NO_NUMBERS:
         with pytest.raises(MinivitError):
             DTYPE_TAKERS[name](x, dtype)
+
+
+FLAGS = {  # f(flag)
+    "keepdims": lambda x, flag: np.sum(x, keepdims=flag),
+    "causal": lambda x, flag: mv.self_attention(x, 1, causal=flag),
+    "causal, by its place": lambda x, flag: mv.self_attention(x, 1, None, flag),
+    "causal, textbook": lambda x, flag: mv.attention.textbook.self_attention(x, causal=flag),
+    "causal, a module": lambda x, flag: mv.MultiHeadAttention(6, 2)(x, causal=flag),
+    "training": lambda x, flag: mv.dropout(x, 0.5, training=flag),
+    "bias": lambda x, flag: mv.nn.Linear(6, 2, flag),
+    "nesterov": lambda x, flag: mv.optim.SGD([mv.nn.Parameter(np.ones(2))], nesterov=flag),
+    "train": lambda x, flag: mv.nn.Linear(6, 2).train(flag),
+}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("flag", ["no", "", None, 0.5, 2, [False], np.zeros(3), mv.Tensor([True])],
+                         ids=lambda flag: type(flag).__name__ + str(np.size(flag)))  # fmt: skip
+def test_a_flag_is_true_or_false(name, flag):
+    x = mv.Tensor(np.ones((1, 3, 6), np.float32))
+    with pytest.raises(MinivitError):
+        FLAGS[name](x, flag)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_may_be_a_bool_of_python_or_numpy(name):
+    x = mv.Tensor(np.ones((1, 3, 6), np.float32))
+    for flag in (False, np.False_):
+        FLAGS[name](x, flag)
