@@ -28,6 +28,7 @@ AXES = {  # name: (title, sizes, exponents of time and memory in theory, for lar
     "depth": ("ViT, width 128, 64 tokens, batch 4, layers", (1, 2, 4, 8, 16), 1, 1),
     "batch": ("ViT, width 64, 2 layers, 64 tokens, batch", (4, 8, 16, 32, 64, 128), 1, 1),
     "vocabulary": ("GPT, width 64, 1 layer, 64 tokens, symbols", (1024, 4096, 16384, 65536), 1, 1),
+    "pictures": ("an epoch of a loader, batch 64, pictures", (4096, 16384, 65536, 131072), 1, 1),
 }  # fmt: skip
 
 
@@ -73,12 +74,36 @@ def training_step(peer, axis, n):
     return module.make(works.Work(axis, "", "train", model, batch), 1)
 
 
+def epoch(peer, n):
+    """A shuffled walk over n pictures of 28 x 28 bytes, which it makes and keeps."""
+    pictures, labels = np.ones((n, 28, 28, 1), np.uint8), np.zeros(n, np.int64)
+    if peer == "minivit":
+        from minivit.training.data import Batches
+
+        batches = Batches(pictures, labels, batch_size=64)
+    else:
+        from torch import from_numpy
+        from torch.utils.data import DataLoader, TensorDataset
+
+        pairs = TensorDataset(from_numpy(pictures), from_numpy(labels))
+        batches = DataLoader(pairs, batch_size=64, shuffle=True, drop_last=True)
+
+    def run():
+        for _ in batches:
+            pass
+
+    return run
+
+
 def measure(peer, axis, sizes, least=0.2):
     """[(size, CPU seconds, bytes)], in this process."""
     rows, before = [], None
     for n in sizes:
+        run = None  # the size before goes
         if axis in ("tokens", "causal"):
             run = attention(peer, n, axis == "causal")
+        elif axis == "pictures":
+            run = epoch(peer, n)
         else:
             run = training_step(peer, axis, n)
         if before is None:

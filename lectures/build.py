@@ -23,6 +23,7 @@ from pathlib import Path
 
 import book
 import lite
+import moving
 import nbformat
 import pages
 import practice
@@ -101,7 +102,7 @@ def run(folder, names=(), seconds=1800):
         print(f"$MINIVIT_BUILD is {build}, which holds the lectures' sources", file=sys.stderr)
         return 1
     if not names:  # a whole build starts empty: nothing in it is older than this run
-        for old in ("lectures", "figures", "thumbnails"):
+        for old in ("lectures", "figures", "thumbnails", "kept"):
             shutil.rmtree(build / old, ignore_errors=True)
         (build / "claims.json").unlink(missing_ok=True)
     (build / "lectures").mkdir(parents=True, exist_ok=True)
@@ -135,6 +136,9 @@ def execute(path, target, place, seconds):
     notebook = nbformat.read(path, as_version=4)
     total, start, at = len(notebook.cells), time.perf_counter(), 0
     live = sys.stdout.isatty()
+    kept = target.parent / "kept" / path.stem  # the results of its long cells, for a browser
+    shutil.rmtree(kept, ignore_errors=True)
+    os.environ |= {"MINIVIT_KEEP": str(kept), "MINIVIT_NOTEBOOK": str(path)}
     head = f"{place} {path.stem:28}"
     print(f"{head} {total} cells, ", end="", flush=True)
 
@@ -200,17 +204,21 @@ def write_pages(build, folder=HERE):
     lectures also the book, the exercises, and the search over everything."""
     own = folder == HERE
     chosen = gather(build, folder)
-    for part in ("book", "exercises") if own else ():
+    for part in ("book", "exercises", "widgets") if own else ():
         (build / part).mkdir(exist_ok=True)
     ways, known = pages.ways(build), book.chapters() if own else {}
-    links, sections = [], {}
+    links, sections, moves = [], {}, {}
     for path in chosen:
         notebook = nbformat.read(path, 4)
         title = pages.title(notebook, path)
+        for name in moving.of_notebook(notebook) if own else ():
+            moves[name] = {"title": title, "file": f"lectures/{path.stem}.html#widget-{name}"}
         links.append({"file": f"{path.stem}.html", "title": title})
         sections[title] = pages.sections(notebook, f"lectures/{path.stem}.html")
     for place, path in enumerate(chosen):
-        names = book.of_lecture(nbformat.read(path, 4), known) if own else ()
+        notebook = nbformat.read(path, 4)
+        names = book.of_lecture(notebook, known) if own else ()
+        widgets = moving.of_notebook(notebook) if own else ()
         write_page(
             path,
             build / "lectures",
@@ -219,10 +227,12 @@ def write_pages(build, folder=HERE):
             ways=ways,
             exercises=practice.of_lecture(links[place]["title"]) if own else (),
             chapters=[{"name": name, "file": book.address(name)} for name in names],
+            widgets=moving.parts(widgets) if widgets else None,
         )
     if own:
         book.write(build, ways, chosen)
         practice.write(build, ways, sections)
+        moving.write(build, ways, moves)
     files.write_whole(build / "index.html", pages.index(build, chosen, ways))
     if own:
         searching.write(build, ways)
@@ -242,14 +252,19 @@ def write_api(build):
     left_out = ("!minivit.course", "!minivit.grading", "!minivit.commands")
     pdoc.pdoc("minivit", *left_out, output_directory=build / "api")
     for page in (build / "api").rglob("*.html"):
-        files.write_whole(page, _unlink(page.read_text(encoding="utf-8")))
+        files.write_whole(page, _mended(page.read_text(encoding="utf-8")))
 
 
-def _unlink(html):
-    """The page without its links to names that pdoc does not show."""
+def _mended(html):
+    """The page without its links to names that pdoc does not show; each link has a name, the
+    headings have no gap, and a keyboard scrolls code."""
     shown = set(re.findall(r'\bid="([^"]+)"', html))
     link = r'<a href="#([^"]+)">(.*?)</a>'
-    return re.sub(link, lambda found: found[0] if found[1] in shown else found[2], html)
+    html = re.sub(link, lambda found: found[0] if found[1] in shown else found[2], html)
+    empty = r'(<a class="headerlink" href="#([^"]+)")>'
+    html = re.sub(empty, r'\1 aria-label="Link to \2">', html)
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    return re.sub(r"h5>(Inherited Members)</h5>", r"h2>\1</h2>", html)
 
 
 def write_slides(build):
@@ -270,13 +285,7 @@ def site():
     write_api(build)
     if write_slides(build):
         return 1
-    shutil.rmtree(build / "site", ignore_errors=True)
-    for part in lite.PAGES:
-        if (build / part).is_dir():
-            shutil.copytree(build / part, build / "site" / part)
-        elif (build / part).is_file():
-            (build / "site").mkdir(exist_ok=True)
-            shutil.copy(build / part, build / "site")
+    lite.pages(build / "site")
     print(f"Wrote {_near(build / 'site')}/: open index.html, or serve the folder")
     return 0
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import nbformat
 
-from minivit import course
+from minivit import course, files
+from minivit.course import kept
 
 HERE = Path(__file__).resolve().parent
 PYODIDE = "0.27.7"  # Python 3.12, NumPy 2.0; the release that tests/site holds this to
@@ -39,7 +40,8 @@ SETUP = f"""{FIRST} matplotlib pillow
 
 from minivit import course
 
-course.setup()"""
+course.setup()
+%load_ext minivit.course.kept"""
 NOTE = """# minivit in this browser
 
 Open a lecture or an exercise in the list on the left, and run its cells: Python runs in this page,
@@ -49,15 +51,18 @@ on your own machine; the first cell brings minivit.
   the file in the list, then *Download*. Clearing the browser's data deletes it.
 - Exercises are checked here as `minivit check` does it; grading needs a computer with Python.
 - An endless loop? *Kernel, Restart Kernel* ends it.
-- Lectures 1 and 3 run whole (3 takes minutes). The others train for so long that a browser is the
-  wrong place: read their pages, or run them with Python on a computer.
+- Lectures 1 and 3 run whole (3 takes minutes). In the others a cell that begins with `%%kept` would
+  train for long: it shows what it gave on a computer, and says so; delete that line, and it runs
+  here. Without such lines a lecture that trains is better read, or run on a computer.
+"""
+ALONE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>minivit</title>
+<h1>minivit</h1><p><a href="python/lab/index.html?path=README.md">minivit in the browser</a></p>
+</html>
 """
 
 
 def build(folder, pyodide_url=PYODIDE_URL):
     """Write the site into `folder`, anew; returns it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     pages(folder)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
@@ -77,26 +82,36 @@ def build(folder, pyodide_url=PYODIDE_URL):
             "--contents", scratch / "files", "--apps", "lab", "--no-unused-shared-packages",
             "--no-sourcemaps", cwd=scratch, stdout=subprocess.DEVNULL,
         )  # fmt: skip
+    link(folder)
     return folder
 
 
 def pages(folder):
-    """The pages of build/ (`build.py site` makes them all), or one that leads to Python."""
+    """The pages of build/ that belong to the site, copied (`build.py site` makes them all)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     made = course.build_folder()
     for name in PAGES:
         if (made / name).is_dir():
             shutil.copytree(made / name, folder / name)
         elif (made / name).is_file():
             shutil.copy(made / name, folder)
-    index = folder / "index.html"
-    if index.is_file():
-        head, python = "<strong>minivit</strong>", '<a href="python/lab/index.html">Python</a>'
-        text = index.read_text(encoding="utf-8").replace(head, f"{head}\n{python}", 1)
-        index.write_text(text, encoding="utf-8")
-        return
-    link = '<a href="python/lab/index.html?path=README.md">minivit in the browser</a>'
-    title = '<!doctype html><html lang="en"><meta charset="utf-8"><title>minivit</title>'
-    index.write_text(f"{title}<h1>minivit</h1><p>{link}</p></html>\n")
+
+
+def link(folder):
+    """A way to Python in the head of each page; that of a lecture or an exercise opens it there."""
+    head = "<strong>minivit</strong>"
+    for page in folder.rglob("*.html"):
+        place, text = page.relative_to(folder), page.read_text(encoding="utf-8")
+        if head in text:  # it is one of ours
+            url, says = "../" * (len(place.parts) - 1) + "python/lab/index.html", "Python"
+            if (folder / "python/files" / place.with_suffix(".ipynb")).is_file():
+                url += f"?path={place.with_suffix('.ipynb').as_posix()}"
+                says = "Open in Python"
+            text = text.replace(head, f'{head}\n<a href="{url}">{says}</a>', 1)
+            page.write_text(text, encoding="utf-8")
+    if not (index := folder / "index.html").is_file():  # no page was made
+        index.write_text(ALONE, encoding="utf-8")
 
 
 def wheels(folder):
@@ -114,11 +129,33 @@ def contents(folder):
     (folder / "exercises").mkdir()
     (folder / "README.md").write_text(NOTE, encoding="utf-8")
     for path in sorted(HERE.glob("[0-9][0-9]_*.ipynb")):
-        write(nbformat.read(path, 4), folder / "lectures" / path.name)
+        notebook = nbformat.read(path, 4)
+        keep(notebook, path.stem, folder / "lectures")
+        write(notebook, folder / "lectures" / path.name)
     exercises = HERE.parent / "exercises"
     for path in sorted(exercises.glob("[0-9][0-9]_*.ipynb")):
         write(nbformat.read(path, 4), folder / "exercises" / path.name)
         shutil.copy(path.with_suffix(".md"), folder / "exercises")
+
+
+def keep(notebook, name, folder):
+    """Long cells of a notebook show what they gave in build/, where the lecture was executed: their
+    first line says so, and their results lie beside it."""
+    made = course.build_folder()
+    if not (made / "kept" / name).is_dir():
+        return
+    outputs = {
+        c.id: c.get("outputs") for c in nbformat.read(made / f"lectures/{name}.ipynb", 4).cells
+    }
+    for cell in notebook.cells:
+        path = made / "kept" / name / f"{cell.id}.kept"
+        if path.is_file():
+            about, variables = kept.unpacked(path.read_bytes())
+            about["outputs"] = outputs[cell.id]
+            place = Path("kept", f"{name}-{cell.id}.kept")
+            files.write_whole(folder / place, kept.packed(about, variables))
+            says = f"{about['seconds']:g} s; delete this line to run it here"
+            cell.source = f"%%kept {place.as_posix()}  {says}\n{cell.source}"
 
 
 def write(notebook, path):

@@ -24,6 +24,7 @@ WAYS = {
     "book/index.html": "Book",
     "exercises/index.html": "Exercises",
     "slides/index.html": "Slides",
+    "widgets/index.html": "Things to move",
     "api/index.html": "API",
 }
 # The first call of a cell that only draws; a reader sees the figure, and may unfold the code.
@@ -58,7 +59,11 @@ def _templates():
 
 def style(name):
     """The colours, light and dark, and one style sheet of templates/."""
-    return markup("".join((TEMPLATES / n).read_text("utf-8") for n in ("colors.css", name)))
+    return sheet("colors.css") + sheet(name)
+
+
+def sheet(name):
+    return markup((TEMPLATES / name).read_text("utf-8"))
 
 
 def render(template, root="", ways=(), **content):
@@ -83,10 +88,12 @@ def markup(html):
 
 
 # -- a lecture -------------------------------------------------------------------------------------
-def lecture(notebook, path, before=None, after=None, ways=(), exercises=(), chapters=()):
+def lecture(
+    notebook, path, before=None, after=None, ways=(), exercises=(), chapters=(), widgets=None
+):
     """The page of a notebook. before, after: its neighbours, {"file": ..., "title": ...}.
     exercises: {"section", "title", "file"}, each shown at the end of its section. chapters of the
-    book that the lecture reads: {"name", "file"}.
+    book that the lecture reads: {"name", "file"}. widgets: `moving.parts` of those it has.
 
     Returns (HTML, how many pictures have no alt text).
     """
@@ -108,9 +115,12 @@ def lecture(notebook, path, before=None, after=None, ways=(), exercises=(), chap
                 {"kind": "code", "html": code(cell.source), "registered": registered(cell),
                  "folded": _folded(cell), "outputs": outputs if executed else _kept(cell)}
             )  # fmt: skip
+        if widgets and "widget" in cell.metadata:
+            shown.append({"kind": "widget", "row": widgets["rows"][cell.metadata["widget"]]})
     page = render(
         "lecture.html.j2", "../", ways, title=title(notebook, path), cells=shown,
         sections=sections, before=before, after=after, chapters=chapters, executed=executed,
+        widgets=widgets, widget_style=sheet("widgets.css"),
     )  # fmt: skip
     return page, page.count('alt=""')
 

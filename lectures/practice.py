@@ -62,7 +62,8 @@ def write(build, ways, sections):
 
 def _page(path, title, ways, before, after, section):
     html, _ = pages.text(path.read_text(encoding="utf-8"))
-    html = pages.markup(re.sub(r"<th></th>", "<td></td>", html))  # a heading that says nothing
+    html = re.sub(r"<th></th>", "<td></td>", html)  # a heading that says nothing
+    html = pages.markup(re.sub(r"<td>(\d+) min", r"<td>\1&nbsp;min", html))
     return pages.render(
         "exercise.html.j2", "../", ways, title=title, html=html, before=before, after=after,
         section=section,

@@ -53,6 +53,9 @@ def _of_code(cell, tags):
     found = [{"kind": "figure", "id": id} for id in pages.registered(cell) if id[0] == "F"]
     if "slide" in tags:
         found.insert(0, {"kind": "code", "id": cell.id, "code": cell.source})
+    if "widget" in cell.metadata:
+        found.append({"kind": "link", "id": None, "label": "live: things to move",
+                      "file": f"../widgets/index.html#{cell.metadata['widget']}"})  # fmt: skip
     if not found and pages.DRAWS.match(cell.source):
         shown = [out for out in cell.outputs if "image/png" in out.get("data", {})]
         found = [{"kind": "picture", "id": cell.id, "output": out} for out in shown[:1]]

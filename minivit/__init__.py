@@ -7,6 +7,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         backend           which arrays: NumPy or CuPy
         memory            what the C library is told about memory
         numerics          what NumPy and CuPy spell differently
+        special           erf, and the faster of two exponentials
         writes            which memory was written in place, and when
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
@@ -84,15 +85,16 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         probe inspect     what the features know, and where a model looks
     course/           the lectures: figures, claims, and the runs that take longer than a class
         register          which figures and claims there are, and what became of them
+        kept              results of long cells, for a browser to show
         style             one look for all figures
         plots/            the figures, a file a lecture
             drawing diagrams transformer text history image_gpt vit scaling clip icons ranks
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
             verdicts plans bias dictionary masked_patches iconnet icon_clip icon_variants
-            icon_few_shot judged
+            icon_few_shot judged digits
     grading/          the exercises, and the judge of the answers
-        exercise numeric properties report
+        exercise figures numeric properties report
         process/          what runs beside the student's code
             sandbox child runner inside protection
         judge ipython submission starter

@@ -73,6 +73,7 @@ BOUNDS = {  # of the settings: smallest, and what they stay below
     "decay_rate": (0, math.inf), "factored": (0, math.inf), "schedule": (0, math.inf),
 }  # fmt: skip
 PAIRS = {"betas"}  # of the settings: two numbers each
+FLAGS = ("nesterov",)  # True or False
 
 
 def is_number(x):
@@ -89,6 +90,12 @@ def check_settings(name, group, defaults):
     for setting in defaults:
         low, high = BOUNDS.get(setting, (-math.inf, math.inf))
         several = setting in PAIRS
+        if setting in FLAGS:
+            if not isinstance(group[setting], (bool, np.bool_)):
+                raise OptionError(
+                    f"{name}: {setting} is {group[setting]!r}, expected True or False"
+                )
+            continue
         if not several and type(group[setting]) is float and low <= group[setting] < high:
             continue  # nearly always
         values = group[setting] if several else (group[setting],)

@@ -265,8 +265,10 @@ def test_l2_normalize_at_every_length(dtype, device):
 
 @FLOATS
 @ON_EVERY_DEVICE
-def test_layer_norm_of_rows_far_from_zero(dtype, device):
+@pytest.mark.parametrize("blas", [True, False], ids=["", "no BLAS"])
+def test_layer_norm_of_rows_far_from_zero(dtype, device, blas, monkeypatch):
     """A constant row is beta, with BERT's eps too; a large mean costs no digits."""
+    monkeypatch.setattr(backend, "BLAS", blas and backend.BLAS)
     D, eps = 768, np.finfo(dtype).eps
     beta = np.linspace(-1, 1, D).astype(dtype)
     ones, send = np.ones(D, dtype), lambda a: backend.to_device(a, device)
@@ -330,7 +332,7 @@ WRONG = [
     (lambda: mv.gelu(x34, approximate="fast"), OptionError, "'fast', expected .*'quick'"),
     (lambda: mv.dropout(x34, p=1.0), OptionError, r"p is 1.0, expected 0 <= p < 1"),
     (lambda: mv.dropout(x34, p=-0.1), OptionError, r"p is -0.1"),
-    (lambda: mv.dropout(np.ones(3, int)), DtypeError, r"dropout: got dtype int64"),
+    (lambda: mv.dropout(np.ones(3, np.int64)), DtypeError, r"dropout: got dtype int64"),
     (
         lambda: mv.cross_entropy_loss(x34, [0, 0, 0], reduction="sum"),
         OptionError,

@@ -96,7 +96,7 @@ def test_it_makes_the_figures_and_judges_the_claims_of_its_slides():
 
 
 def test_the_exercise_points_to_a_section_that_is_there():
-    page = (LECTURES.parent / "exercises" / "15_layer_norm.md").read_text(encoding="utf-8")
+    page = (LECTURES.parent / "exercises" / "17_layer_norm.md").read_text(encoding="utf-8")
     where = " ".join(re.search(r"\*\*Where\.\*\*(.+?)\n\n", page, re.DOTALL)[1].split())
     section = re.search(r'section "(.+?)"', where)[1]
     assert re.search(rf"^## \d+\. {re.escape(section)} \(", text(VIT), re.MULTILINE)

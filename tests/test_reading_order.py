@@ -141,7 +141,7 @@ def test_the_library_never_reads_lectures():
 def test_only_the_backend_imports_cupy():
     for path in FILES:
         text = (ROOT / path).read_text(encoding="utf-8")
-        if path.as_posix() not in ("engine/backend.py", "engine/numerics.py"):
+        if path.as_posix() not in ("engine/backend.py", "engine/special.py"):
             assert not imports(path)[1] & {"cupy", "cupyx"}, path
             assert "import_module" not in text or "cupy" not in text, path
 
@@ -150,7 +150,7 @@ def test_only_the_backend_imports_cupy():
 ELSEWHERE = {
     "engine/check.py": {"hypothesis"},
     "engine/backend.py": {"cupy", "cupyx"},
-    "engine/numerics.py": {"cupyx"},
+    "engine/special.py": {"cupyx"},
     "models/scaling.py": {"scipy"},
     "models/image_gpt.py": {"tqdm"},  # the progress bar of a long completion
     "text/clip.py": {"ftfy"},

@@ -88,3 +88,24 @@ check("attention", globals())
 # d = 64 they are about 8, the softmax puts nearly everything on one token, and its gradient is nearly
 # 0; divided by d they would be about 1/8, and the softmax would be nearly flat. (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# Values that are the identity let through the weights alone. Before you run the cell: in which
+# corner of the right map is nothing?
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Two attention maps of six words, keys down, queries across: without a mask and causal."""
+    from minivit.course.plots import transformer as plots
+
+    q, k = 2 * np.random.default_rng(1).normal(size=(2, 6, 6))
+    maps = [attention(q, k, np.eye(6), 1, causal).T for causal in (False, True)]
+    return plots.attention_pair(*maps, "the cat sat on a mat".split())
+
+
+draw(figure)

@@ -162,7 +162,7 @@ print(bpe.tokens(" measured"), bpe.tokens("measured"), bpe.tokens("Measured"))
 # %% [markdown]
 # The whole way, on one sentence: letters, merges, tokens, ids, and the vectors of section 3.
 
-# %%
+# %% widget="merges"
 text = "measure the height"
 ids = bpe.encode(text)
 steps = [list(bpe.merge_steps(word)) for word in BPE.words(text)]

@@ -199,7 +199,7 @@ for name, add in [("without positions", 0), ("with positions", position)]:
 # %% [markdown]
 # All five steps in one figure, drawn from the arrays above.
 
-# %%
+# %% widget="patches"
 fig = plots.five_steps(
     photo, patches[0], model.projection.weight.numpy(), projected[0], class_token[0], position[0],
     tokens[0],
@@ -368,7 +368,7 @@ except check.GradientError:
     print("with a random cotangent it is refused")
 
 # %% [markdown]
-# **The variance is yours** ([exercise 15](../exercises/15_layer_norm.md)). $n_i = s\, c_i$ is a
+# **The variance is yours** ([exercise 17](../exercises/17_layer_norm.md)). $n_i = s\, c_i$ is a
 # product of two things that both depend on $c$: $c_j$ reaches $n_i$ directly (if $i = j$), and
 # through $s$. You need $\partial \sigma^2 / \partial c_j$, then $\partial s/\partial \sigma^2$,
 # then the sum over $i$; one term of that sum is a mean of $h_i n_i$ over the row. Together with the
@@ -447,7 +447,7 @@ print(node.op, " gets", g.shape, " sends", [a.shape for a in sent if a is not No
 # %% [markdown]
 # LayerNorm comes last. Until the walk has ended, no leaf has a gradient; then each has.
 
-# %%
+# %% widget="backward"
 node, g, sent = next(walk)
 print(node.op, " gets", g.shape, " sends", [a.shape for a in sent])
 print("before the end:", x.grad)
@@ -979,7 +979,7 @@ print("with labels:", [inspect.depth_trend(d) for d in looked["300 steps with la
 # (Abnar and Zuidema 2020). It is a summary of the weights, not an explanation: values and MLPs play
 # no part.
 
-# %%
+# %% widget="attention"
 six = digits.test_images[:6]
 rollout = inspect.attention_rollout(digit_models[0].attention(Tensor(six)))
 assert np.allclose(rollout.sum(axis=-1), 1)

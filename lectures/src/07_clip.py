@@ -364,7 +364,7 @@ course.claim(
     },
 )
 
-# %%
+# %% widget="softmax"
 i = int(np.argmax(similarity.diagonal()))
 best = np.argsort(-similarity[i])[:5]
 some_pairs = similarity[:40, :40]
@@ -636,7 +636,7 @@ same = zero_shot_weights(long_model, tokenize, classes, [template]).numpy()
 assert np.allclose(W, same, atol=1e-6)  # the library's function
 W.shape
 
-# %%
+# %% widget="clip"
 place = list(emoji.concepts[NEW_STYLE]).index(emoji.labels.index("pizza"))
 picture = emoji.images[NEW_STYLE][place]
 with no_grad():

@@ -16,12 +16,14 @@ number, L = m + log l, with which a block of A comes again whenever it is wanted
 
 so the way back makes the products S a second time, and (N, M) numbers are never kept. Both
 differences ride in the products: [Q, -L] [K, 1]^T = Q K^T - L, and so do g and -delta.
+
+S, m and L are held in units of exp, which is 2^x where that is faster (special.fast_exp).
 """
 
 import numpy as np
 
 from minivit.attention.textbook import full_mask, scale_of
-from minivit.engine import numerics
+from minivit.engine import numerics, special
 
 BLOCK = 256  # queries, and keys: their scores stay in the cache of a core
 DEVICE_BLOCK = 1024  # of all heads at once, on a GPU
@@ -39,6 +41,7 @@ def attend(xp, q, k, v, o, mask, causal, scale):
     if mask is not None:
         mask = xp.broadcast_to(mask, (B, H, N, M))
     scale = scale_of(scale, d)
+    _, unit = special.fast_exp(xp, o.dtype)
     heads = list(np.ndindex(B, H)) if xp is np else [...]
 
     def seen(h):
@@ -47,15 +50,18 @@ def attend(xp, q, k, v, o, mask, causal, scale):
     L = xp.empty((B, H, N, 1), dtype=o.dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # what is hidden may be infinite
         for h in heads:
-            _forward(xp, q[h] * scale, k[h], v[h], o[h], L[h], seen(h))
+            _forward(xp, q[h] * (scale * unit), k[h], v[h], o[h], L[h], seen(h))
 
     def vjp(g, dq, dk, dv):
         with np.errstate(over="ignore", invalid="ignore"):
             for h in heads:
-                results = _backward(xp, q[h] * scale, k[h], v[h], o[h], L[h], g[h], seen(h))
+                results = _backward(
+                    xp, q[h] * (scale * unit), k[h], v[h], o[h], L[h], g[h], seen(h)
+                )
                 for out, dx in zip((dq, dk, dv), results, strict=True):
                     out[h] = dx
                 dq[h] *= scale
+                dk[h] *= 1 / unit
 
     return vjp
 
@@ -89,8 +95,9 @@ class _Seen:
 
 def _forward(xp, q, k, v, o, L, seen):
     """o and L of scaled queries q (N, d), or (B, H, N, d): writes both."""
+    exp, unit = special.fast_exp(xp, o.dtype)
     v_safe, v_bad = _safe(xp, v, seen)
-    running = xp is not np or not _small(q, k, v)
+    running = xp is not np or not _small(q, k, v, unit)
     for rows in seen.queries():
         m = xp.full_like(L[..., rows, :], -np.inf if running else 0)
         l, total = xp.zeros_like(m), xp.zeros_like(o[..., rows, :])
@@ -103,10 +110,10 @@ def _forward(xp, q, k, v, o, L, seen):
                 old, m = m, xp.maximum(m, S.max(axis=-1, keepdims=True))
                 finite = xp.where(m == -np.inf, 0, m)  # nothing seen so far
                 S -= finite
-                shrink = xp.exp(old - finite)
+                shrink = exp(old - finite)
                 l *= shrink
                 total *= shrink
-            e = xp.exp(S, out=S)
+            e = exp(S, out=S)
             l += (e @ xp.ones(e.shape[-1], dtype=e.dtype))[..., None]
             o_block = e @ v[..., keys, :]
             if part is not None and v_bad is not None:  # 0 * NaN is NaN: who sees it shall have it
@@ -115,11 +122,12 @@ def _forward(xp, q, k, v, o, L, seen):
             total += o_block
         l += l == 0  # a query that may see nothing: 0 / 1
         o[..., rows, :] = total / l
-        L[..., rows, :] = xp.log(l) + xp.where(m == -np.inf, 0, m)
+        L[..., rows, :] = xp.log(l) * unit + xp.where(m == -np.inf, 0, m)
 
 
 def _backward(xp, q, k, v, o, L, g, seen):
-    """dQ / scale, dK and dV of scaled queries q."""
+    """dQ / scale, dK unit and dV of scaled queries q."""
+    exp, _ = special.fast_exp(xp, o.dtype)
 
     def beside(x, column):  # (..., N, d) -> (..., N, d + 1)
         wide = xp.empty((*x.shape[:-1], d + 1), dtype=o.dtype)
@@ -135,7 +143,7 @@ def _backward(xp, q, k, v, o, L, g, seen):
         q, g = q_L[..., rows, :d], g_delta[..., rows, :d]
         for keys in seen.keys(rows):
             A = q_L[..., rows, :] @ k_1[..., keys, :].mT
-            xp.exp(A, out=A)
+            exp(A, out=A)
             part = seen.block(rows, keys)
             if part is not None:
                 A = xp.where(part, A, 0)
@@ -147,11 +155,11 @@ def _backward(xp, q, k, v, o, L, g, seen):
     return dq, dk, dv
 
 
-def _small(q, k, v):
+def _small(q, k, v, unit):
     """Are all scores small, and no value so large or tiny that e^(+-SMALL) would lose it? No score
     is larger than |q| |k| (Cauchy and Schwarz)."""
     longest = [numerics.row_dot(np, x, x).max(initial=0) for x in (q, k)]
-    return longest[0] * longest[1] < SMALL**2 and 1e-20 < np.abs(v).max(initial=0) < 1e20
+    return longest[0] * longest[1] < (SMALL * unit) ** 2 and 1e-20 < np.abs(v).max(initial=0) < 1e20
 
 
 def _safe(xp, x, seen):

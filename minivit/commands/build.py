@@ -5,7 +5,7 @@ library's own. A ViT learns the digits; when all parts of CLIP are yours, a tiny
 from their names. Each is trained with the library alone as well, from the same weights and batches:
 both accuracies are shown, and `runs/build.png` has both losses, step by step.
 
-Exit status: 0 every answer that was begun takes part, 1 one of them is wrong.
+Exit status: 0 every answer that was begun takes part, 1 one of them is wrong, 2 none was begun.
 """
 
 import ast
@@ -36,7 +36,14 @@ def add_to(commands):
 
 @graded
 def run(options):
+    from minivit.grading.exercise import SubmissionError
+
     found, wrong = collected()
+    if not found and not wrong:
+        raise SubmissionError(
+            f"nothing to build with: none of {', '.join(PARTS)} is written yet in "
+            f"{home().resolve()}"
+        )
     for name, (_, path, first, count) in found.items():
         print(f"{name:14} yours, {count} lines of {path.name} from line {first}: {PARTS[name]}")
     for name in PARTS:

@@ -29,8 +29,11 @@ def run(options):
         r"<details><summary>(.*?)</summary>\n(.*?)</details>", page.read_text("utf-8"), re.S
     )
     kept = home() / "runs" / "hints.json"
-    seen = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    known = seen.get(chosen.function, 0)
+    seen = _seen(kept)
+    known = min(seen.get(chosen.function, 0), len(hints))
+    if options.again and not known:
+        print(f"no hint of exercise {chosen.number} was unfolded yet: minivit hint {chosen.number}")
+        return 0
     count = known if options.again else min(known + 1, len(hints))
     for title, text in hints[:count] if options.again else hints[count - 1 : count]:
         print(f"{title}\n\n{text.strip()}\n")
@@ -40,3 +43,12 @@ def run(options):
     left = len(hints) - count
     print(f"hint {count} of {len(hints)}" + ("" if left else ": there are no more"))
     return 0
+
+
+def _seen(path):
+    """{function: hints so far} of the file; what cannot be read was not kept."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        return {name: n for name, n in found.items() if isinstance(n, int) and n >= 0}
+    except (OSError, ValueError, AttributeError):
+        return {}

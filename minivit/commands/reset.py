@@ -23,7 +23,7 @@ def run(options):
     if not found:
         raise exercise.SubmissionError(f"there is no {chosen.stem}.py or .ipynb in {home()}/")
     for path, text in originals.items():
-        if path.read_text("utf-8") == text:
+        if path.read_bytes() == text.encode("utf-8"):
             print(f"{path} is as it was handed out")
             continue
         kept = _free(path)

@@ -23,7 +23,14 @@ def run(options):
     known = exercise.registry().values()
     chosen = [exercise.find(options.exercise)] if options.exercise else list(known)
     before = times(chosen)
-    print(f"Watching {len(chosen)} exercises in {home().resolve()}; save a file to check it.")
+    if not before:
+        what = chosen[0].stem if options.exercise else "01_unbroadcast"
+        raise exercise.SubmissionError(
+            f"nothing to watch: there is no file like {what}.py in {home().resolve()}; go to the "
+            "folder of the exercises"
+        )
+    count = f"{len(chosen)} exercise{'s' * (len(chosen) > 1)}"
+    print(f"Watching {count} in {home().resolve()}; save a file to check it.")
     sys.stdout.flush()
     while True:
         time.sleep(POLL)

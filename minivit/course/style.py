@@ -1,10 +1,12 @@
 """The first cell of every lecture: one look for all figures, a seed, and what computes."""
 
+import os
 import platform
 
 import numpy as np
 
 import minivit
+from minivit.course import kept
 from minivit.course.register import checked_seeds, pyplot
 from minivit.engine import backend
 
@@ -16,6 +18,16 @@ DASHES = ["-", "--", "-.", ":", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))]
 def setup(seed=0):
     """Set matplotlib's style, seed minivit, and say in one line where the numbers come from."""
     (seed,) = checked_seeds("setup", [seed])
+    look()
+    minivit.manual_seed(seed)
+    if "MINIVIT_KEEP" in os.environ:  # `make lectures`
+        kept.record(os.environ["MINIVIT_NOTEBOOK"], os.environ["MINIVIT_KEEP"])
+    versions = f"NumPy {np.__version__}, Python {platform.python_version()}"
+    print(f"minivit {minivit.__version__} on {_device()}; {versions}; seed {seed}")
+
+
+def look():
+    """Set matplotlib's style."""
     plt = pyplot()
     plt.rcParams.update(
         {
@@ -31,9 +43,6 @@ def setup(seed=0):
             "lines.markersize": 9,
         }
     )
-    minivit.manual_seed(seed)
-    versions = f"NumPy {np.__version__}, Python {platform.python_version()}"
-    print(f"minivit {minivit.__version__} on {_device()}; {versions}; seed {seed}")
 
 
 def _device():

@@ -214,13 +214,15 @@ def to_numpy(array):
 
 
 # -- products --------------------------------------------------------------------------------------
+BLAS = sys.platform != "emscripten"  # NumPy in a browser has none
+
+
 def product_without_blas(x, y):
     """x @ y of two matrices, where NumPy has no BLAS: einsum's loops are the faster ones there."""
-    return np.einsum("mk,kn->mn", x, y)
+    return np.einsum("mk,kn->mn", x, y) if isinstance(x, np.ndarray) else x @ y
 
 
-# The product of two matrices. NumPy in a browser has no BLAS.
-product = product_without_blas if sys.platform == "emscripten" else operator.matmul
+product = operator.matmul if BLAS else product_without_blas  # of two matrices
 
 
 # -- random numbers --------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def repeat(x, repeats, axis=None):
     repeats = backend.to_numpy(repeats) if backend.is_array(repeats) else np.asarray(repeats)
     if repeats.dtype.kind not in "iu":
         raise DtypeError(f"repeat: the repeats are {repeats.dtype}, expected integers")
-    return take(x, np.repeat(np.arange(x.shape[axis]), repeats.astype(np.int64)), axis)
+    return take(x, np.repeat(np.arange(x.shape[axis]), repeats.astype(np.intp)), axis)
 
 
 @function

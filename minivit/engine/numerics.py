@@ -3,12 +3,12 @@
 Each function stands here once, takes `xp` (numpy or cupy) first, and knows arrays alone.
 """
 
-import math
 from operator import index as as_integer
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from minivit.engine import backend
 from minivit.engine.backend import device_of, module, to_numpy
 from minivit.engine.errors import DeviceError, DtypeError, RangeError, ShapeError
 
@@ -30,6 +30,7 @@ def converted(arrays, accepts, name):
     for a in arrays:
         if a is not None and not out and not any(hasattr(x, "dtype") for x in arrays):
             a = module().asarray(a, dtype=np.float32 if isinstance(a, float) else None)
+            a = a.astype(np.int64, copy=False) if a.dtype == int else a  # int32 in a browser
         if hasattr(a, "dtype"):
             dtypes.append(a.dtype)
             if a.dtype.char not in EVERY_DTYPE:
@@ -170,105 +171,16 @@ def scatter_rows(xp, rows, ids, g):
     return scatter_add(xp, (rows, g.shape[1]), ids, g)
 
 
-# float32: erf(x) = x + x P(x^2) below 0.9, and erfc(a) = t Q(t) e^(-a^2) with t = 1 / (1 + 0.4 a)
-# from there on; coefficients of least largest relative error (4e-8), the highest power first.
-_Q = (-0.116153782, 0.243293905, 8.62833307e-3, 0.212830095, 0.198853986, 0.226680733, 0.225627798)
-_P = (-6.09035801e-4, 5.01196241e-3, -2.67789086e-2, 0.112821408, -0.376125233, 0.128379154)
-_vector_erf = np.vectorize(math.erf, otypes=[np.float64])
-_vector_erfc = np.vectorize(math.erfc, otypes=[np.float64])
-
-
-def erf(xp, x):
-    """The error function, 2/sqrt(pi) times the integral of e^(-t^2) from 0 to x. float32 to 2 ulp;
-    float64 on the CPU: math.erf, element by element, exact and slow (it is for checking)."""
-    if xp is not np:
-        return _device_special(xp, "erf")(x)
-    if x.dtype != np.float32:
-        return _vector_erf(x) if x.size else x.astype(np.float64)
-    return _in_pieces(x, _erf)
-
-
-def erfc(xp, x):
-    """1 - erf(x), right also where erf rounds to 1 and the difference is nothing."""
-    if xp is not np:
-        return _device_special(xp, "erfc")(x)
-    if x.dtype != np.float32:
-        return _vector_erfc(x) if x.size else x.astype(np.float64)
-    return _in_pieces(x, _erfc)
-
-
-def _in_pieces(x, f, size=32768):
-    """f(x) in pieces that stay in the cache: twice as fast as all at once. f chooses by products
-    with 0 and 1, which take a third of the time of np.where (a branch for each number)."""
-    flat = np.ascontiguousarray(x).reshape(-1)
-    out = np.empty_like(flat)
-    for i in range(0, flat.size, size):
-        out[i : i + size] = f(np.clip(flat[i : i + size], -12, 12))  # from 10.1 on erfc is 0
-    return out.reshape(x.shape)
-
-
-def _erf(x):
-    a = np.abs(x)
-    return _near(x) * (a < 0.9) + np.copysign(1 - _far(a), x) * (a >= 0.9)
-
-
-def _erfc(x):
-    a = np.abs(x)
-    y = _far(a)
-    y += (x < 0) * (2 - 2 * y)  # 2 - y where x < 0
-    return (1 - _near(x)) * (a < 0.9) + y * (a >= 0.9)
-
-
-def _near(x):
-    """erf(x), for |x| < 0.9."""
-    y = _horner(_P, x * x)
-    y *= x
-    y += x
-    return y
-
-
-def _far(a):
-    """erfc(a), for a >= 0.9."""
-    t = 1 / (1 + np.float32(0.4) * a)
-    y = _horner(_Q, t)
-    y *= t
-    y *= np.exp(-a * a)
-    return y
-
-
-def _horner(coefficients, x):
-    first, *others = coefficients
-    y = first * x
-    for c in others[:-1]:
-        y += c
-        y *= x
-    y += others[-1]
-    return y
-
-
-def _device_special(xp, name):
-    if xp.__name__ == "cupy":
-        from cupyx.scipy import special
-
-        return getattr(special, name)
-    return getattr(xp, name)  # the stand-in device of the tests brings its own
-
-
 def row_dot(xp, a, b):
     """The dot product of each row of `a` with that of `b`: (..., D), (..., D) or (D,) -> (...).
 
-    np.vecdot goes through BLAS, ten times faster than `(a * b).sum(-1)` over a short axis.
+    np.vecdot goes through BLAS, ten times faster than `(a * b).sum(-1)` over a short axis; where
+    there is none it adds one number after the other, and the rounding errors add up.
     """
-    return np.vecdot(a, b) if xp is np else (a * b).sum(axis=-1)
+    return np.vecdot(a, b) if xp is np and backend.BLAS else (a * b).sum(axis=-1)
 
 
-def exponentials(xp, S):
-    """e^(S - the largest of each row), in S's memory: the numerators of a softmax over the last
-    axis, none of which overflows. A row of -inf gives zeros."""
-    largest = S.max(axis=-1, keepdims=True)
-    S -= xp.maximum(largest, xp.finfo(S.dtype).min)  # -inf - -inf would be NaN
-    return xp.exp(S, out=S)
-
+SMALL = 100**3  # multiplications of a product, up to which OpenBLAS has kernels of their own
 
 # -- sums ------------------------------------------------------------------------------------------
 
@@ -333,28 +245,51 @@ def average(x, axis=None, keepdims=False):
         return y / (x.size // y.size)
 
 
-def column_sum(xp, a):
-    """The sum over all rows, (n, D) -> (D,), as a product with ones, which is faster than sum(0).
-    k rows side by side are one, so that each sum has some 256 terms: rounding errors add up."""
+def column_sum(xp, a, weights=None):
+    """The sum over all rows, (n, D) -> (D,), each times its weight if there are any (n,): a product
+    with them, or with ones, which is faster than sum(0). Some 256 rows at a time, and then their
+    sums: rounding errors add up."""
     n, D = a.shape
     k = n // 256
+    weights = xp.ones(n, dtype=a.dtype) if weights is None else weights
     if xp is not np or k < 2:
-        return xp.ones(n, dtype=a.dtype) @ a
+        return weights @ a
     m = n // k
-    sums = (np.ones(m, dtype=a.dtype) @ a[: m * k].reshape(m, k * D)).reshape(k, D)
+    sums = (weights[: m * k].reshape(k, 1, m) @ a[: m * k].reshape(k, m, D))[:, 0]
     if m * k < n:
-        sums[: n - m * k] += a[m * k :]
+        sums[: n - m * k] += weights[m * k :, None] * a[m * k :]
     return _sum_of_rows(sums)
+
+
+def outer(xp, columns, rows):
+    """c r + c' r' of a pair of columns (n,) and a pair of rows (D,) -> (n, D); the second of a pair
+    may be a number. A product of thin matrices: half the time of repeating numbers along a row."""
+    columns, rows = _pair(xp, *columns).T, _pair(xp, *rows)
+    n, most = len(columns), max(1, SMALL // max(1, rows.size))
+    if xp is not np or n <= most:
+        return columns @ rows
+    out = np.empty((n, rows.shape[1]), dtype=np.result_type(columns, rows))
+    for i in range(0, n, most):
+        np.matmul(columns[i : i + most], rows, out=out[i : i + most])
+    return out
+
+
+def _pair(xp, a, b):
+    pair = xp.empty((2, len(a)), dtype=xp.result_type(a, b))
+    pair[0], pair[1] = a, b
+    return pair
 
 
 def pieces(xp, *arrays, size=1 << 17):
     """Arrays of one shape, the first `size` numbers of each, then the next: what is done to a piece
     finds it in the cache. Short arrays, a GPU's, and any that do not lie in a row: all at once."""
-    if xp is not np or arrays[0].size <= 2 * size or not all(a.flags.c_contiguous for a in arrays):
+    if xp is not np or not all([a.flags.c_contiguous for a in arrays]):
         yield arrays
         return
     flat = [a.reshape(-1) for a in arrays]
-    for i in range(0, flat[0].size, size):
+    n = flat[0].size
+    size = size if n > 2 * size else max(n, 1)
+    for i in range(0, n, size):
         yield [a[i : i + size] for a in flat]
 
 

@@ -145,8 +145,9 @@ def _same(value, usual):
     return value is usual or (isinstance(value, (str, bool, int)) and value == usual)
 
 
-def _reshape(x, shape, order="C", copy=None):
-    """The same numbers under another shape; -1 is worked out."""
+def _reshape(x, shape=None, order="C", copy=None, newshape=None):
+    """The same numbers under another shape; -1 is worked out. newshape: its name in NumPy 2.0."""
+    shape = newshape if shape is None else shape
     return ops.reshape(x, shape, order=order, copy=copy)
 
 

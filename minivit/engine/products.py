@@ -117,7 +117,7 @@ def einsum_(xp, *xs, terms, result):
 
 
 @function
-def einsum(subscripts, *operands, optimize=True):
+def einsum(subscripts, *operands, optimize="greedy"):
     """Sums of products over named axes: einsum("bhnd,bhmd->bhnm", q, k).
 
     All of np.einsum's forms: a letter twice in an operand is its diagonal, `...` are the axes that

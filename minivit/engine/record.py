@@ -9,7 +9,7 @@ An op is a pure function of arrays that returns `(value, vjp)`. It never mention
 does not fit.
 """
 
-from functools import wraps
+from functools import partial, wraps
 from inspect import CO_GENERATOR, Signature, signature
 from types import MappingProxyType
 
@@ -40,6 +40,9 @@ def op(f=None, *, accepts=numerics.FLOATS):
     return `g` itself, views of it, or fresh arrays, each once; it never writes into its operands
     or `g`.
 
+    A keyword-only argument called `differentiate` receives whether anybody will ask for the vjp:
+    for an op that makes what the vjp needs beside its value, where it costs less.
+
     Where a gradient costs something, a tuple of functions may stand for the vjp, one per operand:
 
         return x @ y, (lambda g: g @ y.mT, lambda g: x.mT @ g)
@@ -54,10 +57,11 @@ def op(f=None, *, accepts=numerics.FLOATS):
         return lambda f: op(f, accepts=accepts)
     code, defaults = f.__code__, f.__defaults__ or ()  # as inspect.signature says it, but at once
     takes_xp = code.co_varnames[:1] == ("xp",)
+    takes_differentiate = "differentiate" in (f.__kwdefaults__ or ())
     positional = code.co_posonlyargcount
     operand_count = positional - takes_xp if positional else None  # None: any number (*xs)
     optional = defaults[: max(0, len(defaults) - code.co_argcount + positional)].count(None)
-    name = f.__name__.strip("_")
+    name, flags = f.__name__.strip("_"), _flags(f)
 
     @wraps(f)
     def lifted(*args, **options):
@@ -76,11 +80,16 @@ def op(f=None, *, accepts=numerics.FLOATS):
         if extra or options:
             extra = [_option(x, name) for x in extra]
             options = {key: _option(x, name) for key, x in options.items()}
+            if flags:
+                _check_flags(flags, name, (None,) * positional + (*extra,), options)
+        modes = _thread.modes
+        wanted = () if modes.no_grad else [p is not None and p._requires_grad for p in parents]
+        how = {"differentiate": True in wanted} if takes_differentiate else {}
         try:
             if not fits:
                 arrays, half = numerics.converted(arrays, accepts, name)
                 xp = backend.module_of(arrays, name)
-            pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **options)
+            pair = f(*((xp,) if takes_xp else ()), *arrays, *extra, **how, **options)
         except MinivitError:
             raise
         except _RAW as error:
@@ -96,12 +105,8 @@ def op(f=None, *, accepts=numerics.FLOATS):
             raise GraphError(_no_pair(pair, name))
         if half and value.dtype.char == "f":
             value = value.astype(np.float16)
-        modes = _thread.modes
         if modes.detect_anomaly:
             _refuse_non_finite(value, f"{name}: its result")
-        if modes.no_grad:
-            return Tensor._from_op(value, (), None, name)
-        wanted = [p is not None and p._requires_grad for p in parents]
         if True not in wanted or (value.dtype.kind != "f" and not _differentiable(value, name)):
             return Tensor._from_op(value, (), None, name)
         if type(vjp) is tuple:
@@ -112,10 +117,11 @@ def op(f=None, *, accepts=numerics.FLOATS):
             vjp = _watched(vjp, arrays, wanted, name)
         return Tensor._from_op(value, parents, vjp, name)
 
-    if takes_xp:
-        lifted.__signature__ = _WithoutXp(f)
+    if takes_xp or takes_differentiate:
+        lifted.__signature__ = _AsCalled(f)
     OPS[name] = lifted
-    lifted.on_arrays = f  # for code that has arrays, and no use for Tensors (sampling.decoding)
+    # for code that has arrays, and no use for Tensors or gradients (sampling.decoding)
+    lifted.on_arrays = partial(f, differentiate=False) if takes_differentiate else f
 
     def twin(composed):
         """Register the same function composed of smaller ops: the oracle of the tests."""
@@ -126,16 +132,17 @@ def op(f=None, *, accepts=numerics.FLOATS):
     return lifted
 
 
-class _WithoutXp(Signature):
-    """The call that works, for help() and editors: f's signature without xp. It is worked out when
-    somebody asks: there are many ops, and signatures take their time."""
+class _AsCalled(Signature):
+    """The call that works, for help() and editors: f's signature without what the engine fills in.
+    It is worked out when somebody asks: there are many ops, and signatures take their time."""
 
     def __init__(self, f):
         self._f, self._return_annotation = f, Signature.empty
 
     @property
     def parameters(self):
-        return MappingProxyType(dict(list(signature(self._f).parameters.items())[1:]))
+        own = signature(self._f).parameters.items()
+        return MappingProxyType({k: p for k, p in own if k not in ("xp", "differentiate")})
 
     def replace(self, **changes):  # what inspect asks of a method: the same without self
         return Signature(list(self.parameters.values())).replace(**changes)
@@ -181,6 +188,26 @@ def _option(x, name):
     return backend.to_array(x, name) if isinstance(x, np.ndarray) else x
 
 
+def _flags(f):
+    """{place or None: name} of the arguments that are True or False: their default is."""
+    code, defaults = f.__code__, f.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount]
+    places = enumerate(zip(names[::-1], defaults[::-1]))
+    found = {code.co_argcount - 1 - i: n for i, (n, value) in places if type(value) is bool}
+    only = {name: name for name, value in (f.__kwdefaults__ or {}).items() if type(value) is bool}
+    return found | only
+
+
+def _check_flags(flags, name, args, options):
+    """Refuse a flag that is neither True nor False: "no" would be taken for True."""
+    for place, flag in flags.items():
+        value = options.get(flag, False)
+        if type(place) is int and place < len(args):
+            value = args[place]
+        if not isinstance(value, (bool, np.bool_)) and not (type(value) is int and value in (0, 1)):
+            raise DtypeError(f"{name}: {flag} is {_kind(value)}, expected True or False")
+
+
 _RAW = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
@@ -190,11 +217,14 @@ def function(f):
     its own, where it is checked."""
     name = f.__qualname__.rpartition("<locals>.")[2]
     is_method, name = "." in name, name.removesuffix(".__init__")
+    flags = _flags(f)
 
     if f.__code__.co_flags & CO_GENERATOR:
 
         @wraps(f)
         def worded(*args, **options):
+            if flags:
+                _check_flags(flags, name, args, options)
             try:
                 return (yield from f(*args, **options))
             except MinivitError:
@@ -206,6 +236,8 @@ def function(f):
 
         @wraps(f)
         def worded(*args, **options):
+            if flags:
+                _check_flags(flags, name, args, options)
             try:
                 return f(*args, **options)
             except MinivitError:
@@ -248,6 +280,7 @@ def _kind(x):
 
 def _takes(f, takes_xp):
     arguments = list(signature(f).parameters.values())[takes_xp:]
+    arguments = [a for a in arguments if a.name != "differentiate"]
     return str(signature(f).replace(parameters=arguments))
 
 
@@ -263,13 +296,12 @@ def _differentiable(value, name):
 
 
 def _each(vjps, wanted, name):
-    """One vjp of those of the single operands; of those that nobody asks for, nothing is kept."""
+    """One vjp of those of the single operands; of those that nobody asks for, nothing is kept. The
+    last comes first: a bias's sum brings g into the cache for the products."""
     if len(vjps) != len(wanted):
         raise GraphError(f"{name}: returned {len(vjps)} vjps for {len(wanted)} operands")
-    if False not in wanted:
-        return lambda g: tuple([f(g) for f in vjps])
-    vjps = [f if w else None for f, w in zip(vjps, wanted, strict=True)]
-    return lambda g: tuple([None if f is None else f(g) for f in vjps])
+    backwards = [f if w else None for f, w in zip(vjps, wanted, strict=True)][::-1]
+    return lambda g: tuple([None if f is None else f(g) for f in backwards][::-1])
 
 
 def _watched(vjp, arrays, wanted, name):

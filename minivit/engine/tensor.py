@@ -40,8 +40,8 @@ class Tensor:
         if not backend.is_array(data):  # a number or a list, or somebody else's array
             keeps_dtype = hasattr(data, "shape") and not isinstance(data, np.generic)
             data = backend.to_array(data, "Tensor")
-            if dtype is None and data.dtype == np.float64 and not keeps_dtype:
-                dtype = np.float32
+            if dtype is None and not keeps_dtype:
+                dtype = {np.dtype(float): np.float32, np.dtype(int): np.int64}.get(data.dtype)
             device = backend.default_device() if device is None else device
         if data.dtype.kind not in "biufc":
             raise DtypeError(f"Tensor: got data of dtype {data.dtype}, expected numbers")
@@ -105,6 +105,9 @@ class Tensor:
 
     def as_gradient(self, g, where, kinds="f"):
         """g as an array of this Tensor's shape, dtype and device, or the error that it is not."""
+        w = self._array
+        if type(g) is type(w) and g.dtype is w.dtype and g.shape == w.shape and w.dtype.kind == "f":
+            return g  # nearly always
         if isinstance(g, Tensor):
             g = _array_of(g, where)
         if isinstance(g, (int, float, np.generic)):

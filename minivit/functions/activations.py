@@ -1,10 +1,11 @@
 """Activations: a number in, a number out."""
 
 import math
+from functools import partial
 
 import numpy as np
 
-from minivit.engine import numerics
+from minivit.engine import numerics, special
 from minivit.engine.errors import OptionError
 from minivit.engine.numerics import NUMBERS
 from minivit.engine.ops import erf, exp, maximum, tanh
@@ -25,7 +26,9 @@ def relu_composed(x):
 @op
 def sigmoid(xp, x, /):
     """y = 1 / (1 + e^-x). dy/dx = y (1 - y)."""
-    y = _sigmoid(xp, x, xp.empty_like(x))
+    e = xp.clip(x, -math.inf, 80, out=xp.empty_like(x))  # nothing overflows, and 1 is reached
+    xp.exp(e, out=e)
+    y = e / (e + 1)  # right to the last bits where it is tiny too
     return y, lambda g: g * (y * (1 - y))
 
 
@@ -34,19 +37,10 @@ def sigmoid_composed(x):
     return 1 / (1 + exp(-x))
 
 
-def _sigmoid(xp, x, e):
-    """s = e / (1 + e) with e = e^x, in e's memory: right to the last bits where s is tiny too.
-    Nothing overflows: from x = 80 on, s is 1 in float32 and in float64."""
-    xp.clip(x, -math.inf, 80, out=e)  # np.minimum with a number takes three times as long
-    xp.exp(e, out=e)
-    e /= e + 1
-    return e
-
-
 @op
-def silu(xp, x, /):
+def silu(xp, x, /, *, differentiate=True):
     """x sigmoid(x) (also called swish)."""
-    return _gated(xp, x, lambda x: x, lambda y, s: 1)
+    return _with_slope(xp, x, _gated(xp, xp.exp, lambda x, _: (-x, 1)), differentiate)
 
 
 @silu.twin
@@ -55,7 +49,7 @@ def silu_composed(x):
 
 
 @op
-def gelu(xp, x, /, approximate="none"):
+def gelu(xp, x, /, approximate="none", *, differentiate=True):
     """x Phi(x), with Phi the normal distribution function (Hendrycks & Gimpel 2016).
 
     "none": exact, by erf (BERT and ViT in PyTorch's ports). "tanh": 0.5 x (1 + tanh(sqrt(2/pi)
@@ -67,75 +61,75 @@ def gelu(xp, x, /, approximate="none"):
             f"gelu: approximate is {approximate!r}, expected 'none', 'tanh' or 'quick'"
         )
     if approximate == "none":
-        return _gelu_exact(xp, x)
-    if approximate == "quick":
-        return _gated(xp, x, lambda x: x * 1.702, lambda y, s: 1.702)
-    return _gelu_tanh(xp, x)
+        f = partial(_gelu_exact, xp)
+    else:
+        exp, unit = special.fast_exp(xp, x.dtype)
+        u = _u_of_tanh if approximate == "tanh" else _u_of_quick
+        f = _gated(xp, exp, partial(u, xp, unit))
+    return _with_slope(xp, x, f, differentiate)
 
 
-def _gelu_exact(xp, x):
+def _with_slope(xp, x, f, differentiate):
+    """y and its vjp, g dy/dx, from f(x, y, slope), which writes both, or only y. The slope is made
+    here, while x and y are in the cache: nothing else is kept, and the way back is a product."""
+    y = xp.empty_like(x)
+    slope = xp.empty_like(x) if differentiate else None
+    for piece in numerics.pieces(xp, *((x, y, slope) if differentiate else (x, y))):
+        f(*piece)
+    return y, lambda g: g * slope
+
+
+def _gelu_exact(xp, x, y, slope=None):
     """y = x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2. dy/dx = Phi(x) + x phi(x), phi the density."""
-    Phi = numerics.erfc(xp, x * -math.sqrt(0.5))
+    Phi = special.erfc(xp, x * -math.sqrt(0.5))
     Phi *= 0.5
-
-    def vjp(g):
+    xp.multiply(x, Phi, out=y)
+    if slope is not None:
         with np.errstate(over="ignore"):  # e^-inf is 0
-            slope = xp.exp(x * x * -0.5)
+            xp.exp(x * x * -0.5, out=slope)
         slope *= x
         slope *= 1 / math.sqrt(2 * math.pi)
         slope += Phi
-        slope *= g
-        return slope
-
-    return x * Phi, vjp
 
 
-def _gelu_tanh(xp, x):
-    """x sigmoid(u) with u = 2 sqrt(2/pi) (x + 0.044715 x^3): (1 + tanh(u/2)) / 2 is sigmoid(u)."""
-    c, a = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
+def _gated(xp, exp, minus_u):
+    """f for y = x s with s = sigmoid(u(x)): dy/dx = s + x s (1 - s) du/dx, and x (1 - s) is x - y.
 
-    def u(x):
-        u = x * x  # never x**3: 700 times slower in float32
-        u *= a
-        u += c
-        u *= x
-        return u
-
-    def du_dx(y, s):  # c + 3 a x^2
-        x = xp.empty_like(s)
-        xp.clip(s, xp.finfo(s.dtype).tiny, 1, out=x)
-        xp.divide(y, x, out=x)  # 0 where s is 0
-        xp.clip(x, -math.inf, 16, out=x)  # where 1 - s is 0, and x * x could be infinite
-        x *= x
-        x *= 3 * a
-        x += c
-        return x
-
-    with np.errstate(over="ignore"):  # sigmoid(inf) is 1
-        return _gated(xp, x, u, du_dx)
-
-
-def _gated(xp, x, u, du_dx):
-    """y = x s with s = sigmoid(u(x)), and dy/dx = s + y (1 - s) du/dx.
-
-    y is kept by the next layer anyway, so x, which is y / s, is not kept: du_dx gets y and s.
+    exp(-u) may be infinite: then y is 0, as it should be.
     """
-    s, y = xp.empty_like(x), xp.empty_like(x)
-    for x_, s_, y_ in numerics.pieces(xp, x, s, y):
-        _sigmoid(xp, u(x_), s_)
-        xp.multiply(x_, s_, out=y_)
 
-    def vjp(g):
-        dx = xp.empty_like(y)
-        for y_, s_, g_, slope in numerics.pieces(xp, y, s, g, dx):
-            xp.subtract(1, s_, out=slope)
-            slope *= du_dx(y_, s_)
-            slope *= y_
-            slope += s_
-            slope *= g_
-        return dx
+    def f(x, y, slope=None):
+        with np.errstate(over="ignore"):
+            t, du = minus_u(x, slope is not None)
+            t = exp(t, out=t)
+        t += 1  # 1 / s
+        xp.divide(x, t, out=y)
+        if slope is not None:
+            xp.subtract(x, y, out=slope)
+            slope /= t
+            slope *= du
+            slope += xp.divide(1, t, out=t)
 
-    return y, vjp
+    return f
+
+
+def _u_of_tanh(xp, unit, x, differentiate):
+    """-unit u with u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is
+    sigmoid(u). Below -22 and above 10 x is taken as that: sigmoid(u) is 0 or 1 there already."""
+    c, a = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
+    x = xp.clip(x, -22, 10) if differentiate else x
+    du = x * x  # never x**3: 700 times slower in float32
+    du *= -a * unit
+    du -= c * unit
+    u = du * x
+    if differentiate:
+        du *= -3 / unit
+        du -= 2 * c  # 3 a x^2 + c
+    return u, du
+
+
+def _u_of_quick(xp, unit, x, differentiate):
+    return x * (-1.702 * unit), 1.702
 
 
 @gelu.twin

@@ -116,7 +116,7 @@ def log_softmax(xp, x, /, axis=-1):
 
     def vjp(g):
         g = _rows(xp, g, axis)
-        with np.errstate(invalid="ignore"):  # as above; and of no scores at all
+        with np.errstate(divide="ignore", invalid="ignore"):  # as above; and of no scores at all
             dx = g - e * (g.sum(axis=1) / l)[:, None]
         return _unrows(xp, dx, x.shape, axis)
 
@@ -189,7 +189,7 @@ def cross_entropy_loss(
 
     def vjp(g):
         g = xp.broadcast_to(g.reshape(-1) / n, rows.shape)  # of each row's loss
-        with np.errstate(invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             dx = e * (g / l)[:, None]
             dx[rows, label] = (xp.expm1(log_p) + s) * g  # p - (1 - s): p - 1 may be tiny
             if s:

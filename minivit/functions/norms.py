@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.numerics import column_sum, plus, row_dot
+from minivit.engine.numerics import column_sum, outer, plus, row_dot
 from minivit.engine.ops import maximum
 from minivit.engine.record import op
 
@@ -21,30 +21,36 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
     On the slide a token is a column and the statistics are column-wise; here a token is a row. The
     variance is divided by D. Mean and variance depend on x too; with t = g gamma:
     dx = r (t - mean(t) - h mean(t h)), dgamma = sum of g h, dbeta = sum of g over the rows.
+
+    h is never made: y = x (r gamma) + (beta - mean r gamma), a product and a sum of whole arrays.
     """
     shape, D = _features("layer_norm", x, eps, gamma=gamma, beta=beta)
-    x2 = x.reshape(prod(shape[:-1]), D)
+    x = x.reshape(prod(shape[:-1]), D)
     average = xp.full(D, 1 / max(D, 1), dtype=x.dtype)
-    mean = row_dot(xp, x2, average)  # (rows,)
-    h = x2 - mean[:, None]
-    var = row_dot(xp, h, h) / max(D, 1)
-    if xp is not np or (mean * mean > 4 * var).any():  # the mean's rounding error shows in h:
-        h -= row_dot(xp, h, average)[:, None]  # that is the mean of h, which should be 0
-        var = row_dot(xp, h, h) / max(D, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = row_dot(xp, x, average)  # (rows,)
+        var = row_dot(xp, x, x) / max(D, 1) - mean * mean
+        near_0 = mean * mean <= var
+    if xp is not np or not near_0.all():  # the difference would lose digits: move the rows to 0
+        x = x - mean[:, None]
+        x -= row_dot(xp, x, average)[:, None]  # of the mean's rounding error
+        mean, var = xp.zeros_like(mean), row_dot(xp, x, x) / max(D, 1)
     r = 1 / xp.sqrt(var + eps)
-    h *= r[:, None]
-    y = plus(h * gamma, beta)
+    y = outer(xp, (r, 0), (gamma, 0))
+    y *= x
+    y = plus(y, outer(xp, (-mean * r, 1), (gamma, beta)))
 
     def vjp(g):
-        g = g.reshape(h.shape)
-        t = g * h
-        dgamma, dbeta = column_sum(xp, t), column_sum(xp, g)
-        mean_th, mean_t = t @ (gamma / D), g @ (gamma / D)  # of t = g gamma, by gemv
-        xp.multiply(g, gamma, out=t)  # in the memory of g h
-        t -= mean_t[:, None]
-        t -= h * mean_th[:, None]
-        t *= r[:, None]
-        return t.reshape(shape), dgamma, dbeta
+        g = g.reshape(x.shape)
+        t = g * x
+        dgamma = column_sum(xp, t, r) - column_sum(xp, g, mean * r)
+        mean_tx, mean_t = t @ (gamma / D), g @ (gamma / D)  # of t = g gamma, by gemv
+        a = r * (r * (r * (mean_tx - mean * mean_t)))  # r^2 mean(t h)
+        dx = outer(xp, (r, 0), (gamma, 0))
+        dx *= g
+        dx -= xp.multiply(x, a[:, None], out=t)
+        dx += (mean * a - r * mean_t)[:, None]
+        return dx.reshape(shape), dgamma, column_sum(xp, g)
 
     return y.reshape(shape), vjp
 

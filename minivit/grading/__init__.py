@@ -1,4 +1,4 @@
-"""Graded exercises: `minivit check 15` in a terminal, `check("layer_norm", globals())` in a cell.
+"""Graded exercises: `minivit check 17` in a terminal, `check("layer_norm", globals())` in a cell.
 
 exercise    what an exercise is: properties, and mistakes that have names
 checks/     one module an exercise
@@ -10,6 +10,7 @@ sandbox     locks that process; protection says what holds on this machine, by t
 inside      calls it in this interpreter, where there are no processes: in a browser
 judge       looks for the smallest input that fails, and names the mistake
 report      what the student reads
+figures     a figure of the lecture with the student's function, in the last cell
 starter     makes the student's files from the source with the solution
 teachers/   a class: who handed in what (names, archives, layouts, handed_in), judged on many
             processes (judging, workshop), with what a person adds (marks, results), and back
@@ -18,7 +19,8 @@ teachers/   a class: who handed in what (names, archives, layouts, handed_in), j
 """
 
 from minivit.grading.exercise import TodoError
+from minivit.grading.figures import draw
 from minivit.grading.numeric import gradient_errors
 from minivit.grading.submission import check
 
-__all__ = ["TodoError", "check", "gradient_errors"]
+__all__ = ["TodoError", "check", "draw", "gradient_errors"]

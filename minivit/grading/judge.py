@@ -23,7 +23,8 @@ from minivit.grading.report import show_both, shown
 SHRINKING = 100  # inputs tried after the first failing one, and
 MOST_CALLS = 2000  # calls of the student's function in that time
 FAILED = "The grading itself failed"  # how the trouble of a verdict begins that is none
-DRAWN = {}  # seed, strategy, examples -> its cases
+DRAWN = {}  # strategy, seed, examples -> its cases
+PUBLIC = 0  # the seed of the checks that students run
 FEWEST = 15  # inputs of a strategy
 HANGS = 2  # inputs that are tried for a smaller one that hangs
 PATIENCE = 5.0  # seconds for the calls of a property, as in Limits; one of about 60 takes 0.4 ms
@@ -81,12 +82,12 @@ def new_verdict(exercise, where):
     return Verdict(exercise.number, exercise.function, exercise.title, where, outcomes)
 
 
-def judge(exercise, submission, *, seed=0, limits=None, results=None, student=None):
+def judge(exercise, submission, *, seed=PUBLIC, limits=None, results=None, student=None):
     """The Verdict on the cells of `submission`. `results`, a path or a function of the verdict, is
     written (called) at once and then after each property.
 
-    Another `seed` makes other inputs: public checks use 0, grading its own. `student`: the class
-    that calls the function, where it is not the one of this platform.
+    Another `seed` adds other inputs: grading has its own. `student`: the class that calls the
+    function, where it is not the one of this platform.
     """
     verdict = new_verdict(exercise, submission.where)
 
@@ -238,47 +239,32 @@ class Judge:
         return case, failure, known
 
     def cases(self, prop):
-        """The inputs of a property, each with its strategy; those of one strategy are the same for
-        every submission."""
+        """The inputs of a property, each with its (strategy, seed).
+
+        Those of the public checks are always among them, and half as many of the seed's own: what a
+        student can see to be wrong is wrong in grading too, whatever its seed.
+        """
         found = []
         for strategy in prop.strategies:
-            key = (self.seed, strategy, share(prop))
-            if key not in DRAWN:
-                DRAWN[key] = cases = []
-                with contextlib.suppress(hypothesis.errors.NoSuchExample):
-                    self.search(prop, strategy, cases.append)
-                for case in cases:  # no check may change what the next submission is asked
-                    for each in (case, *case.others):
-                        for array in [*each.inputs.values(), each.g]:
-                            if isinstance(array, np.ndarray):
-                                array.flags.writeable = False
-            found += [(case, strategy) for case in DRAWN[key]]
+            found += drawn(strategy, PUBLIC, share(prop))
+            if self.seed != PUBLIC:
+                found += drawn(strategy, self.seed, share(prop) // 2)
         return found
-
-    def search(self, prop, strategy, condition):
-        settings = hypothesis.settings(
-            max_examples=share(prop),
-            phases=[Phase.generate, Phase.shrink],
-            database=None,
-            deadline=None,
-        )
-        draws = random.Random(self.seed)
-        hypothesis.find(strategy, lambda c: bool(condition(c)), settings=settings, random=draws)
 
     def shrink(self, prop, kind):
         """The smallest case found whose failure is of this kind (the steps answered); or None.
 
         Shapes first: of all inputs the one with the fewest numbers. From that on, hypothesis."""
         failing = []
-        for case, strategy in self.cases(prop):
+        for case, source in self.cases(prop):
             failure, steps = self.examine(prop, case)
             if failure and steps == kind:
-                failing.append((case.size, len(failing), case, strategy))
+                failing.append((case.size, len(failing), case, source))
             if self.student.slow(PATIENCE, self.since):
                 break
         if not failing:
             return None
-        most, _, smallest, strategy = min(failing)
+        most, _, smallest, source = min(failing)
         left, asked = SHRINKING, self.student.asked
         shrinking = False
 
@@ -297,7 +283,7 @@ class Judge:
             return False
 
         with contextlib.suppress(Enough, hypothesis.errors.NoSuchExample):
-            self.search(prop, strategy, fails)
+            search(*source, share(prop), fails)
         return smallest
 
     def examine(self, prop, case):
@@ -367,6 +353,32 @@ class Judge:
                 asked = self.call(Case(case.inputs) if forward else case)
                 tried.append((case, asked[prop.output]))
         return tried
+
+
+def drawn(strategy, seed, examples):
+    """[(case, (strategy, seed))], the same for every submission."""
+    key = (strategy, seed, examples)
+    if key not in DRAWN:
+        DRAWN[key] = cases = []
+        with contextlib.suppress(hypothesis.errors.NoSuchExample):
+            search(*key, cases.append)
+        for case in cases:  # no check may change what the next submission is asked
+            for each in (case, *case.others):
+                for array in [*each.inputs.values(), each.g]:
+                    if isinstance(array, np.ndarray):
+                        array.flags.writeable = False
+    return [(case, (strategy, seed)) for case in DRAWN[key]]
+
+
+def search(strategy, seed, examples, condition):
+    settings = hypothesis.settings(
+        max_examples=examples,
+        phases=[Phase.generate, Phase.shrink],
+        database=None,
+        deadline=None,
+    )
+    draws = random.Random(seed)
+    hypothesis.find(strategy, lambda c: bool(condition(c)), settings=settings, random=draws)
 
 
 def share(prop):

@@ -132,7 +132,7 @@ def needed(submission, name):
 def check(exercise, namespace):
     """Check a function that is defined in this notebook, print the report, give the points.
 
-    `check("layer_norm", globals())` judges the function that this kernel has, as `minivit check 15`
+    `check("layer_norm", globals())` judges the function that this kernel has, as `minivit check 17`
     judges the one in the saved file; where the saved file would be worth something else, it says
     so. The judge is another process, which shares nothing with this one.
     """

@@ -8,7 +8,7 @@ graph, no gradient. A test holds both forms together.
 import math
 from functools import partial
 
-from minivit.engine import backend, numerics
+from minivit.engine import backend, numerics, special
 from minivit.transformer import ACTIVATIONS
 
 
@@ -46,7 +46,7 @@ def attention(xp, x, attn, cache):
     (B, D), H = x.shape, attn.num_heads
     qkv = linear(x, attn.in_proj_weight, attn.in_proj_bias).reshape(B, 3, H, 1, D // H)
     K, V = cache.append_heads(qkv[:, 1], qkv[:, 2])  # (B, H, d, M), (B, H, M, d)
-    e = numerics.exponentials(xp, (qkv[:, 0] * (1 / math.sqrt(D // H))) @ K)  # (B, H, 1, M)
+    e = special.exponentials(xp, (qkv[:, 0] * (1 / math.sqrt(D // H))) @ K)  # (B, H, 1, M)
     o = e @ V / e.sum(axis=3, keepdims=True)  # (B, H, 1, d)
     return linear(o.reshape(B, D), attn.out_proj.weight, attn.out_proj.bias)
 

@@ -1,4 +1,4 @@
-"""Answers to exercise 17."""
+"""Answers to exercise 19."""
 
 RIGHT = {
     "A": """

@@ -1,4 +1,4 @@
-"""Answers to exercise 16."""
+"""Answers to exercise 18."""
 
 RIGHT = {
     "A": """

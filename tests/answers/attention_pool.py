@@ -1,4 +1,4 @@
-"""Answers to exercise 19."""
+"""Answers to exercise 21."""
 
 RIGHT = {
     "A": """

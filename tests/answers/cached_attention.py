@@ -1,4 +1,4 @@
-"""Answers to exercise 6."""
+"""Answers to exercise 7."""
 
 RIGHT = {
     "A": """

@@ -1,4 +1,4 @@
-"""Answers to exercise 14."""
+"""Answers to exercise 16."""
 
 RIGHT = {
     "A": """

@@ -1,4 +1,4 @@
-"""Answers to exercise 21."""
+"""Answers to exercise 23."""
 
 RIGHT = {
     "A": """

@@ -1,4 +1,4 @@
-"""Answers to exercise 5."""
+"""Answers to exercise 6."""
 
 RIGHT = {
     "A": """

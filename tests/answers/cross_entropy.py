@@ -1,4 +1,4 @@
-"""Answers to exercise 20."""
+"""Answers to exercise 22."""
 
 RIGHT = {
     "A": """

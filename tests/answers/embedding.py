@@ -1,4 +1,4 @@
-"""Answers to exercise 8."""
+"""Answers to exercise 9."""
 
 RIGHT = {
     "A": """

@@ -1,4 +1,4 @@
-"""Answers to exercise 3."""
+"""Answers to exercise 4."""
 
 RIGHT = {
     "A": """

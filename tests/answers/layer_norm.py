@@ -1,4 +1,4 @@
-"""Answers to exercise 15."""
+"""Answers to exercise 17."""
 
 ANSWER = """
 import numpy as np

@@ -1,4 +1,4 @@
-"""Answers to exercise 13."""
+"""Answers to exercise 15."""
 
 RIGHT = {
     "A": """

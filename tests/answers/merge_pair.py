@@ -1,4 +1,4 @@
-"""Answers to exercise 7."""
+"""Answers to exercise 8."""
 
 RIGHT = {
     "A": """

@@ -1,4 +1,4 @@
-"""Answers to exercise 4."""
+"""Answers to exercise 5."""
 
 RIGHT = {
     "A": """

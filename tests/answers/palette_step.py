@@ -1,4 +1,4 @@
-"""Answers to exercise 9."""
+"""Answers to exercise 10."""
 
 RIGHT = {
     "A": """

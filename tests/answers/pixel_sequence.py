@@ -1,4 +1,4 @@
-"""Answers to exercise 10."""
+"""Answers to exercise 11."""
 
 RIGHT = {
     "A": """

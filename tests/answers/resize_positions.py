@@ -1,4 +1,4 @@
-"""Answers to exercise 18."""
+"""Answers to exercise 20."""
 
 RIGHT = {
     "A": """

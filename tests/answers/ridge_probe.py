@@ -1,4 +1,4 @@
-"""Answers to exercise 11."""
+"""Answers to exercise 12."""
 
 RIGHT = {
     "A": """

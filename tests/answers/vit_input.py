@@ -1,4 +1,4 @@
-"""Answers to exercise 12."""
+"""Answers to exercise 13."""
 
 RIGHT = {
     "A": """

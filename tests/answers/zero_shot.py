@@ -1,4 +1,4 @@
-"""Answers to exercise 22."""
+"""Answers to exercise 24."""
 
 RIGHT = {
     "A": """

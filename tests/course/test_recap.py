@@ -379,6 +379,13 @@ def test_losses_and_climbs_draw_what_they_are_given():
     assert fig.axes[0].lines[1].get_ydata()[0] == 0.05 and "commonest token" in texts(fig)
 
 
+def test_memory_by_length_draws_megabytes_beside_lines_of_growth():
+    fig = transformer.memory_by_length((128, 256), {"textbook": [2**20, 2**22], "library": [1, 2]})
+    drawn, _, straight, square = (line.get_ydata() for line in fig.axes[0].lines)
+    assert drawn.tolist() == [1, 4] and "4 MB" in texts(fig)
+    assert straight[1] / straight[0] == 2 and square[1] / square[0] == 4
+
+
 # -- diagrams --------------------------------------------------------------------------------------
 def test_the_diagrams_name_their_blocks_and_show_the_numbers_that_they_got():
     assert texts(diagrams.two_orders()).count("LayerNorm") == 4

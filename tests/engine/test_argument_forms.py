@@ -118,3 +118,55 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused_in_words(value):
     t = mv.Tensor(np.zeros(3, np.uint8))
     with np.errstate(all="ignore"), pytest.raises(MinivitError):
         t[0] = value
+
+
+DTYPE_TAKERS = {  # f(x, dtype)
+    "Tensor": lambda x, dtype: mv.Tensor(x.numpy(), dtype=dtype),
+    "astype": lambda x, dtype: x.astype(dtype),
+    "np.astype": lambda x, dtype: np.astype(x, dtype) if hasattr(np, "astype") else x.astype(dtype),
+    "sum": lambda x, dtype: np.sum(x, dtype=dtype),
+    "mean": lambda x, dtype: np.mean(x, dtype=dtype),
+    "cumsum": lambda x, dtype: np.cumsum(x, dtype=dtype),
+    "concatenate": lambda x, dtype: np.concatenate([x, x], dtype=dtype, casting="unsafe"),
+    "stack": lambda x, dtype: np.stack([x, x], dtype=dtype, casting="unsafe"),
+    "add": lambda x, dtype: np.add(x, x, dtype=dtype),
+    "exp": lambda x, dtype: np.exp(x, dtype=dtype),
+}
+NO_NUMBERS = ("U3", str, bytes, "S2", object, "M8[s]", "m8[D]", "V4", [("a", float)], "nope", 3)
+
+
+@pytest.mark.parametrize("name", DTYPE_TAKERS)
+def test_no_dtype_but_one_of_numbers_is_taken(name):
+    x = mv.Tensor(np.ones((2, 3)), requires_grad=True)
+    for dtype in NO_NUMBERS:
+        with pytest.raises(MinivitError):
+            DTYPE_TAKERS[name](x, dtype)
+
+
+FLAGS = {  # f(flag)
+    "keepdims": lambda x, flag: np.sum(x, keepdims=flag),
+    "causal": lambda x, flag: mv.self_attention(x, 1, causal=flag),
+    "causal, by its place": lambda x, flag: mv.self_attention(x, 1, None, flag),
+    "causal, textbook": lambda x, flag: mv.attention.textbook.self_attention(x, causal=flag),
+    "causal, a module": lambda x, flag: mv.MultiHeadAttention(6, 2)(x, causal=flag),
+    "training": lambda x, flag: mv.dropout(x, 0.5, training=flag),
+    "bias": lambda x, flag: mv.nn.Linear(6, 2, flag),
+    "nesterov": lambda x, flag: mv.optim.SGD([mv.nn.Parameter(np.ones(2))], nesterov=flag),
+    "train": lambda x, flag: mv.nn.Linear(6, 2).train(flag),
+}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("flag", ["no", "", None, 0.5, 2, [False], np.zeros(3), mv.Tensor([True])],
+                         ids=lambda flag: type(flag).__name__ + str(np.size(flag)))  # fmt: skip
+def test_a_flag_is_true_or_false(name, flag):
+    x = mv.Tensor(np.ones((1, 3, 6), np.float32))
+    with pytest.raises(MinivitError):
+        FLAGS[name](x, flag)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_may_be_a_bool_of_python_or_numpy(name):
+    x = mv.Tensor(np.ones((1, 3, 6), np.float32))
+    for flag in (False, np.False_):
+        FLAGS[name](x, flag)

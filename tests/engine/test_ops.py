@@ -57,7 +57,7 @@ def test_gradient(name, device):
         compared.append(result.compared)
 
     check()
-    assert sum(compared) >= 50
+    assert sum(compared) >= settings.default.max_examples
 
 
 @EVERY_OP

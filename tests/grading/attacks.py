@@ -1,4 +1,4 @@
-"""Submissions to exercise 14 that mean harm, or are broken: what each does, and what it earns.
+"""Submissions to exercise 16 that mean harm, or are broken: what each does, and what it earns.
 
 An attack is the body of a function that runs before an answer that is worth WORTH points. It prints
 GOT THROUGH where it did what it should not. All that it may touch is made by the test and named in

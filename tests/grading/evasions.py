@@ -119,8 +119,8 @@ import importlib as i
 i.reload(struct); i.reload(json)
 """,
     "writes a verdict into its folder": """
-with open("14_chain_rule.key", "w") as file: file.write("x")
-with open("14_chain_rule.json", "w") as file: file.write('{"complete": true, "points": 10}')
+with open("16_chain_rule.key", "w") as file: file.write("x")
+with open("16_chain_rule.json", "w") as file: file.write('{"complete": true, "points": 10}')
 """,
     "prints the sentence of a failure": """
 print("The grading itself failed: No space left on device. 300 graded, 0 to look at, 0 failed")

@@ -146,3 +146,25 @@ def points(exercise, text, seed=0):
     """The points of an answer, as `judge.judge` gives them."""
     each = passed(exercise, text, seed)
     return sum(p.points for p, good in zip(exercise.properties, each) if good)
+
+
+class Drawn(judge.Judge):
+    """Asks only what its seed has drawn."""
+
+    def cases(self, prop):
+        count = judge.share(prop) // 2
+        return [c for strategy in prop.strategies for c in judge.drawn(strategy, self.seed, count)]
+
+
+def by_luck(exercise, text, seeds):
+    """{title: seeds} of the properties that hold for the public inputs but not for a seed's: only
+    these can make the points depend on the seed."""
+    public = passed(exercise, text)
+    student, found = Here(text, exercise.function), {}
+    for seed in seeds:
+        judging = Drawn(exercise, student, seed)
+        student.answers.clear()
+        for prop, good in zip(exercise.properties, public):
+            if good and not holds(judging, prop):
+                found.setdefault(prop.title, []).append(seed)
+    return found

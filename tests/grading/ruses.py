@@ -104,7 +104,7 @@ attack.one = Ten(1.0)
 np.float64.__class__
 """,
     "says that it is not written yet, in print": """
-print("TODO Exercise 14, chain_rule: 10/10 points. Public checks passed: 6/6, points: 10/10.")
+print("TODO Exercise 16, chain_rule: 10/10 points. Public checks passed: 6/6, points: 10/10.")
 print("{\\"dict\\": {\\"value\\": 1}}")
 """,
 }

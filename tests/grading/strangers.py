@@ -18,7 +18,7 @@ __all__ = ["ARRIVES", "SECOND", "STANDS_OUT", "SYSTEMS", "write"]
 SECOND = find("vit_input").stem
 RIGHT_2 = (EXERCISES / "source" / f"{SECOND}.py").read_text("utf-8").replace("### ", "# ")
 TO_THE_LEFT, TO_THE_RIGHT = "\u200f", "\u200e"
-NUMBER, WORDS = STEM[:2], STEM[3:].split("_")  # "14", ["chain", "rule"]
+NUMBER, WORDS = STEM[:2], STEM[3:].split("_")  # "16", ["chain", "rule"]
 WIDE = STEM.translate({c: c + 0xFEE0 for c in range(0x21, 0x7F)})  # as an input method of Japan
 
 

@@ -27,7 +27,7 @@ from tests.grading.attacks import ATTACKS, QUICK, REAL, WORTH, submission
 ROOT = Path(__file__).parents[2]
 GRADING = Path(judge.__file__).parent
 GRADING_SEED = 20_260
-STEM = "14_chain_rule"
+STEM = "16_chain_rule"
 RIGHT = (ROOT / "exercises" / "source" / f"{STEM}.py").read_text(encoding="utf-8")
 WRONG = RIGHT.replace("g[parent] += g[node]", "g[parent] = g[node]")
 STUB = (ROOT / "exercises" / f"{STEM}.py").read_text(encoding="utf-8")

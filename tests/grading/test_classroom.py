@@ -15,7 +15,7 @@ from minivit.grading.teachers import classroom, exports, handed_in, judging, lay
 from minivit.grading.teachers.results import Result
 
 EXERCISES = Path(__file__).parents[2] / "exercises"
-STEM = "14_chain_rule"
+STEM = "16_chain_rule"
 RIGHT = (EXERCISES / "source" / f"{STEM}.py").read_text(encoding="utf-8")
 WRONG = RIGHT.replace("g[parent] += g[node]", "g[parent] = g[node]")
 STUB = (EXERCISES / f"{STEM}.py").read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ RUINS = "def chain_rule(p, s):\n    import os, sys; os._exit(0)\n"
 FORGES = """
 def chain_rule(parents, slopes):
     import json, sys
-    for name in ("results.json", "14_chain_rule.json"):  # in its own scratch folder
+    for name in ("results.json", "16_chain_rule.json"):  # in its own scratch folder
         with open(name, "w") as file:
             file.write(json.dumps({"points": 99}))
     sys.__stdout__.write('{"points": 99}')

@@ -23,7 +23,7 @@ from tests.grading import here
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "exercises"
 LAYER_NORM = find("layer_norm")
-SOURCE = (FOLDER / "source" / "15_layer_norm.py").read_text(encoding="utf-8")
+SOURCE = (FOLDER / "source" / "17_layer_norm.py").read_text(encoding="utf-8")
 TITLES = [p.title for p in LAYER_NORM.properties]
 
 
@@ -165,11 +165,11 @@ def test_no_input_is_square_and_no_ordinary_row_is_constant():
 
 # -- stubs -----------------------------------------------------------------------------------------
 def test_the_starter_passes_nothing_and_says_what_to_do():
-    starter_text = (FOLDER / "15_layer_norm.py").read_text(encoding="utf-8")
+    starter_text = (FOLDER / "17_layer_norm.py").read_text(encoding="utf-8")
     verdict = verdict_on(starter.script(SOURCE, LAYER_NORM))
     assert statuses(verdict) == ["todo"] * 8 and verdict.points == 0
     assert {o.sentence for o in verdict.outcomes} == {
-        "Exercise 15, layer_norm: write the forward pass. Read lecture 'Vision Transformer', "
+        "Exercise 17, layer_norm: write the forward pass. Read lecture 'Vision Transformer', "
         "section 'The layer: LayerNorm and its gradient'."
     }
     assert report.report(verdict).count("write the forward pass") == 1
@@ -187,12 +187,12 @@ def test_the_forward_pass_has_its_point_while_the_backward_pass_is_a_stub():
 
 
 def test_running_the_starter_raises_the_task(tmp_path):
-    path = tmp_path / "15_layer_norm.py"
+    path = tmp_path / "17_layer_norm.py"
     path.write_text(starter.script(SOURCE, LAYER_NORM), encoding="utf-8")
     done = subprocess.run([sys.executable, path], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
     assert done.returncode == 1
-    assert "TodoError: Exercise 15, layer_norm: write the forward pass. Read" in done.stderr
+    assert "TodoError: Exercise 17, layer_norm: write the forward pass. Read" in done.stderr
     assert issubclass(TodoError, NotImplementedError)
 
 
@@ -210,13 +210,13 @@ def test_the_students_files_are_what_the_source_generates():
 
 
 def test_the_source_checks_itself(tmp_path):
-    path = tmp_path / "15_layer_norm.py"
+    path = tmp_path / "17_layer_norm.py"
     path.write_text(SOURCE, encoding="utf-8")
     done = subprocess.run([sys.executable, path], capture_output=True, encoding="utf-8",
                           env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Public checks passed: 8/8, points: 10/10." in done.stdout
-    assert (tmp_path / "runs" / "15_layer_norm.json").exists()
+    assert (tmp_path / "runs" / "17_layer_norm.json").exists()
 
 
 def test_nbgrader_metadata_agrees_with_the_checks():
@@ -472,7 +472,7 @@ def test_results_are_written_before_the_first_check_and_after_each(tmp_path, mon
 def test_the_same_submission_twice_gives_the_same_output(tmp_path):
     path = tmp_path / "answer.py"
     path.write_text(answer(gx="s * (h - M(h))", ggamma="(g * n)[0]", y="x.foo"), encoding="utf-8")
-    first = run_cli("check", "15", path, "--results", tmp_path / "1.json", cwd=tmp_path)
+    first = run_cli("check", "17", path, "--results", tmp_path / "1.json", cwd=tmp_path)
     again = run_cli("check", "layer_norm", path, "--results", tmp_path / "2.json", cwd=tmp_path)
     assert first[:3] == again[:3] and first[0] == 1
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()
@@ -482,8 +482,8 @@ def test_the_same_submission_twice_gives_the_same_output(tmp_path):
 # -- the command -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("text,passed", [(answer(), 8), (answer(y="[0 for _ in iter(int, 1)]"), 0)])
 def test_the_command_answers_within_ten_seconds(text, passed, tmp_path):
-    (tmp_path / "15_layer_norm.py").write_text(text, encoding="utf-8")
-    status, out, err, spent = run_cli("check", "15", cwd=tmp_path)
+    (tmp_path / "17_layer_norm.py").write_text(text, encoding="utf-8")
+    status, out, err, spent = run_cli("check", "17", cwd=tmp_path)
     assert spent < 10 and err == ""
     assert status == (0 if passed == 8 else 1)
     assert f"Public checks passed: {passed}/8, points: " in out and "all passed" not in out
@@ -498,9 +498,9 @@ def test_the_report_never_shows_the_solution(tmp_path):
 
 def test_the_command_says_what_is_missing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert commands.main(["check", "15"]) == 2
-    assert "there is no 15_layer_norm.py or .ipynb in" in capsys.readouterr().err
-    assert commands.main(["check", "15", "nowhere/mine.py"]) == 2
+    assert commands.main(["check", "17"]) == 2
+    assert "there is no 17_layer_norm.py or .ipynb in" in capsys.readouterr().err
+    assert commands.main(["check", "17", "nowhere/mine.py"]) == 2
     assert "there is no file" in capsys.readouterr().err
     assert commands.main(["check", "99"]) == 2
     assert "expected an exercise, got '99'; there are: 1 (unbroadcast)" in capsys.readouterr().err
@@ -520,15 +520,15 @@ def test_the_command_says_what_is_missing(tmp_path, capsys, monkeypatch):
 )  # fmt: skip
 def test_a_file_that_cannot_be_read_gets_a_report(name, content, message, tmp_path, capsys):
     (tmp_path / name).write_bytes(content)
-    assert commands.main(["check", "15", str(tmp_path / name)]) == 1
+    assert commands.main(["check", "17", str(tmp_path / name)]) == 1
     assert message in capsys.readouterr().out
-    results = judge.Verdict.read(tmp_path / "runs" / "15_layer_norm.json")
+    results = judge.Verdict.read(tmp_path / "runs" / "17_layer_norm.json")
     assert results.complete and results.points == 0
 
 
 def test_a_missing_file_still_has_results_where_they_are_asked_for(tmp_path, capsys):
     to = tmp_path / "r.json"
-    assert commands.main(["check", "15", str(tmp_path / "no.py"), "--results", str(to)]) == 1
+    assert commands.main(["check", "17", str(tmp_path / "no.py"), "--results", str(to)]) == 1
     assert "there is no file no.py" in capsys.readouterr().out
     assert judge.Verdict.read(to).complete
 
@@ -537,15 +537,15 @@ def test_of_two_files_the_one_that_was_worked_on_is_taken(tmp_path, capsys, monk
     pytest.importorskip("jupytext")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "exercises").mkdir()
-    script, book = (tmp_path / "exercises" / f"15_layer_norm{s}" for s in (".py", ".ipynb"))
+    script, book = (tmp_path / "exercises" / f"17_layer_norm{s}" for s in (".py", ".ipynb"))
     script.write_text(answer(gbeta="g"), encoding="utf-8")
     book.write_text(starter.notebook(SOURCE, LAYER_NORM), encoding="utf-8")
     assert commands.check.newest(LAYER_NORM) == script.relative_to(tmp_path)
-    assert commands.main(["check", "15"]) == 1
-    assert "Exercise 15, LayerNorm and its gradient: 15_layer_norm.py" in capsys.readouterr().out
+    assert commands.main(["check", "17"]) == 1
+    assert "Exercise 17, LayerNorm and its gradient: 17_layer_norm.py" in capsys.readouterr().out
     assert commands.main(["progress"]) == 0
     shown = capsys.readouterr().out
-    assert "15  LayerNorm and its gradient" in shown and "7/10" in shown and "5/8" in shown
+    assert "17  LayerNorm and its gradient" in shown and "7/10" in shown and "5/8" in shown
     book.write_text(starter.nbgrader_source(SOURCE), encoding="utf-8")
     os.utime(script, (1, 1))
     assert commands.check.newest(LAYER_NORM) == book.relative_to(tmp_path)
@@ -566,7 +566,7 @@ def test_check_in_a_notebook_gives_the_points(tmp_path, monkeypatch):
     points = [o["data"]["text/plain"] for o in outputs if o.output_type == "execute_result"]
     assert "Public checks passed: 5/8, points: 7/10." in text and points == ["7"]
     assert "known mistake: the sum runs over the width, not over the tokens" in text
-    assert judge.Verdict.read(tmp_path / "runs" / "15_layer_norm.json").points == 7
+    assert judge.Verdict.read(tmp_path / "runs" / "17_layer_norm.json").points == 7
 
 
 def test_check_outside_of_a_notebook_or_file_says_so():

@@ -29,7 +29,7 @@ def files(exercise, name=None):
     return {f"{exercise.stem}.py": chosen.text}
 
 
-CLASS = {  # student: (files, points of 20 in exercises 7 and 14)
+CLASS = {  # student: (files, points of 20 in exercises 8 and 16)
     "ada": (files(CHAIN_RULE, "A") | files(MERGE, "B"), 20),
     "ben": (files(CHAIN_RULE), 2),
     "cleo": ({f"{CHAIN_RULE.stem}.py": "def chain_rule(:"} | files(MERGE, "A"), 10),
@@ -122,8 +122,9 @@ def test_results_are_valid_from_the_start_and_after_each_check(student, tmp_path
 def test_a_run_that_is_killed_keeps_the_points_so_far(tmp_path):
     put(tmp_path / "submission", files(MERGE, "A") | {f"{CHAIN_RULE.stem}.py": LOOP})
     to = tmp_path / "results.json"
+    numbers = [str(exercise.number) for exercise in (MERGE, CHAIN_RULE)]
     command = [sys.executable, "-m", "minivit.grading.teachers.gradescope",
-               tmp_path / "submission", to, "77", "7", "14"]  # fmt: skip
+               tmp_path / "submission", to, "77", *numbers]  # fmt: skip
     running = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (to.exists() and points(valid(to.read_text())) == 10):
@@ -131,7 +132,7 @@ def test_a_run_that_is_killed_keeps_the_points_so_far(tmp_path):
     running.send_signal(signal.SIGKILL)
     running.wait()
     found = valid(to.read_text())
-    assert points(found) == 10  # exercise 7; the loop in 14 was being waited for
+    assert points(found) == 10  # exercise 8; the loop in 16 was being waited for
     assert any(t["output"] == "not judged yet" for t in found["tests"])
 
 
@@ -139,7 +140,7 @@ def test_a_run_that_is_killed_keeps_the_points_so_far(tmp_path):
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
 def test_set_up_and_run_as_on_gradescope(tmp_path):
     """The zip, unpacked, in an environment that its own setup.sh makes."""
-    gradescope.bundle(tmp_path / "autograder.zip", ["7", "14"])
+    gradescope.bundle(tmp_path / "autograder.zip", [MERGE.function, CHAIN_RULE.function])
     home = tmp_path / "autograder"
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
         archive.extractall(home / "source")

@@ -20,7 +20,7 @@ from minivit.grading.exercise import find
 from minivit.grading.teachers import archives, classroom, handed_in, judging
 
 ROOT = Path(__file__).parents[2]
-STEM, OTHER = "14_chain_rule", "01_unbroadcast"
+STEM, OTHER = "16_chain_rule", "01_unbroadcast"
 RIGHT = (ROOT / "exercises" / "source" / f"{STEM}.py").read_text(encoding="utf-8")
 STUB = (ROOT / "exercises" / f"{STEM}.py").read_text(encoding="utf-8")
 
@@ -40,12 +40,12 @@ def test_links_folders_pipes_and_wrong_names_are_left_out_and_said(tmp_path):
     ada, ben = tmp_path / "class" / "ada", tmp_path / "class" / "ben"
     ben.mkdir(parents=True)
     (ben / f"{STEM}.py").write_text(RIGHT, encoding="utf-8")
-    (ada / "15_layer_norm.py").mkdir(parents=True)
+    (ada / "17_layer_norm.py").mkdir(parents=True)
     (ada / "Chain Rule (1).py").write_text("x")
     (ada / "linked").symlink_to(ben)
     (ada / f"{STEM}.py").symlink_to(ben / f"{STEM}.py")
     if hasattr(os, "mkfifo"):
-        os.mkfifo(ada / "20_cross_entropy.py")
+        os.mkfifo(ada / "22_cross_entropy.py")
     (tmp_path / "class" / "cleo").symlink_to(ben)
     (tmp_path / "class" / "dan.tar.gz").write_bytes(b"x")
     (tmp_path / "class" / "notes.txt").write_bytes(b"x")
@@ -56,7 +56,7 @@ def test_links_folders_pipes_and_wrong_names_are_left_out_and_said(tmp_path):
     assert found["ada"].files == {} and list(found["ben"].files) == [STEM]
     notes = " ".join(found["ada"].notes)
     assert f"{STEM}.py is a link, not a file" in notes
-    assert "15_layer_norm.py is a folder, not a file" in notes
+    assert "17_layer_norm.py is a folder, not a file" in notes
     assert "the name of no exercise: Chain Rule (1).py" in notes
 
 
@@ -98,17 +98,17 @@ def test_a_zip_with_links_folders_and_bombs_gives_what_it_honestly_holds(tmp_pat
     zeros = bytes(handed_in.LARGEST_FILE + 1)
     folder = zipped(
         tmp_path / "class",
-        (entry("15_layer_norm.py", stat.S_IFLNK | 0o777), "/etc/passwd"),
+        (entry("17_layer_norm.py", stat.S_IFLNK | 0o777), "/etc/passwd"),
         (entry("02_attention.py/", stat.S_IFDIR | 0o755), ""),
-        (entry("20_cross_entropy.ipynb"), zeros),
+        (entry("22_cross_entropy.ipynb"), zeros),
         (entry("essay.py"), "x"),
         (entry(f"{STEM}.py"), RIGHT),
     )
     there = handed(folder, tmp_path)
     assert list(there.files) == [STEM]
     notes = "\n".join(there.notes)
-    assert "15_layer_norm.py is a link" in notes and "02_attention.py is a folder" in notes
-    assert "20_cross_entropy.ipynb is larger than 20 MB: clear its outputs" in notes
+    assert "17_layer_norm.py is a link" in notes and "02_attention.py is a folder" in notes
+    assert "22_cross_entropy.ipynb is larger than 20 MB: clear its outputs" in notes
     assert "the name of no exercise: essay.py" in notes
     unpacked = (tmp_path / "scratch").rglob("unpacked")
     assert sum(p.stat().st_size for p in unpacked) == len(RIGHT.encode()) + len("x")

@@ -39,6 +39,34 @@ def test_hints_unfold_one_at_a_time_and_are_remembered(bundle, capsys):
     assert "1. Two kinds of axes" in again and "3. Nothing to sum" in again
 
 
+@pytest.mark.parametrize("kept", ["no JSON", "[1, 2]", '{"unbroadcast": "two"}', b"\xff\xfe"])
+def test_hints_begin_anew_where_what_was_kept_cannot_be_read(bundle, capsys, kept):
+    (bundle / "runs").mkdir()
+    (bundle / "runs" / "hints.json").write_bytes(kept if isinstance(kept, bytes) else kept.encode())
+    assert commands.main(["hint", "1", "--again"]) == 0
+    assert "no hint of exercise 1 was unfolded yet: minivit hint 1" in capsys.readouterr().out
+    assert commands.main(["hint", "1"]) == 0
+    assert "hint 1 of 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["hint", "1"], ["reset", "1"], ["watch"], ["watch", "2"],
+                                     ["build"]])  # fmt: skip
+def test_in_a_folder_without_exercises_a_command_says_so(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(command) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "Traceback" not in said.err
+    assert commands.main([*command[:1], "99"] if len(command) > 1 else command) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reset_keeps_a_file_that_is_no_text(bundle, capsys):
+    script = bundle / "01_unbroadcast.py"
+    script.write_bytes(b"\xff\xfe")
+    assert commands.main(["reset", "1"]) == 0
+    assert (bundle / "01_unbroadcast.mine-1.py").read_bytes() == b"\xff\xfe"
+
+
 def test_reset_brings_back_what_was_handed_out_and_keeps_what_was_written(bundle, capsys):
     script = bundle / "01_unbroadcast.py"
     original = script.read_text("utf-8")
@@ -124,8 +152,23 @@ def test_build_says_which_exercise_to_look_at(tmp_path, monkeypatch, capsys):
     assert commands.main(["build", "--steps", "1"]) == 1
     said = capsys.readouterr().out
     assert "unbroadcast    yours, " in said and "of 01_unbroadcast.py from line" in said
-    assert "Look at exercise 15: minivit check 15" in said
+    assert "Look at exercise 17: minivit check 17" in said
     assert "attention      the library's own (not written yet)" in said
     assert "ViT, with your 1 of 5 functions:" in said
     assert "The tiny CLIP waits for layer_norm, cross_entropy, embedding" in said
     assert (tmp_path / "runs" / "build.png").exists()
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_report_fits_a_narrow_terminal(width):
+    """Its sentences do; an input is one piece, to be pasted."""
+    wrong = next(a for a in answers.of(UNBROADCAST) if a.mistake).text
+    for text in (RIGHT, wrong, "def unbroadcast(g, shape):\n    raise ValueError('no ' * 99)\n"):
+        cells = submission.Submission("a.py", [("a.py", 1, text)])
+        verdict = judge.judge(UNBROADCAST, cells)
+        lines = report.report(verdict, width=width).splitlines()
+        assert max(len(line) for line in lines if not line.startswith(" " * 9)) <= width
+        whole = report.report(verdict)
+        assert report.report(verdict, width=width).split() == whole.split()
+    table = report.progress([find("unbroadcast"), find("cross_attention")], {}, width)
+    assert max(map(len, table.splitlines())) <= width

@@ -13,7 +13,7 @@ refused(*[lambda path=path: open(path).read() for path in CODE])
 """,
     "reads what another student handed in": """
 unlock()
-text = open(CLASS + "/ada/14_chain_rule.py").read()
+text = open(CLASS + "/ada/16_chain_rule.py").read()
 got_through()
 space = {}
 exec(text.split("# %% [markdown]")[-3], space)
@@ -89,7 +89,7 @@ refused(lambda: open(CANARY, "w"), lambda: open(CANARY, "a").write("x"), lambda:
 """,
     "rewrites its results": """
 unlock()
-for name in ("results.json", "14_chain_rule.json", "../14_chain_rule.json"):
+for name in ("results.json", "16_chain_rule.json", "../16_chain_rule.json"):
     try:
         with open(name, "w") as file:
             file.write(json.dumps({"points": 99, "complete": True}))
@@ -98,7 +98,7 @@ for name in ("results.json", "14_chain_rule.json", "../14_chain_rule.json"):
     except OSError:
         pass
 for student in ("ada", "ben"):
-    refused(lambda: open(f"{OUT}/students/{student}/14_chain_rule.json", "w").write("{}"),
+    refused(lambda: open(f"{OUT}/students/{student}/16_chain_rule.json", "w").write("{}"),
             lambda: open(f"{OUT}/students/{student}/results.json", "w").write("{}"))
 refused(lambda: open(OUT + "/points.csv", "w").write("x"))
 """,

@@ -69,12 +69,19 @@ def wheels():
     return there
 
 
-def run(script, *arguments, seconds=3000):
-    """What a Python file beside this one prints when it runs in Pyodide, in Node."""
+def start(script, *arguments):
+    """A process that runs a Python file beside this one in Pyodide, in Node."""
     here = Path(__file__).parent
     command = [shutil.which("node"), here / "run.mjs", folder(), wheels(), here.parents[1],
                here / script, *arguments]  # fmt: skip
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=seconds
-    )
-    return done.stdout + done.stderr
+    pipe = subprocess.PIPE
+    return subprocess.Popen([str(part) for part in command], stdout=pipe, stderr=pipe, text=True)
+
+
+def run(script, *arguments, seconds=3000):
+    """What such a process prints until it ends."""
+    with start(script, *arguments) as running:
+        try:
+            return "".join(running.communicate(timeout=seconds))
+        finally:
+            running.kill()

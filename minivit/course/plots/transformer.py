@@ -141,6 +141,29 @@ def losses(runs):
     return fig
 
 
+def memory_by_length(lengths, memory):
+    """memory: {name: bytes, one a length}. Dotted lines: what grows with N, and with its square."""
+    fig, axes = plt.subplots()
+    for name, most in memory.items():
+        axes.plot(lengths, np.array(most) / 2**20, marker="o", label=name)
+        axes.annotate(
+            f"{most[-1] / 2**20:.0f} MB", (lengths[-1], most[-1] / 2**20), xytext=(10, 0),
+            textcoords="offset points", va="center",
+        )  # fmt: skip
+    least = min(most[0] for most in memory.values()) / 2**20
+    x = np.array(lengths) / lengths[0]
+    for power, words in ((1, "grows with N"), (2, "grows with N²")):
+        axes.plot(lengths, least / 4 * x**power, ":", color="grey", linewidth=1.5)
+        axes.text(lengths[-1], least / 4 * x[-1] ** power, f"  {words}", color="grey", va="center")
+    axes.set(xscale="log", yscale="log", xlabel="tokens, N", ylabel="memory (MB)")
+    axes.set_xticks(lengths, [f"{n:,}" for n in lengths])
+    axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlim(lengths[0] / 1.2, lengths[-1] * 2.6)
+    axes.legend(loc="upper left")
+    return fig
+
+
 def accuracy_climbs(climbs, baselines):
     """Accuracy against step: {label: [(step, accuracy)]}; baselines {label: accuracy}, dashed."""
     fig, axes = plt.subplots()

@@ -2,7 +2,7 @@
 
 import math
 
-from minivit.engine import numerics
+from minivit.engine import special
 from minivit.engine.errors import ArgumentError, DtypeError
 from minivit.engine.numerics import NUMBERS
 from minivit.engine.record import op
@@ -97,7 +97,7 @@ def tanh(xp, x, /):
 @op
 def erf(xp, x, /):
     """Error function. d/dx = 2/sqrt(pi) e^(-x^2)."""
-    return numerics.erf(xp, x), lambda g: g * (1.1283791670955126 * xp.exp(-x * x))
+    return special.erf(xp, x), lambda g: g * (1.1283791670955126 * xp.exp(-x * x))
 
 
 @op(accepts=NUMBERS)

@@ -147,7 +147,7 @@ def getitem(xp, x, /, index):
 @op(accepts=EVERY_DTYPE)
 def astype(x, /, dtype, copy=True):
     """x in another dtype; the gradient comes back in x's."""
-    return x.astype(dtype, copy=copy), lambda g: g
+    return x.astype(backend.to_dtype(dtype, "astype"), copy=copy), lambda g: g
 
 
 @op(accepts=EVERY_DTYPE)

@@ -1,4 +1,4 @@
-"""Exercise 17: one step of AdamW.
+"""Exercise 19: one step of AdamW.
 
 m' = b1 m + (1 - b1) g,  v' = b2 v + (1 - b2) g²,
 w' = w - lr decay w - lr m' / (1 - b1^t) / (√(v' / (1 - b2^t)) + eps)
@@ -100,7 +100,7 @@ MISTAKES = {
 LATER = (cases(), cases(eps=0.5))
 
 EXERCISE = Exercise(
-    number=17,
+    number=19,
     function="adamw_step",
     title="One step of AdamW",
     lecture="Scaling Vision Transformers",

@@ -1,4 +1,4 @@
-"""Exercise 16: the backward pass of attention, one head.
+"""Exercise 18: the backward pass of attention, one head.
 
 S = q k^T / √D,  A = softmax(S),  out = A v
 gv = A^T g,  gA = g v^T,  gS = A (gA - sum over keys of gA A),  gq = gS k / √D,  gk = gS^T q / √D
@@ -97,7 +97,7 @@ ORDINARY = cases()
 LARGE = tuple(cases(dtype=kind, large=100 if kind == np.float32 else 1000) for kind in FLOATS)
 
 EXERCISE = Exercise(
-    number=16,
+    number=18,
     function="attention_gradient",
     title="The backward pass of attention",
     lecture="Vision Transformer",

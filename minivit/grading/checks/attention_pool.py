@@ -1,4 +1,4 @@
-"""Exercise 19: attention pooling, the reading-out of Zhai et al.: one query that is learnt.
+"""Exercise 21: attention pooling, the reading-out of Zhai et al.: one query that is learnt.
 
 k = x W_k,  v = x W_v,  out = softmax(probe k^T / √(D/H)) v, head by head
 """
@@ -75,7 +75,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=19,
+    number=21,
     function="attention_pool",
     title="One question to all tokens",
     lecture="Scaling Vision Transformers",

@@ -1,4 +1,4 @@
-"""Exercise 6: attention of new tokens, where the keys and values of the old ones are kept.
+"""Exercise 7: attention of new tokens, where the keys and values of the old ones are kept.
 
 new token i sees all M old tokens and the new ones up to i: the last n rows of the full pass
 """
@@ -86,7 +86,7 @@ MISTAKES = {
 SEVERAL = cases(new=(2, 3))
 
 EXERCISE = Exercise(
-    number=6,
+    number=7,
     function="cached_attention",
     title="Attention with a KV cache",
     lecture="Encoder, decoder, encoder-decoder",

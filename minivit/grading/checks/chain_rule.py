@@ -1,4 +1,4 @@
-"""Exercise 14: the backward pass over a graph of numbers.
+"""Exercise 16: the backward pass over a graph of numbers.
 
 g[last] = 1,   g[parent] += g[node] · slope(node, parent),   from the last node to the first
 """
@@ -97,7 +97,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=14,
+    number=16,
     function="chain_rule",
     title="The backward pass",
     lecture="Vision Transformer",

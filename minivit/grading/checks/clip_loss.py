@@ -1,4 +1,4 @@
-"""Exercise 21: the loss of CLIP, from features of images and texts.
+"""Exercise 23: the loss of CLIP, from features of images and texts.
 
 I_e = unit rows of I_f W_i,  T_e = unit rows of T_f W_t,  logits = I_e T_e^T e^t,
 loss = (cross-entropy down the columns + cross-entropy along the rows) / 2
@@ -101,7 +101,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=21,
+    number=23,
     function="clip_loss",
     title="The loss of CLIP",
     lecture="CLIP, line by line",

@@ -1,4 +1,4 @@
-"""Exercise 5: cross-attention, where the sentences that are looked at have unequal lengths.
+"""Exercise 6: cross-attention, where the sentences that are looked at have unequal lengths.
 
 S = q k^T / √D,  A = softmax over the keys that are there,  out = A v
 """
@@ -92,7 +92,7 @@ MISTAKES = {
 SEVERAL = (cases(sentences=(2, 3)), cases(sentences=(2, 3), keys=(3, 4), scaled=True))
 
 EXERCISE = Exercise(
-    number=5,
+    number=6,
     function="cross_attention",
     title="Cross-attention, and what is only padding",
     lecture="Encoder, decoder, encoder-decoder",

@@ -1,4 +1,4 @@
-"""Exercise 20: the loss of a classifier, softmax and cross-entropy in one, and its gradient.
+"""Exercise 22: the loss of a classifier, softmax and cross-entropy in one, and its gradient.
 
 loss = mean_i ( log sum_c e^z_ic  -  z_i,label(i) ),   d loss / dz = (softmax(z) - one-hot) / N
 """
@@ -118,7 +118,7 @@ WRONG = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=20,
+    number=22,
     function="cross_entropy",
     title="Softmax and cross-entropy",
     lecture="CLIP, line by line",

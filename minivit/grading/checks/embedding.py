@@ -1,4 +1,4 @@
-"""Exercise 8: the rows of a table, and the gradient of the table where ids repeat.
+"""Exercise 9: the rows of a table, and the gradient of the table where ids repeat.
 
 out = table[ids],   gtable[i] = sum of g over the places where ids is i
 """
@@ -86,7 +86,7 @@ WRONG = {
 REPEATED = (cases(repeated=True), cases(rank=2, repeated=True))
 
 EXERCISE = Exercise(
-    number=8,
+    number=9,
     function="embedding",
     title="The gradient of an embedding",
     lecture="Text, all the way in",

@@ -1,4 +1,4 @@
-"""Exercise 3: what a model reads in masked pre-training, and where its loss is.
+"""Exercise 4: what a model reads in masked pre-training, and where its loss is.
 
 chosen = u < 15% where it may be hidden; of those 80% become the mask, 10% a random token, 10% stay
 """
@@ -96,7 +96,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=3,
+    number=4,
     function="hide_tokens",
     title="Hide tokens, and ask for them",
     lecture="Encoder, decoder, encoder-decoder",

@@ -1,4 +1,4 @@
-"""Exercise 15: the forward and backward pass of LayerNorm.
+"""Exercise 17: the forward and backward pass of LayerNorm.
 
     y = γ n + β,  n = (x - μ) s,  s = 1/√(σ² + ε),  μ and σ² over the last axis
 
@@ -236,7 +236,7 @@ WRONG = {
 
 
 EXERCISE = Exercise(
-    number=15,
+    number=17,
     function="layer_norm",
     title="LayerNorm and its gradient",
     lecture="Vision Transformer",

@@ -1,4 +1,4 @@
-"""Exercise 13: how far the heads of a ViT look, in pixels: mean attention distance.
+"""Exercise 15: how far the heads of a ViT look, in pixels: mean attention distance.
 
 d = sum over patches j of A_ij |place of i - place of j| / sum over j of A_ij, the mean over i
 """
@@ -77,7 +77,7 @@ MISTAKES = {
 GRIDS = ((2, 3), (3, 2), (1, 4))
 
 EXERCISE = Exercise(
-    number=13,
+    number=15,
     function="mean_distance",
     title="How far a head looks",
     lecture="Vision Transformer",

@@ -1,4 +1,4 @@
-"""Exercise 4: the distribution that the next token is drawn from: temperature, top-k, top-p.
+"""Exercise 5: the distribution that the next token is drawn from: temperature, top-k, top-p.
 
 p = softmax(logits / T); only the k likeliest; of those the fewest that hold probability top_p
 """
@@ -138,7 +138,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=4,
+    number=5,
     function="next_distribution",
     title="What the next token is drawn from",
     lecture="Encoder, decoder, encoder-decoder",

@@ -1,4 +1,4 @@
-"""Exercise 9: one round of k-means, from pixels and a palette to a better palette.
+"""Exercise 10: one round of k-means, from pixels and a palette to a better palette.
 
 each pixel goes to its nearest centre; each centre to the mean of its pixels
 """
@@ -119,7 +119,7 @@ MISTAKES = {
 FOURTH = cases(channel=3)  # centres that differ most in the last of four channels
 
 EXERCISE = Exercise(
-    number=9,
+    number=10,
     function="palette_step",
     title="A palette by k-means",
     lecture="Image GPT",

@@ -1,4 +1,4 @@
-"""Exercise 10: an image as the sequence that Image GPT reads, and the one that it predicts.
+"""Exercise 11: an image as the sequence that Image GPT reads, and the one that it predicts.
 
 id of a pixel = its nearest palette colour, in raster order;  reads: begin and all ids but the last
 """
@@ -130,7 +130,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=10,
+    number=11,
     function="pixel_sequence",
     title="An image as a sequence",
     lecture="Image GPT",

@@ -1,4 +1,4 @@
-"""Exercise 18: the positions of a ViT for images of another size, by bilinear interpolation.
+"""Exercise 20: the positions of a ViT for images of another size, by bilinear interpolation.
 
 new row i reads old row i (h - 1) / (h' - 1), columns likewise; the class token's position stays
 """
@@ -101,7 +101,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=18,
+    number=20,
     function="resize_positions",
     title="Positions for another resolution",
     lecture="Scaling Vision Transformers",

@@ -1,4 +1,4 @@
-"""Exercise 11: a linear probe in closed form, ridge regression on frozen features.
+"""Exercise 12: a linear probe in closed form, ridge regression on frozen features.
 
     x_hat = (x - mean) / (std + 1e-5), a constant 100 behind,
     W = (X^T X + lambda I)^-1 X^T Y,  Y = +1 at the class, -1 elsewhere;  scores = x_hat W
@@ -77,7 +77,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=11,
+    number=12,
     function="ridge_probe",
     title="A linear probe in one step",
     lecture="Image GPT",

@@ -1,4 +1,4 @@
-"""Exercise 12: from an image to the first tokens of a ViT, in five steps.
+"""Exercise 13: from an image to the first tokens of a ViT, in five steps.
 
 patches in raster order, P·P·C numbers each -> linear -> [class] in front -> + positions
 """
@@ -90,7 +90,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=12,
+    number=13,
     function="vit_input",
     title="Patches, positions, class token",
     lecture="Vision Transformer",

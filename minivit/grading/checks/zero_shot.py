@@ -1,4 +1,4 @@
-"""Exercise 22: a classifier made of text, with several prompts a class.
+"""Exercise 24: a classifier made of text, with several prompts a class.
 
 w_c = unit(mean over prompts of unit(text vectors)),  p = softmax(scale · unit(images) w)
 """
@@ -70,7 +70,7 @@ MISTAKES = {
 }  # fmt: skip
 
 EXERCISE = Exercise(
-    number=22,
+    number=24,
     function="zero_shot",
     title="A classifier made of text",
     lecture="CLIP, line by line",

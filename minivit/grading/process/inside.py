@@ -31,6 +31,7 @@ class Inside(Student):
 
     def _start(self):
         self._kept, self._labels = child.Printed(), {label for label, _, _ in self.cells}
+        self._alone = Alone()
         with self._at_work(self.limits.load):
             self._process = child.Submission(self.cells, self.name)
             self._replies = [wired({"error": self._process.loaded(), "printed": self._kept.take()})]
@@ -76,7 +77,7 @@ class Inside(Student):
         self._seconds, self._late = SLOWER * seconds, False
         self._deadline = start + self._seconds
         with (
-            alone(),
+            self._alone,
             contextlib.redirect_stdout(self._kept),
             contextlib.redirect_stderr(self._kept),
             np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
@@ -105,23 +106,39 @@ class Inside(Student):
         return self._watch
 
 
-@contextlib.contextmanager
-def alone():
-    """Inside of this, minivit is what the child has for it, and other libraries are not there."""
-    here = {name: module for name, module in sys.modules.items() if _hidden(name)}
-    path, finders = sys.path[:], sys.meta_path[:]
-    child.stand_in()
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if _hidden(name)]:
-            del sys.modules[name]
-        sys.modules.update(here)
+class Alone:
+    """Inside of this, minivit is what the child has for it, and other libraries are not there.
+
+    What is hidden is found anew each time, for the judge may have imported more; what the student's
+    code has in its place is kept from one time to the next.
+    """
+
+    def __init__(self):
+        self._modules = None
+
+    def __enter__(self):
+        self._outside = _take(), sys.path[:], sys.meta_path[:]
+        if self._modules is None:
+            child.stand_in()
+        else:
+            self._put(self._modules, self._path, self._finders)
+
+    def __exit__(self, *_):
+        self._modules, self._path, self._finders = _take(), sys.path[:], sys.meta_path[:]
+        self._put(*self._outside)
+
+    def _put(self, modules, path, finders):
+        sys.modules.update(modules)
         sys.path[:], sys.meta_path[:] = path, finders
 
 
-def _hidden(name):
-    return name.partition(".")[0] in child.BLOCKED or name == "submission"
+HIDDEN = (*child.BLOCKED, "submission")
+
+
+def _take():
+    """What is to be hidden, out of sys.modules."""
+    named = [name for name in sys.modules if name.startswith(HIDDEN)]  # called often: quick first
+    return {name: sys.modules.pop(name) for name in named if name.partition(".")[0] in HIDDEN}
 
 
 def sent(message):

@@ -2,8 +2,8 @@
 
     minivit release --nbgrader COURSE       # in the repository: pip install -e ".[nbgrader]"
     cd COURSE
-    nbgrader generate_assignment 15_layer_norm
-    nbgrader autograde 15_layer_norm
+    nbgrader generate_assignment 17_layer_norm
+    nbgrader autograde 17_layer_norm
 
 nbgrader runs a submission in a kernel with the teacher's rights, and the grading cell in the same
 kernel: a student's code may read the solutions and replace `check`. In this course folder no cell

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-PIECE = 1 << 20  # numbers read, and widened, at a time
+PIECE = 1 << 18  # numbers read, and widened, at a time: they stay in the cache
 
 
 class Stored(NamedTuple):
@@ -32,7 +32,9 @@ def read_plain(file, dtype, shape, order="C"):
             n = min(PIECE, count - i)
             _fill(file, piece[:n])
             if dtype == "bfloat16":  # the upper half of a float32
-                np.left_shift(piece[:n], 16, out=out[i : i + n].view(np.uint32), dtype=np.uint32)
+                bits = out[i : i + n].view(np.uint32)
+                bits[...] = piece[:n]
+                bits <<= 16
             else:
                 out[i : i + n] = piece[:n]
     else:
@@ -45,7 +47,7 @@ def read_plain(file, dtype, shape, order="C"):
 def _fill(file, array):
     view, done = memoryview(array).cast("B") if array.size else b"", 0
     while done < len(view):
-        n = file.readinto(view[done : done + 4 * PIECE])
+        n = file.readinto(view[done : done + (1 << 22)])
         if not n:
             raise ValueError(f"it ends {len(view) - done} bytes too early")
         done += n

@@ -1,0 +1,101 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Exercise 18: The backward pass of attention
+#
+# In exercise 2 tokens met; now their gradients do. One head, in plain NumPy, both passes:
+#
+# $$S = \frac{q\,k^T}{\sqrt D}, \qquad A = \text{softmax}(S)\ \text{(each row sums to 1)}, \qquad
+# \texttt{out} = A\,v .$$
+#
+# The function returns `out` and another function, `vjp`, that takes the gradient `g` of the loss with
+# respect to `out` and returns the gradients of `q`, `k` and `v`. (About 45 minutes.)
+#
+# - `q` has shape `(N, D)`, `k` shape `(M, D)`, `v` shape `(M, C)`, `g` the shape of `out`, `(N, C)`.
+# - The gradients have the shape and the dtype of what they belong to.
+# - The scores may be in the thousands.
+#
+# The equations and folded hints: [18_attention_gradient.md](18_attention_gradient.md). The lecture:
+# "Vision Transformer", section "The layer: LayerNorm and its gradient".
+
+# %%
+import numpy as np
+
+from minivit.grading import TodoError
+
+
+# %%
+def attention_gradient(q, k, v):
+    """softmax(q k^T / sqrt(D)) v, and its vjp."""
+    raise TodoError(
+        "Exercise 18, attention_gradient: write the forward pass. Read lecture 'Vision "
+        "Transformer', section 'The layer: LayerNorm and its gradient'."
+    )
+
+    def vjp(g):
+        raise TodoError(
+            "Exercise 18, attention_gradient: write the backward pass. Read lecture 'Vision "
+            "Transformer', section 'The layer: LayerNorm and its gradient'."
+        )
+        return gq, gk, gv
+
+    return out, vjp
+
+
+# %% [markdown]
+# ## Try it
+#
+# Two queries, three keys. Before you run the cell: what is the sum of each row of the gradient of the
+# scores, and what does that say about the gradient of `q` where all keys are the same?
+
+# %%
+q, k = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
+v = np.array([[1.0], [2.0], [6.0]])
+out, vjp = attention_gradient(q, k, v)
+gq, gk, gv = vjp(np.array([[1.0], [-1.0]]))
+print("out =", out, "gq =", gq.round(6), "gv =", gv.round(3), sep="\n")
+
+# %% [markdown]
+# ## Doubt it
+#
+# Is the derivative right? Move each number of an argument a little both ways, and compare: the relative
+# error is about 1e-8 where it is, and more than 1e-3 where a term is missing.
+
+# %%
+from minivit.grading import gradient_errors
+
+rng = np.random.default_rng(0)
+gradient_errors(
+    attention_gradient, rng.normal(size=(2, 3)), rng.normal(size=(4, 3)), rng.normal(size=(4, 5))
+)
+
+# %% [markdown]
+# ## Check it
+#
+# The same as `minivit check 18` in a terminal: it looks for the smallest input on which something is
+# wrong. The result is the number of points.
+
+# %%
+from minivit.grading import check
+
+check("attention_gradient", globals())
+
+# %% [markdown]
+# ## Explain
+#
+# A row of attention weights is nearly one-hot. What is the gradient of its scores then, whatever `g`
+# is? What follows for a model whose scores are large from the start? Three to five sentences; a person
+# reads them.
+
+# %% [markdown]
+# *Your answer.*

@@ -1,0 +1,74 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Exercise 19: One step of AdamW
+#
+# AdamW keeps two numbers for each parameter: a moving mean of its gradients and one of their
+# squares. You write one update. (About 25 minutes.)
+#
+# - `w`, `g`, `m`, `v` have the same shape: the parameter, its gradient, and the two means so far.
+# - `t` is the number of this update, 1 at the first; `lr`, `beta1`, `beta2`, `eps`, `decay` are
+#   numbers.
+# - The result has shape `(3, ...)`: the new w, the new m, the new v, stacked. It has the dtype of
+#   `w`.
+#
+# The equations and folded hints: [19_adamw_step.md](19_adamw_step.md). The lecture: "Scaling Vision
+# Transformers", section "What an optimizer holds".
+
+# %%
+import numpy as np
+
+from minivit.grading import TodoError
+
+
+# %%
+def adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, decay):
+    """(3, ...): the parameter and its two means after this update."""
+    raise TodoError(
+        "Exercise 19, adamw_step: two means, two corrections, one step. Read lecture 'Scaling "
+        "Vision Transformers', section 'What an optimizer holds'."
+    )
+    return new
+
+
+# %% [markdown]
+# ## Try it
+#
+# Two parameters, one with a gradient a million times as large. Before you run the cell: how far
+# does each of them go in the first step?
+
+# %%
+w, g, zero = np.array([1.0, 1.0]), np.array([1e-3, 1e3]), np.zeros(2)
+new = adamw_step(w, g, zero, zero, t=1, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.0)
+print("w from", w, "to", new[0])
+
+# %% [markdown]
+# ## Check it
+#
+# The same as `minivit check 19` in a terminal: it looks for the smallest input on which something
+# is wrong. The result is the number of points.
+
+# %%
+from minivit.grading import check
+
+check("adamw_step", globals())
+
+# %% [markdown]
+# ## Explain
+#
+# What would the first step be without the two corrections, for beta1 = 0.9 and beta2 = 0.999? And
+# why is it not the same to add decay · w to the gradient, as L2 regularisation does? Three to five
+# sentences; a person reads them.
+
+# %% [markdown]
+# *Your answer.*

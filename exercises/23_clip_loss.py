@@ -1,0 +1,73 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Exercise 23: The loss of CLIP
+#
+# n images and n texts that belong together, as features. You write the loss of the slide's pseudocode
+# without `l2_normalize` and `cross_entropy_loss`: in plain NumPy. (About 35 minutes.)
+#
+# - `I_f` has shape `(n, d_i)`, `T_f` shape `(n, d_t)`, `W_i` shape `(d_i, d_e)`, `W_t` shape
+#   `(d_t, d_e)`; `t` is one number.
+# - The result is one number, of the dtype of `I_f`.
+# - exp(t) may be 100: subtract what you must before you take exponentials.
+#
+# The equations and folded hints: [23_clip_loss.md](23_clip_loss.md). The lecture: "CLIP, line by
+# line", section "The pseudocode, as printed".
+
+# %%
+import numpy as np
+
+from minivit.grading import TodoError
+
+
+# %%
+def clip_loss(I_f, T_f, W_i, W_t, t):
+    """The symmetric contrastive loss of n aligned pairs."""
+    raise TodoError(
+        "Exercise 23, clip_loss: project, scale to length 1, compare, and take both cross-"
+        "entropies. Read lecture 'CLIP, line by line', section 'The pseudocode, as printed'."
+    )
+    return loss
+
+
+# %% [markdown]
+# ## Try it
+#
+# Two pairs whose vectors match exactly. Before you run the cell: what is the loss at exp(t) = 1, and
+# at exp(t) = 100?
+
+# %%
+one = np.eye(2)
+for scale in (1.0, 100.0):
+    print(f"exp(t) = {scale:5}: loss {clip_loss(one, one, one, one, np.log(scale)):.4f}")
+
+# %% [markdown]
+# ## Check it
+#
+# The same as `minivit check 23` in a terminal: it looks for the smallest input on which something is
+# wrong. The result is the number of points.
+
+# %%
+from minivit.grading import check
+
+check("clip_loss", globals())
+
+# %% [markdown]
+# ## Explain
+#
+# Why are the rows scaled to length 1 before they are compared, and why is a factor exp(t) multiplied in
+# again afterwards? What would be the smallest loss that n pairs can reach without that factor? Three to
+# five sentences; a person reads them.
+
+# %% [markdown]
+# *Your answer.*

@@ -1,0 +1,83 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Exercise 25: CLIP's loss in chunks
+#
+# CLIP was trained with 32,768 pairs a batch: a billion logits, 4 GB. The loss can be had with a few
+# rows of them at a time, and it is exactly the same number. (About 40 minutes.)
+#
+# - `I_e` and `T_e` have shape `(n, d)`: the vectors of n images and of their n texts, which are
+#   taken as they are. `t` is one number; the logits are `I_e @ T_e.T * np.exp(t)`.
+# - `chunk` is how many rows of the logits may exist at once. It may be larger than n, and it need
+#   not divide n.
+# - The result is one number, of the dtype of `I_e`: the loss of exercise 23.
+# - exp(t) may be 100: subtract what you must before you take exponentials.
+#
+# The equations and folded hints: [25_chunked_loss.md](25_chunked_loss.md). The lecture: "CLIP, line
+# by line", section "Large batches on a small machine".
+
+# %%
+import numpy as np
+
+from minivit.grading import TodoError
+
+
+# %%
+def chunked_loss(I_e, T_e, t, chunk):
+    """The symmetric contrastive loss of n pairs, with (chunk, n) logits at a time."""
+    raise TodoError(
+        "Exercise 25, chunked_loss: go through the chunks; finish the images' half at once, and "
+        "keep two numbers a text. Read lecture 'CLIP, line by line', section 'Large batches on a "
+        "small machine'."
+    )
+    return loss
+
+
+# %% [markdown]
+# ## Try it
+#
+# 600 pairs, and the most memory that the loss needed at once. Before you run the cell: 600 x 600
+# numbers of 8 bytes are 2.9 MB; what do you expect with a chunk of 20?
+
+# %%
+import tracemalloc
+
+rng = np.random.default_rng(0)
+I_e, T_e = rng.normal(size=(2, 600, 8)) / 8**0.5
+for chunk in (600, 100, 20):
+    tracemalloc.start()
+    loss = chunked_loss(I_e, T_e, np.log(10.0), chunk)
+    print(f"chunk {chunk:3}: loss {loss:.6f}, {tracemalloc.get_traced_memory()[1] / 1e6:.1f} MB")
+    tracemalloc.stop()
+
+# %% [markdown]
+# ## Check it
+#
+# The same as `minivit check 25` in a terminal: it looks for the smallest input on which something is
+# wrong. The result is the number of points.
+
+# %%
+from minivit.grading import check
+
+check("chunked_loss", globals())
+
+# %% [markdown]
+# ## Explain
+#
+# Someone computes the loss of each chunk of images with the texts of that chunk, and takes the mean.
+# How many wrong texts does an image then meet, and is the task easier or harder? Why can the images'
+# half be finished inside a chunk, but not the texts' half? Three to five sentences; a person reads
+# them.
+
+# %% [markdown]
+# *Your answer.*

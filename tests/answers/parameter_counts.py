@@ -1,0 +1,96 @@
+"""Answers to exercise 14."""
+
+RIGHT = {
+    "A": """
+import numpy as np
+
+def parameter_counts(height, width, patch, channels, D, M, layers, heads, classes):
+    def linear(a, b):
+        return a * b + b
+    rows, columns = height // patch, width // patch
+    positions = rows * columns + 1
+    return np.array([
+        linear(patch**2 * channels, D),
+        D * (positions + 1),
+        layers * 4 * linear(D, D),
+        layers * (linear(D, M) + linear(M, D)),
+        layers * 4 * D + 2 * D,
+        linear(D, classes),
+    ])
+""",
+    "B": """
+import numpy as np
+
+def parameter_counts(height, width, patch, channels, D, M, layers, heads, classes):
+    shapes = [[(patch, patch, channels, D), (D,)],
+              [(1, D), (height // patch * (width // patch) + 1, D)], [], [], [(D,), (D,)],
+              [(D, classes), (classes,)]]
+    for layer in range(layers):
+        shapes[2] += [(D, heads, D // heads)] * 3 + [(heads, D // heads)] * 3 + [(D, D), (D,)]
+        shapes[3] += [(D, M), (M,), (M, D), (D,)]
+        shapes[4] += [(2, D), (2, D)]
+    counts = np.zeros(6, dtype=np.int64)
+    for part, arrays in enumerate(shapes):
+        for shape in arrays:
+            counts[part] += np.prod(shape, dtype=int)
+    return counts
+""",
+    "loops": """
+import numpy as np
+def parameter_counts(height, width, patch, channels, D, M, layers, heads, classes):
+    n = len(range(0, height, patch)) * len(range(0, width, patch))
+    out = [(patch * patch * channels + 1) * D, (n + 2) * D, 0, 0, 2 * D, (D + 1) * classes]
+    for _ in range(layers):
+        out[2] += 4 * D * (D + 1)
+        out[3] += M * (D + 1) + D * (M + 1)
+        out[4] += 2 * 2 * D
+    return np.asarray(out, int)
+""",
+}
+# 10 points: square images, M = 4 D 3; M is another width 1; images that are not square 1; no
+# classes: no head 1; B/16, L/32 and H/14 as published 3; a call leaves nothing behind 1
+WRONG = {
+    ("counts", "the bias of the projection is missing: D numbers"): (
+        1, "A: linear(patch**2 * channels, D) => patch**2 * channels * D",
+        "B: channels, D), (D,)] => channels, D)]"),
+    ("counts", "the channels are missing: a patch has P² numbers of each"): (
+        1, "A: patch**2 * channels => patch**2",
+        "B: (patch, patch, channels, D) => (patch, patch, D)"),
+    ("counts", "D numbers are missing: the class token is learnt, and it has a position too"): (
+        1, "A: rows * columns + 1 => rows * columns", "A: D * (positions + 1) => D * positions",
+        "B: [(1, D), (height => [(height"),
+    ("counts", "class token and its position are missing"): (
+        1, "A: D * (positions + 1) => D * (positions - 1)", "B: (width // patch) + 1, D) => "
+        "(width // patch) - 1, D)"),
+    ("counts", "the image is taken for a square one"): (
+        9, "A: width // patch => height // patch", "B: (width // patch) => (height // patch)"),
+    ("counts", "the matrix behind the heads is missing: each layer has four of D²"): (
+        1, "A: 4 * linear(D, D) => 3 * linear(D, D)", "B: * 3 + [(D, D), (D,)] => * 3"),
+    ("counts", "the biases of attention are missing: D for each of four matrices"): (
+        1, "A: 4 * linear(D, D) => 4 * D * D",
+        "B: [(heads, D // heads)] * 3 + [(D, D), (D,)] => [(D, D)]"),
+    ("counts", "each head is counted with the whole width: heads cut the same D into pieces"): (
+        1, "A: layers * 4 * linear => layers * heads * 4 * linear",
+        "B: [(D, heads, D // heads)] * 3 + [(heads, D // heads)] * 3 + [(D, D), (D,)] => "
+        "[(D, D), (D,)] * 4 * heads"),
+    ("counts", "the biases of the MLP are missing: M and D numbers"): (
+        1, "A: (linear(D, M) + linear(M, D)) => 2 * D * M",
+        "B: [(D, M), (M,), (M, D), (D,)] => [(D, M), (M, D)]"),
+    ("counts", "M is taken for 4 D"): (
+        9, "A: (linear(D, M) + linear(M, D)) => (linear(D, 4 * D) + linear(4 * D, D))",
+        "B: [(D, M), (M,), (M, D), (D,)] => [(D, 4 * D), (4 * D,), (4 * D, D), (D,)]"),
+    ("counts", "gamma or beta is missing: a LayerNorm has both, 2 D numbers"): (
+        1, "A: layers * 4 * D + 2 * D => layers * 2 * D + D", "B: [(D,), (D,)], => [(D,)],\n"
+        "[(2, D), (2, D)] => [(1, D), (1, D)]"),
+    ("counts", "the LayerNorm behind the last layer is missing"): (
+        1, "A: layers * 4 * D + 2 * D => layers * 4 * D", "B: [(D,), (D,)], => [],"),
+    ("counts", "there is one LayerNorm a layer: there are two"): (
+        1, "A: layers * 4 * D + 2 * D => layers * 2 * D + 2 * D",
+        "B: [(2, D), (2, D)] => [(2, D)]"),
+    ("counts", "the bias of the head is missing: one number a class"): (
+        2, "A: linear(D, classes) => D * classes",
+        "B: [(D, classes), (classes,)] => [(D, classes)]"),
+    ("counts", "the parts of the layers are those of one layer"): (
+        1, "A: layers * 4 * linear => 4 * linear\nlayers * (linear => (linear\n"
+        "layers * 4 * D + 2 * D => 4 * D + 2 * D", "B: range(layers) => range(1)"),
+}  # fmt: skip
