@@ -38,8 +38,7 @@ FIRST = """%pip install -q tqdm==4.67.1 sortedcontainers==2.3.0
 %pip install -q minivit hypothesis"""
 SETUP = f"""{FIRST} matplotlib pillow
 
-from minivit import course, files
-from minivit.course import kept
+from minivit import course
 
 course.setup()
 %load_ext minivit.course.kept"""
@@ -52,8 +51,9 @@ on your own machine; the first cell brings minivit.
   the file in the list, then *Download*. Clearing the browser's data deletes it.
 - Exercises are checked here as `minivit check` does it; grading needs a computer with Python.
 - An endless loop? *Kernel, Restart Kernel* ends it.
-- Lectures 1 and 3 run whole (3 takes minutes). The others train for so long that a browser is the
-  wrong place: read their pages, or run them with Python on a computer.
+- Lectures 1 and 3 run whole (3 takes minutes). In the others a cell that begins with `%%kept` would
+  train for long: it shows what it gave on a computer, and says so; delete that line, and it runs
+  here. Without such lines a lecture that trains is better read, or run on a computer.
 """
 ALONE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>minivit</title>
 <h1>minivit</h1><p><a href="python/lab/index.html?path=README.md">minivit in the browser</a></p>

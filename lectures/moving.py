@@ -30,7 +30,7 @@ IMPORT = re.compile(r'^import [^;]*? from "\./(\w+)\.js";\n', re.MULTILINE)
 class Widget(NamedTuple):
     title: str
     ask: str  # what to try
-    still: str | None  # the figure of the gallery that serves where nothing moves
+    still: str | None  # the gallery's figure for where nothing moves; None: a table of the numbers
     numbers: object  # a function that returns what the module's `show` gets
 
 
@@ -93,6 +93,107 @@ def merges_numbers():
     return {"tokenizer": tokenizer_numbers(lecture_bpe()), "text": "measure the height"}
 
 
+def tensor(array):
+    """Numbers as text, 16 bits each, which loses nothing of a model that ships."""
+    small = np.asarray(array, np.float32).astype("<f2")
+    assert np.array_equal(small, np.asarray(array, np.float32))
+    return {"shape": small.shape, "float16": base64.b64encode(small.tobytes()).decode()}
+
+
+def stack_of(layers):
+    """What arrays.js needs to know of Transformer layers besides their weights."""
+    return {"layers": len(layers), "heads": layers[0].attn.num_heads, "eps": layers[0].ln_1.eps,
+            "activation": layers[0].mlp.activation}  # fmt: skip
+
+
+@functools.cache
+def digits_vit():
+    return minivit.load("digits").model
+
+
+def attention_numbers():
+    model, digits = digits_vit(), data.digits()
+    assert model.norm.eps == model.layers[0].ln_1.eps
+    first = [int(np.argmax(digits.test_labels == label)) for label in range(10)]
+    levels = np.rint((digits.test_images[first, :, :, 0] + 1) * 8).astype(int)
+    return {
+        "model": {
+            "config": {"patch": model.patch, **stack_of(model.layers)},
+            "weights": {name: tensor(t.numpy()) for name, t in model.named_tensors()},
+        },
+        "digits": [{"label": i, "levels": rows.tolist()} for i, rows in enumerate(levels)],
+    }
+
+
+# Numbers that want a gradient, numbers that do not, and what is computed of them, line by line.
+EXPRESSIONS = {
+    "a neuron and its error: (tanh(w x + b) − y)²": (
+        {"w": 0.8, "b": -0.5}, {"x": 1.5, "y": 1.0},
+        {"p": "w * x", "s": "p + b", "a": "np.tanh(s)", "e": "a - y", "loss": "e * e"},
+    ),
+    "a shared weight, as in a residual path: (w (x + w x))²": (
+        {"w": 0.5, "x": 2.0}, {},
+        {"f": "w * x", "r": "x + f", "o": "w * r", "loss": "o * o"},
+    ),
+    "the loss of two classes: log(exp(z1) + exp(z2)) − z2": (
+        {"z1": 1.0, "z2": 0.2}, {},
+        {"e1": "np.exp(z1)", "e2": "np.exp(z2)", "sum": "e1 + e2", "l": "np.log(sum)",
+         "loss": "l - z2"},
+    ),
+}  # fmt: skip
+
+
+def walked(title, wanted, given, lines):
+    """An expression as the engine computes it and walks back: its rows, and the walk's steps."""
+    known = {name: Tensor(np.float64(x), requires_grad=True) for name, x in wanted.items()}
+    known |= {name: Tensor(np.float64(x)) for name, x in given.items()}
+    made = {**dict.fromkeys(wanted, "a number to learn"), **dict.fromkeys(given, "given"), **lines}
+    for name, line in lines.items():
+        known[name] = eval(line, {"np": np}, known)
+    names = {id(t.node or t): name for name, t in known.items()}
+    steps = []
+    for node, g, gradients in known["loss"].walk_back():
+        sends = [
+            (names[id(parent)], None if gp is None else float(gp))
+            for parent, gp in zip(node.parents, gradients, strict=True)
+        ]
+        steps.append({"node": names[id(node)], "op": node.op, "gradient": float(g), "sends": sends})
+    order = [*reversed(lines), *wanted, *given]
+    return {
+        "title": title,
+        "rows": [{"name": n, "made": made[n], "value": known[n].item()} for n in order],
+        "steps": steps,
+        "leaves": {name: float(known[name].grad) for name in wanted},
+    }
+
+
+def backward_numbers():
+    return [walked(title, *rest) for title, rest in EXPRESSIONS.items()]
+
+
+@no_grad()
+def clip_numbers():
+    model, tokenizer = clip().model, clip().tokenizer
+    names = ["pizza", "red heart", "cat face", "soccer ball", "airplane", "crescent moon",
+             "dog face", "tulip", "sailboat", "banana"]  # fmt: skip
+    pictures = emoji_named(*names)
+    I_e = model.encode_image(Tensor(pictures)).numpy()
+    text = model.text_encoder
+    weights = {name: tensor(t.numpy()) for name, t in text.named_tensors()}
+    return {
+        "encoder": {
+            "config": {"t": model.t.item(), "context": text.context, **stack_of(text.layers)},
+            "weights": weights | {"W_t": tensor(model.W_t.numpy())},
+            "tokenizer": tokenizer_numbers(tokenizer),
+        },
+        "pictures": [
+            {"name": name, "source": picture(image), "I_e": row.tolist()}
+            for name, image, row in zip(names, pictures, I_e)
+        ],
+        "labels": names[:6],
+    }
+
+
 WIDGETS = {
     "patches": Widget(
         "Patch size and N = HW/P²",
@@ -107,12 +208,33 @@ WIDGETS = {
         "F06",
         merges_numbers,
     ),
+    "backward": Widget(
+        "The backward pass, node by node",
+        "Which node comes next, and what does it send to whom? Say it, then step. Where do two "
+        "gradients add?",
+        None,
+        backward_numbers,
+    ),
+    "attention": Widget(
+        "Where a ViT looks",
+        "Draw a digit. The 16 maps show what one token looks at in each layer and head: first "
+        "[class], then any patch.",
+        "F20",
+        attention_numbers,
+    ),
     "softmax": Widget(
         "Softmax and exp(t)",
         "The cosines of a picture of a pizza with five names, by our CLIP. How large must exp(t) "
         "be for 90% on one of them? Then move a cosine.",
         "F32",
         softmax_numbers,
+    ),
+    "clip": Widget(
+        "A classifier made of text",
+        "Type other labels, with commas between. Add a wrong one that beats the right one; try "
+        "“a drawing of a pizza”.",
+        "F36",
+        clip_numbers,
     ),
 }
 
@@ -132,15 +254,17 @@ def parts(names):
 @functools.cache
 def _row(name):
     widget = WIDGETS[name]
-    numbers = json.dumps(widget.numbers(), ensure_ascii=False, separators=(",", ":"))
-    still = pages.GALLERY / f"{widget.still}.png"
+    numbers = widget.numbers()
+    text = json.dumps(numbers, ensure_ascii=False, separators=(",", ":"))
+    still = widget.still and pages.GALLERY / f"{widget.still}.png"
     return {
         "name": name,
         "title": widget.title,
         "ask": widget.ask,
         "figure": widget.still,
-        "alt": thumbnails.alt_text(still),
-        "numbers": pages.markup(numbers.replace("<", "\\u003c")),
+        "alt": thumbnails.alt_text(still) if still else "",
+        "steps": () if still else numbers[0]["steps"],
+        "numbers": pages.markup(text.replace("<", "\\u003c")),
     }
 
 
@@ -175,7 +299,7 @@ def _alone(name):
 def write(build, ways, lectures):
     """Write build/widgets/: one page with all of them. lectures: {name: {"title", "file"}}, where
     each stands."""
-    for widget in WIDGETS.values():
+    for widget in filter(lambda widget: widget.still, WIDGETS.values()):
         still = (pages.GALLERY / f"{widget.still}.png").read_bytes()
         files.write_whole(build / "widgets" / f"{widget.still}.png", still)
     page = pages.render(

@@ -92,7 +92,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
             verdicts plans bias dictionary masked_patches iconnet icon_clip icon_variants
-            icon_few_shot judged
+            icon_few_shot judged digits
     grading/          the exercises, and the judge of the answers
         exercise figures numeric properties report
         process/          what runs beside the student's code

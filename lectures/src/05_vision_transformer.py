@@ -447,7 +447,7 @@ print(node.op, " gets", g.shape, " sends", [a.shape for a in sent if a is not No
 # %% [markdown]
 # LayerNorm comes last. Until the walk has ended, no leaf has a gradient; then each has.
 
-# %%
+# %% widget="backward"
 node, g, sent = next(walk)
 print(node.op, " gets", g.shape, " sends", [a.shape for a in sent])
 print("before the end:", x.grad)
@@ -979,7 +979,7 @@ print("with labels:", [inspect.depth_trend(d) for d in looked["300 steps with la
 # (Abnar and Zuidema 2020). It is a summary of the weights, not an explanation: values and MLPs play
 # no part.
 
-# %%
+# %% widget="attention"
 six = digits.test_images[:6]
 rollout = inspect.attention_rollout(digit_models[0].attention(Tensor(six)))
 assert np.allclose(rollout.sum(axis=-1), 1)

@@ -37,7 +37,7 @@ export function slider(label, range, say, changed) {
 
 /** A labelled list of choices: [[value, words]]. */
 export function choice(label, options, changed) {
-  const select = element("select", { change: () => changed(select.value) },
+  const select = element("select", { "aria-label": label, change: () => changed(select.value) },
     ...options.map(([value, words]) => element("option", { value }, words)));
   return {
     root: element("label", { class: "choice" }, element("span", {}, label), select),

@@ -83,7 +83,8 @@ def test_moved_widgets_are_readable_and_keep_their_place(browser, site, width, s
 def test_every_control_is_reached_by_tab_in_order(browser, site):
     with widgets(browser, site) as page:
         page.locator("#content h1").click()
-        controls = "main :is(input, select, button, [tabindex]):not(:disabled)"
+        controls = "main :is(input:not([type=radio]), :checked, select, button, [tabindex])"
+        controls += ":not(:disabled, option)"
         count, order = page.locator(controls).count(), []
         which = f"[...document.querySelectorAll('{controls}')].indexOf(document.activeElement)"
         for _ in range(count + page.locator("main a").count()):
@@ -120,7 +121,7 @@ def test_patches_are_counted_and_picked_by_mouse_and_finger(browser, site):
         assert "224 · 224 / 14² = 256 patches of P²C = 588" in told(page, "patches")
         assert "257 tokens" in told(page, "patches")
         assert "66,049 attention weights" in told(page, "patches")
-        page.get_by_label("Image").select_option("384")
+        page.get_by_label("Image", exact=True).select_option("384")
         side.press("ArrowRight")
         assert "384 · 384 / 16² = 576 patches" in told(page, "patches")
         photo = page.locator(".photo")
@@ -153,3 +154,93 @@ def test_merges_of_typed_text_step_by_step(browser, site):
         assert [int(i) for row in ids for i in row.split()[1:]] == bpe.encode(text)
         page.get_by_label("Text", exact=True).fill("")
         assert told(page, "merges").startswith("0 tokens for 0 bytes")
+
+
+def test_the_backward_pass_steps_forward_and_back(browser, site):
+    with widgets(browser, site) as page:
+        rows = page.locator("#widget-backward tbody tr")
+        for i, expression in enumerate(moving.backward_numbers()):
+            page.get_by_label("Expression", exact=True).select_option(str(i))
+            steps = expression["steps"]
+            forward = page.locator("#widget-backward button", has_text="forward")
+            for step in steps:
+                forward.press("Enter")
+                assert told(page, "backward").startswith(f"{step['node']} ({step['op']}) gets")
+            shown = dict(row.locator("th, td").all_inner_texts()[::3] for row in rows.all())
+            for name, gradient in expression["leaves"].items():
+                assert abs(float(shown[name].replace("−", "-")) - gradient) < 1e-4
+            assert forward.is_disabled()
+            page.locator("#widget-backward input").press("Home")
+            assert told(page, "backward") == "Start: d loss / d loss = 1."
+            assert page.locator("#widget-backward .sent").count() == 0
+
+
+def test_a_digit_is_drawn_by_mouse_finger_and_keyboard(browser, site):
+    with widgets(browser, site, 390, has_touch=True) as page:
+        pad, digit = page.locator(".pad"), page.get_by_label("Digit", exact=True)
+        pad.scroll_into_view_if_needed()
+        box = pad.bounding_box()
+
+        def at(x, y):
+            return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+        page.mouse.move(*at(0.5, 0.1))
+        page.mouse.down()
+        for y in range(2, 10):
+            page.mouse.move(*at(0.5, y / 10))
+        page.mouse.up()
+        assert digit.input_value() == "mine"
+        assert told(page, "attention").startswith("Read as 1,")
+        page.locator("#widget-attention button", has_text="Clear").tap()
+        assert page.locator(".ink").get_attribute("d") == ""
+        pad.tap()
+        assert page.locator(".ink").get_attribute("d").startswith("M16")
+        page.locator("#widget-attention button", has_text="Clear").tap()
+        pad.press("Space")
+        for _ in range(9):
+            pad.press("ArrowDown")
+        assert told(page, "attention").startswith("Read as 1,")
+        assert abs(sum(shares(page, "attention")) - 1) < 0.006
+
+
+def test_maps_are_those_of_the_model(browser, site):
+    numbers = moving.attention_numbers()
+    image = np.array(numbers["digits"][3]["levels"], np.float32)[None, :, :, None] / 8 - 1
+    maps = moving.digits_vit().attention(moving.Tensor(image))
+    with widgets(browser, site) as page:
+        page.get_by_label("Digit", exact=True).select_option("3")
+        for who in (0, 6):
+            page.get_by_label("Who looks").fill(str(who))
+            for layer, head in ((1, 1), (2, 4), (4, 3)):
+                row = maps[layer - 1][0, head - 1, who]
+                words = page.get_by_label(f"Layer {layer}, head {head}:").get_attribute(
+                    "aria-label"
+                )
+                patch, most, cls = map(float, re.findall(r"[\d.]+", words)[2:5])
+                assert patch == row[1:].argmax() + 1
+                assert abs(most / 100 - row.max(initial=0, where=np.arange(17) > 0)) < 6e-4
+                assert abs(cls / 100 - row[0]) < 6e-4
+        assert page.get_by_label("All layers, rollout").count() == 1
+
+
+def test_clip_follows_typed_labels_and_chosen_pictures(browser, site):
+    model, tokenizer = moving.clip().model, moving.clip().tokenizer
+    pictures = moving.clip_numbers()["pictures"]
+
+    def expected(i, labels):
+        vectors = model.encode_text(tokenizer(labels)).numpy()
+        logits = math.exp(model.t.item()) * vectors @ np.array(pictures[i]["I_e"])
+        return softmax(logits).numpy()
+
+    with widgets(browser, site, 390, has_touch=True) as page:
+        labels = page.get_by_label("Labels, with commas between")
+        labels.fill("a drawing of a pizza, sailing boat, , naïve 🎈,sailing boat")
+        typed = ["a drawing of a pizza", "sailing boat", "naïve 🎈"]
+        assert page.locator("#widget-clip .bars .name").all_inner_texts() == typed
+        assert np.allclose(shares(page, "clip"), expected(0, typed), atol=6e-4)
+        page.locator("#widget-clip input[type=radio]").first.press("ArrowRight")
+        assert np.allclose(shares(page, "clip"), expected(1, typed), atol=6e-4)
+        page.get_by_label("sailboat").tap()
+        assert np.allclose(shares(page, "clip"), expected(8, typed), atol=6e-4)
+        labels.fill(" , ")
+        assert told(page, "clip") == "Type a label."

@@ -1,4 +1,4 @@
-"""Only on the site, and there on each page, a way leads to Python; it opens the page's notebook."""
+"""The site's own: a way from each page to Python, and notebooks that show what long cells gave."""
 
 import importlib
 import re
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("nbformat")
+from minivit.course import kept
+
+nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jinja2")
 sys.path.insert(0, str(Path(__file__).parents[2] / "lectures"))
 pages, lite = importlib.import_module("pages"), importlib.import_module("lite")
@@ -37,3 +39,27 @@ def test_each_page_of_the_site_leads_to_python(tmp_path):
         )
         assert not path or (tmp_path / "python/files" / path).is_file()
     assert (tmp_path / "python/lab/index.html").read_text() == "JupyterLite's own"
+
+
+def test_a_long_cell_shows_what_it_gave_in_build(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path / "build"))
+    (tmp_path / "build/lectures").mkdir(parents=True)
+    (tmp_path / "build/kept/09_mine").mkdir(parents=True)
+    cells = [nbformat.v4.new_code_cell(text, id=text[0]) for text in ("a = 1", "b = long()", "c")]
+    cells[1].outputs = [nbformat.v4.new_output("stream", text="done\n")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbformat.write(notebook, tmp_path / "build/lectures/09_mine.ipynb")
+    about = {"cell": "b = long()", "seconds": 91.0, "made": "here", "outputs": []}
+    (tmp_path / "build/kept/09_mine/b.kept").write_bytes(kept.packed(about, b"variables"))
+    lite.keep(notebook, "09_mine", tmp_path)
+    sources = [cell.source.split("\n") for cell in notebook.cells]
+    assert sources[0] == ["a = 1"] and sources[2] == ["c"]
+    first, *rest = sources[1]
+    assert rest == ["b = long()"] and "91 s" in first
+    magic, path = first.split()[:2]
+    assert magic == "%%kept"
+    said, variables = kept.unpacked((tmp_path / path).read_bytes())
+    assert said["outputs"][0]["text"] == "done\n" and variables == b"variables"
+    untouched = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x")])
+    lite.keep(untouched, "10_never_executed", tmp_path)
+    assert untouched.cells[0].source == "x"
