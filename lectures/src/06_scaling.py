@@ -42,8 +42,11 @@ course.setup()
 # **What is measured where.** Cells below train on 8x8 digits while you watch. What needs three
 # seeds on larger images comes from a longer run, `python -m minivit.course.runs scaling`,
 # whose numbers are kept in `data/results/scaling.json`; each figure says which of the two it
-# shows. ViT's learning rate was chosen there between two, by the test images of MNIST and a seed
-# that is not shown: a small advantage for ViT, and it loses all the same.
+# shows. Rates are to be chosen on images that are neither trained on nor tested; for F23 they were:
+# on 800 of MNIST's 4,000 training images, with a seed that is not shown again (`python -m
+# minivit.course.runs bias rates`). The older parts (F22, F27 to F29) have 3e-3 everywhere. ViT's
+# was once chosen between two by test images; asked again on validation, without shifts as there, it
+# is 0.9 points behind 9e-3 (seven images of 800) and 4.8 ahead of 1e-3.
 
 # %%
 import numpy as np
@@ -55,6 +58,7 @@ import minivit
 from minivit.course.plots import drawing
 from minivit.course.plots import scaling as plots
 from minivit.course.plots.history import published
+from minivit.course.runs import bias, judged
 from minivit.course.runs import scaling as long_runs
 from minivit.models.scaling import count_parameters, few_shot, fit_power_law
 from minivit.models.vit import ViT, resize_positions
@@ -72,6 +76,10 @@ def of_seeds(run, key="accuracy"):
 
 
 print(f"the long run: {len(kept) - 1} trainings,", kept["machine"])
+tried = bias.results()
+for net in ("rates ViT", "rates ResNet", "plain"):  # plain: ViT without shifts
+    of_rate = {rate: tried[f"{net} {rate}"]["validation"] for rate in bias.RATES}
+    print(f"{net:12} on validation:", {rate: f"{found:.1%}" for rate, found in of_rate.items()})
 
 # %% [markdown]
 # ## 1. ViT beside a convolutional net (15 min)
@@ -150,36 +158,36 @@ course.figure(
 #
 # ### From 100 images to 4,000 (F23, claim C08)
 #
-# MNIST, four training sets, the same number of steps for all of them.
+# MNIST again, and a fairer comparison (`python -m minivit.course.runs bias`): every image of every
+# batch is shifted by up to two pixels, for both nets; each has the rate that validation liked best;
+# ViT makes 900 steps, the ResNet 150, which takes it less time. And a *control*: the same ResNet on
+# images whose pixels stand in another order, the same order for all. Nothing is lost, but what is
+# near is no longer together. The lead that goes with it was the inductive bias; the lead that stays
+# was not.
+#
+# **Predict, then run.** What does the shuffling cost the ResNet with 100 images? And what would it
+# cost the nearest neighbour?
+# <details><summary>Answer</summary>
+#
+# The ResNet about 12 points. The nearest neighbour nothing: a distance is a sum over pixels, in any
+# order.
+# </details>
 #
 # **The rule for C08** ("ViT does poorly with little data, for lack of a convolutional net's
-# inductive bias; scale trumps it"): the ResNet is better at 100 images for every seed, and at 4,000
-# ViT's mean is at least the ResNet's: *holds*. ViT is at least as good at 100 images for every
-# seed: *does not hold*. Anything else, such as a gap that only narrows: *not at this size*.
+# inductive bias; scale trumps it"), `judged.C08`, was in the repository before the run. Of three
+# gaps the 95% interval over the seeds is taken (Student's): ResNet less ViT at 100 images, ResNet
+# less shuffled ResNet at 100, ResNet less ViT at 4,000. The first two above 0 and the third at most
+# a point: *holds*. The first below 0, or the third above a point: *does not hold*. Else: *not at
+# this size*.
 
 # %%
-accuracies = {
-    kind: np.array([of_seeds(f"images {kind} {n}") for n in long_runs.IMAGES])
-    for kind in long_runs.NETS
-}
-gap = accuracies["ResNet"] - accuracies["ViT"]  # (sizes, seeds)
-for n, row in zip(long_runs.IMAGES, gap):
-    print(f"{n:5} images: the ResNet is ahead by {100 * row.mean():4.1f} points {row.round(3)}")
-if (gap[0] > 0).all() and gap[-1].mean() <= 0:
-    verdict = "holds"
-else:
-    verdict = "does not hold" if (gap[0] <= 0).all() else "not at this size"
-course.claim(
-    "C08",
-    verdict,
-    numbers={
-        "images": long_runs.IMAGES,
-        "ViT": accuracies["ViT"].mean(axis=1),
-        "ResNet": accuracies["ResNet"].mean(axis=1),
-        "gap in points": 100 * gap.mean(axis=1),
-    },
-    seeds=SEEDS,
-)
+curves = {kind: bias.curve(tried, kind) for kind in bias.NETS}
+baselines = {name: bias.curve(tried, name) for name in ("1-NN", "logistic regression")}
+for name, (images, found) in {**curves, **baselines}.items():
+    shares = ", ".join(f"{n:,}: {row.mean():.1%}" for n, row in zip(images, found))
+    print(f"{name:20} {shares}")
+verdict = judged.C08(tried)
+course.claim("C08", verdict.verdict, numbers=verdict.numbers, seeds=verdict.seeds)
 
 # %%
 by_images, sets = {}, {}
@@ -191,24 +199,34 @@ for row in published("vit_pretraining"):
 course.figure(
     "F23",
     plots.bias(
-        long_runs.IMAGES, accuracies,
+        {"ResNet, shuffled" if name == "shuffled" else name: c for name, c in curves.items()},
+        baselines,
         {name: by_images[name] for name in ("ViT-L/16", "ResNet152x4", "ViT-B/16")}, sets,
     ),
-    alt="""Left: test accuracy of a ViT and a ResNet on 100 to 4,000 images of MNIST, with the
-    deviation of three seeds; the ResNet is above, and the gap narrows. Right: published ImageNet
-    accuracy after pre-training on 1.3, 14 and 303 million images: ViT-L/16 is below ViT-B/16 at
-    first and far above in the end, and with 14 million or more beside a ResNet152x4.""",
+    alt="""Left: test accuracy on 100 to 4,000 images of MNIST. The ResNet is far above; the ResNet
+    on shuffled pixels, ViT, nearest neighbour and logistic regression begin at 71 to 77 percent.
+    Right: published ImageNet accuracy after pre-training on 1.3, 14 and 303 million images:
+    ViT-L/16 is below ViT-B/16 at first and far above in the end, and with 14 million or more beside
+    a ResNet152x4.""",
 )  # fmt: skip
 
 # %% [markdown]
-# The first half of the claim is what we see, and the direction of the second. For the second half
-# itself one needs more images than fit into a course: they are on the right. After ImageNet alone
-# the large ViT is worse than the small one; after 303 million images it is three points better, and
-# a little below the ResNet. (The ViTs: Table 5 of the paper, at 384 pixels. The ResNet at 14
-# million was measured in timm at 480 pixels, at 303 million it is of Table 2, where ViT-L/16 has
-# 87.76 at 512 pixels; of the ResNet after ImageNet alone the paper has a drawing only.) And mind
-# what our gap does *not* show: that convolution's bias is the reason. That needs a control which
-# this lecture does not have yet: a ResNet on shuffled pixels, whose lead would have to go.
+# The first half of the claim is here, and its reason with it: with 100 images the ResNet is 17
+# points ahead of ViT (11 to 24), and 12 of them (8 to 17) go when its pixels are shuffled. The
+# other five, from ViT up to the shuffled ResNet, are no matter of near and far. For the second half
+# three seeds are too few: at 4,000 images the gap is 4.2 points, its interval from just below 0 to
+# 9. So the verdict is "not at this size", for want of seeds rather than of images.
+#
+# Two things stand beside it. Shifts help whoever does not know about them: on the same 100 images
+# without shifts ViT had 35% and the ResNet 57% (`scaling images`), here 73% and 90%. And the
+# nearest neighbour, which learns nothing, is level with ViT at 100 images and ahead of it at 4,000.
+#
+# For the second half itself one needs more images than fit into a course: they are on the right.
+# After ImageNet alone the large ViT is worse than the small one; after 303 million images it is
+# three points better, and a little below the ResNet. (The ViTs: Table 5 of the paper, at 384
+# pixels. The ResNet at 14 million was measured in timm at 480 pixels, at 303 million it is of
+# Table 2, where ViT-L/16 has 87.76 at 512 pixels; of the ResNet after ImageNet alone the paper has
+# a drawing only.)
 
 # %% [markdown]
 # ## 2. Other parts (15 min)
@@ -533,12 +551,13 @@ course.figure(
         [
             (task, {f"{k} shot{'s'[: k > 1]}": shot[task][k] for k in long_runs.SHOTS})
             for task in tasks
-        ]
-        + [("upstream: subgroups, new style", {"seen emoji": upstream})],
+        ],
+        ("upstream: subgroups", upstream),
     ),
-    alt="""Few-shot accuracy with 1, 5 and 10 examples a class against the weight decay of the head,
-    0 to 300, on groups of unseen emoji and on MNIST, and the accuracy of the task that was trained;
-    three seeds.""",
+    alt="""Points of few-shot accuracy gained over no decay, with 1, 5 and 10 examples a class,
+    against the weight decay of the head, 0.3 to 300, on groups of unseen emoji and on MNIST: up to
+    3 the seeds lie on both sides of zero, at 300 all means are below. Right: the accuracy of the
+    task that was trained, highest at 3 and nothing at 300.""",
 )
 
 # %% [markdown]
@@ -629,6 +648,7 @@ def power_law(x, errors, at, draws=60):
 
 
 # %%
+by_pictures = np.array([of_seeds(f"images ViT {n}") for n in long_runs.IMAGES])  # not shifted
 widths, marks = long_runs.WIDTHS, np.array(long_runs.MARKS)
 grid = np.array([of_seeds(f"sizes {w}", "errors") for w in widths])  # (widths, seeds, marks)
 sizes = [int(of_seeds(f"sizes {w}", "parameters")[0]) for w in widths]
@@ -642,8 +662,8 @@ for title, label, curves, x, errors in (
     ("compute", "training FLOPs", by_compute, *front),
     ("parameters, 800 steps", "parameters", {"ViT": (sizes, grid[:, :, -1])}, np.array(sizes),
      grid[:, :, -1]),
-    ("images, 1,200 steps", "training images", {"ViT": (long_runs.IMAGES, 1 - accuracies["ViT"])},
-     np.array(long_runs.IMAGES), 1 - accuracies["ViT"]),
+    ("images, 1,200 steps", "training images", {"ViT": (long_runs.IMAGES, 1 - by_pictures)},
+     np.array(long_runs.IMAGES), 1 - by_pictures),
 ):  # fmt: skip
     at = np.geomspace(x[0], x[-1], 50)
     (low, middle, high), b = power_law(x, errors, at)

@@ -1130,7 +1130,9 @@ course.figure(
         ]
     ),
     alt="""Accuracy against forward compute. Published: the ViTs lie above the ResNets at equal
-    GFLOPs. Ours: two small ViTs and two small ResNets with the dots of three seeds.""",
+    GFLOPs; lines from B/32 and B/16 to the ResNets' curve say how many times the compute those need
+    for the same accuracy. Ours: two small ViTs below two small ResNets, with the dots of three
+    seeds.""",
 )  # fmt: skip
 
 # %% [markdown]

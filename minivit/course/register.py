@@ -31,6 +31,7 @@ OURS = _table["ours"]  # "O01" -> what we say ourselves
 SLIDES = _table[
     "slides"
 ]  # in order: {"title": ..., "at": ["05: words of a heading"], "figures": ..}
+LEAST = 14  # points of a figure's smallest text, were it ten inches wide: read from the last row
 VERDICTS = {
     "holds": "holds here",
     "does not hold": "does not hold here",
@@ -88,6 +89,7 @@ def figure(id, fig, *, alt):
             f"{id}: alt: got {alt!r}, expected a sentence for those who cannot see the figure"
         )
     alt = " ".join(alt.split())
+    legible(fig)
     png = io.BytesIO()
     about = {"Title": f"{id} {FIGURES[id]['slide']}", "Description": alt}
     fig.savefig(png, dpi=200, bbox_inches="tight", facecolor="white", metadata=about)
@@ -103,6 +105,32 @@ def figure(id, fig, *, alt):
                 metadata={"image/png": {"alt": alt, "width": width}},
                 raw=True,
             )
+
+
+def legible(fig):
+    """Enlarge each text of `fig` to at least LEAST points in a figure of ten inches."""
+    from matplotlib.text import Text
+
+    for _ in range(5):  # what is larger may make the figure wider
+        small, points = _small(fig)
+        for text in small:
+            text.set_fontsize(points)
+        for axis in (axis for axes in fig.axes for axis in (axes.xaxis, axes.yaxis)):
+            if not small.isdisjoint(axis.findobj(Text)):
+                axis.set_tick_params(labelsize=points)  # for ticks that come with the next drawing
+        if not small:
+            break
+
+
+def _small(fig):
+    """(the texts that are too small, the points that they should have)."""
+    from matplotlib.text import Text
+
+    fig.draw_without_rendering()
+    width = 1.01 * (fig.get_tightbbox().width + 0.2)  # the border; letters round at other dots
+    points = LEAST * max(1, width / 10)
+    texts = (t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip())
+    return {t for t in texts if t.get_fontsize() < points - 1e-6}, points
 
 
 def pyplot():

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minivit
 from minivit import course
@@ -21,6 +23,7 @@ nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupytext")
 Image = pytest.importorskip("PIL.Image")
 
+figures = importlib.import_module("tests.course.figures")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "lectures"))
 builder = importlib.import_module("build")
@@ -42,6 +45,26 @@ def line():
     axes.plot([1, 2], [2, 4])
     yield fig
     plt.close(fig)
+
+
+@given(width=st.floats(3, 20), small=st.floats(4, 20), panels=st.integers(1, 3), log=st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_no_text_of_a_saved_figure_is_too_small(width, small, panels, log):
+    with plt.rc_context({"font.size": small}):
+        fig, axes = plt.subplots(1, panels, figsize=(width, 5), squeeze=False)
+        for k, panel in enumerate(axes[0]):
+            panel.plot([1, 100, 1000], [2, 4, 8], label=f"line {k}")
+            panel.set(title="A title", xlabel="x", ylabel="y", xscale="log" if log else "linear")
+            panel.annotate("inside", (1, 2), fontsize=small / 2)
+            panel.legend()
+        large = fig.text(0.5, 0.5, "large", fontsize=60)
+    try:
+        course.register.legible(fig)
+        points, words = figures.smallest(fig)
+        assert points >= course.register.LEAST - 0.1, words
+        assert large.get_fontsize() == 60
+    finally:
+        plt.close(fig)
 
 
 # -- the table -------------------------------------------------------------------------------------

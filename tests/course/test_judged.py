@@ -25,7 +25,7 @@ def jobs(run, *parts):
 
 def kept(of, chosen):
     """{name: numbers}, of(function's name, *arguments) -> numbers."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     return {j.name: of(rng, j.function.__name__, *j.arguments) for j in chosen}
 
 
@@ -70,6 +70,15 @@ def test_C08(gaps, verdict):
 
     run = kept(icons, jobs(iconnet, "pictures", "shuffled"))
     assert judged.C08_icons(run).verdict == verdict
+
+
+def test_a_curve_has_the_sizes_whose_seeds_are_all_there():
+    run = bias_run(0.2, 0.1, 0.2) | {f"baselines 100 {s}": {"1-NN": s / 10} for s in bias.SEEDS}
+    del run["images ViT 400 1"]
+    images, found = bias.curve(run, "ViT")
+    assert images == [100, 1600, 4000] and found.shape == (3, len(bias.SEEDS))
+    images, found = bias.curve(run, "1-NN")
+    assert images == [100] and np.allclose(found, [[0, 0.1, 0.2]])
 
 
 @pytest.mark.parametrize(

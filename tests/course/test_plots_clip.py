@@ -130,6 +130,13 @@ def test_compute_efficiency_draws_families_in_order_of_compute():
     assert sorted(dots.tolist()) == [0.5, 0.8, 1.0]
 
 
+def test_a_line_says_how_much_more_the_others_spend_for_the_same_score():
+    nets = {"ViT": [("a", 1.0, 0.5, []), ("b", 2.0, 0.95, [])],
+            "ResNet": [("c", 2.0, 0.4, []), ("d", 8.0, 0.6, [])]}  # fmt: skip
+    fig = plots.compute_efficiency([("t", "x", "y", nets)])
+    assert [w for w in words(fig) if w.startswith("x ")] == ["x 4.0"]  # none reaches b's
+
+
 @pytest.mark.parametrize("true, rank", [("b", 1), ("f", 6)])
 def test_cards_show_the_rank_of_the_truth_even_if_it_is_low(true, rank):
     p = np.array([0.2, 0.4, 0.15, 0.12, 0.1, 0.03])

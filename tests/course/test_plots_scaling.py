@@ -23,15 +23,16 @@ def words(fig):
     return [t.get_text() for t in fig.findobj(plt.Text) if t.get_text()]
 
 
-def test_bias_draws_means_of_seeds_and_published_points():
-    ours = {"ViT": [[0.1, 0.3], [0.5, 0.7]], "ResNet": [[0.2, 0.2], [0.6, 0.6]]}
-    fig = plots.bias([100, 400], ours, {"ViT-L/16": [(14e6, 85.3)]}, {14e6: "ImageNet-21k"})
+def test_bias_draws_means_of_seeds_baselines_and_published_points():
+    nets = {"ViT": ([100, 400], [[0.1, 0.3], [0.5, 0.7]]), "ResNet": ([100], [[0.2, 0.2]])}
+    plain = {"1-NN": ([100, 400], [[0.6, 0.6], [0.7, 0.7]])}
+    fig = plots.bias(nets, plain, {"ViT-L/16": [(14e6, 85.3)]}, {14e6: "ImageNet-21k"})
     line = fig.axes[0].lines[0]
-    assert np.allclose(line.get_ydata(), [0.2, 0.6]) and list(line.get_xdata()) == [100, 400]
+    assert np.allclose(line.get_ydata(), [20, 60]) and list(line.get_xdata()) == [100, 400]
     assert list(fig.axes[1].lines[0].get_ydata()) == [85.3]
-    assert "ImageNet-21k\n14M" in words(fig)
+    assert {"ImageNet-21k\n14M", "ResNet", "1-NN", "100", "400"} <= set(words(fig))
     with pytest.raises(ShapeError, match=r"\(2, seeds\)"):
-        plots.bias([100, 400], {"ViT": [0.1, 0.2]}, {"x": [(1e7, 1.0)]}, {1e7: ""})
+        plots.bias({"ViT": ([100, 400], [0.1, 0.2])}, {}, {"x": [(1e7, 1.0)]}, {1e7: ""})
 
 
 def test_power_laws_draw_every_seed_their_mean_and_the_fit():
@@ -44,10 +45,14 @@ def test_power_laws_draw_every_seed_their_mean_and_the_fit():
     assert "b = 0.4" in words(fig)
 
 
-def test_head_decay_has_a_place_for_zero():
-    fig = plots.head_decay([0.0, 3.0], [("t", {"5 shots": [[0.1, 0.3], [0.4, 0.4]]})])
+def test_head_decay_has_a_place_for_zero_and_shows_what_is_gained_over_it():
+    task = "t", {"5 shots": [[0.1, 0.3], [0.4, 0.4]]}
+    fig = plots.head_decay([0.0, 3.0], [task], ("upstream", [[0.2, 0.2], [0.5, 0.7]]))
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["0", "3"]
-    assert np.allclose(fig.axes[0].lines[-1].get_ydata(), [0.2, 0.4])
+    zero, *seeds, mean = (line.get_ydata() for line in fig.axes[0].lines)
+    assert not np.any(zero) and np.allclose(seeds, [[0, 30], [0, 10]])
+    assert np.allclose(mean, [0, 20]) and np.allclose(fig.axes[1].lines[-1].get_ydata(), [20, 60])
+    assert "5 shots, from 20%" in words(fig)
 
 
 def test_variants_show_each_seed_the_mean_and_the_bytes():

@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -49,6 +50,49 @@ def test_every_note_of_the_teacher_is_spoken_once(number):
         assert said and said in spoken["notes"], (section, said[:80])
     text = re.search(rf"(?ms)^## {number} .*?(?=^## |\Z)", teaching.TEXT.read_text("utf-8"))[0]
     assert text.count("\n- ") == text.count("\n- §") > 2  # each misunderstanding has its section
+
+
+LIVE = [
+    (number, section)
+    for stop in teaching.route()
+    for number, section in re.findall(r"live (\d\d) §(\d)", stop["show"])
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, section", LIVE)
+def test_a_cell_that_is_run_live_answers_within_ten_seconds(number, section, tmp_path, monkeypatch):
+    """Of processor time: the first cells of the lecture, and all of the section."""
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
+    names, within, seconds = {"__name__": "lecture"}, False, []
+    for cell in READ[number][1].cells:
+        if heading := re.search(r"(?m)^## (\d+)\. ", cell.source):
+            if within:
+                break
+            within = cell.cell_type == "markdown" and heading[1] == section
+        if cell.cell_type == "code":
+            start = time.process_time()
+            exec(compile(cell.source, f"{number} {section}", "exec"), names)
+            if within:
+                seconds.append(time.process_time() - start)
+    assert len(seconds) > 2 and max(seconds) <= 10, [round(s, 1) for s in seconds]
+
+
+def test_there_is_something_live_in_the_75_minutes():
+    assert LIVE == [("05", "1"), ("07", "2")]
+
+
+@pytest.mark.parametrize("number", READ)
+def test_the_minutes_of_a_lecture_are_the_same_wherever_they_stand(number):
+    path, notebook = READ[number]
+    text = "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    sections = [int(n) for n in re.findall(r"(?m)^## \d+\. .*\((\d+) min\)$", text)]
+    start = text.partition("\n## ")[0]
+    promised = [int(n) for n in re.findall(r"\((\d+)\s+min\)[,.]", start)]
+    readme = (ROOT / "lectures" / "README.md").read_text("utf-8")
+    row = re.search(rf"\({path.name}\) \| (\d+) \|", readme)
+    title = re.search(rf"(?m)^## {number} .*\((\d+) min\)$", teaching.TEXT.read_text("utf-8"))
+    assert {sum(promised), int(row[1]), int(title[1])} == {sum(sections)}
 
 
 def test_the_75_minutes_are_slides_in_order_and_show_what_the_table_says():

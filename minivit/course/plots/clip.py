@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from minivit.course import COLORS, DASHES
-from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, heat, picture
+from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, heat, picture, times_more
 from minivit.engine.errors import ShapeError
 from minivit.functions import softmax
 
@@ -307,7 +307,8 @@ def sorted_differences(panels):
 # -- F38 -------------------------------------------------------------------------------------------
 def compute_efficiency(panels):
     """F38: panels of (title, x label, y label, {family: [(name, flops, score, scores)]}); `scores`
-    of single runs are drawn as small dots."""
+    of single runs are drawn as small dots. A line leads from a model of the first family to what
+    the second spends for the same score."""
     fig, grid = plt.subplots(1, len(panels), figsize=(5.7 * len(panels), 6.2))
     for axes, (title, x_label, y_label, families) in zip(np.atleast_1d(grid), panels):
         for k, (family, models) in enumerate(families.items()):
@@ -321,6 +322,7 @@ def compute_efficiency(panels):
                               textcoords="offset points", color=COLORS[k],
                               ha="left" if k else "right")  # fmt: skip
         axes.set(xscale="log", xlabel=x_label, ylabel=y_label)
+        times_more(axes, *([m[1:3] for m in models] for models in families.values()))
         spent = [m[1] for models in families.values() for m in models]
         few = max(spent) < 20 * min(spent)  # powers of ten alone would be too few
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
@@ -357,15 +359,12 @@ def example_cards(cards):
         right.barh(range(len(shown)), [p[i] for i in shown], 0.26,
                    color=[GREEN if t else ORANGE for t in is_true])  # fmt: skip
         for y, (i, t) in enumerate(zip(shown, is_true)):
-            right.text(0.02, y - 0.42, f"{RIGHT if t else WRONG} {_short(labels[i])}  {p[i]:.1%}",
+            name = textwrap.shorten(labels[i], 28, placeholder=" …")
+            right.text(0.02, y - 0.42, f"{RIGHT if t else WRONG} {name}  {p[i]:.1%}",
                        va="center", fontsize=17)  # fmt: skip
         right.set(xlim=(0, 1), ylim=(len(shown) - 0.6, -0.8), yticks=[], xticks=[0, 0.5, 1])
         right.tick_params(labelsize=17)
     return fig
-
-
-def _short(label):
-    return textwrap.shorten(label, 28, placeholder=" …")
 
 
 # -- F40 -------------------------------------------------------------------------------------------

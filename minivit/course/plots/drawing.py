@@ -72,6 +72,19 @@ def smoothed(axes, runs, window=20):
     axes.legend()
 
 
+def times_more(axes, points, others=()):
+    """A line from each (x, y) to where the curve of others has its y, and how many times its x that
+    is; none where no other reaches so far up, or down. x is on a logarithmic axis."""
+    others = sorted((y, x) for x, y in others)
+    for x, y in points:
+        if others and others[0][0] <= y <= others[-1][0]:
+            heights, places = zip(*others)
+            there = np.exp(np.interp(y, heights, np.log(places)))
+            axes.hlines(y, x, there, color="black", linewidth=2, zorder=0)
+            axes.annotate(f"x {there / x:.1f}", (there, y), (8, 0), va="center",
+                          textcoords="offset points", fontweight="bold")  # fmt: skip
+
+
 def learning(histories, labels):
     """Loss against step on a logarithmic axis, a line for each run."""
     fig, axes = plt.subplots()

@@ -16,18 +16,21 @@ MARKERS = "os^Dv"
 
 
 # -- F23 -------------------------------------------------------------------------------------------
-def bias(images, accuracies, published, sets):
-    """F23. Left: {net: accuracy (images, seeds)} against training images, mean and standard
-    deviation. Right: published, {net: [(images, accuracy in %)]}; sets {images: name}."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 6))
-    for k, (name, values) in enumerate(accuracies.items()):
-        values = _by_seed(values, len(images))
+def bias(nets, baselines, published, sets):
+    """F23. Left: nets and baselines {name: (training images, accuracy (images, seeds))}, mean and
+    standard deviation; baselines thin. Right: published, {net: [(images, accuracy in %)]}; sets
+    {images: name}."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 6.6))
+    for k, (name, (images, values)) in enumerate({**nets, **baselines}.items()):
+        values = 100 * _by_seed(values, len(images))
         left.errorbar(
-            images, values.mean(axis=1), values.std(axis=1, ddof=1), color=COLORS[k], capsize=6,
-            linestyle=DASHES[k], marker=MARKERS[k], label=name,
+            images, values.mean(axis=1), values.std(axis=1, ddof=1), color=COLORS[k], label=name,
+            linestyle=DASHES[k], marker=MARKERS[k], capsize=6 if name in nets else 0,
+            linewidth=2.5 if name in nets else 1.2,
         )  # fmt: skip
-    left.set(xscale="log", xlabel="training images (log)", ylabel="test accuracy")
-    left.set_xticks(images, [f"{n:,}" for n in images])
+    left.set(xscale="log", xlabel="training images (log)", ylabel="test accuracy (%)")
+    places = sorted({n for images, _ in nets.values() for n in images})
+    left.set_xticks(places, [f"{n:,}" for n in places])
     left.minorticks_off()
     left.set_title("ours (bars: deviation of seeds)")
     left.legend(loc="lower right")
@@ -85,28 +88,43 @@ def power_laws(panels):
 
 
 # -- F28 -------------------------------------------------------------------------------------------
-def head_decay(decays, tasks):
-    """F28: accuracy against weight decay on the head. tasks: [(title, {label: (decays, seeds)})]"""
-    fig, panels = plt.subplots(1, len(tasks), figsize=(4.1 * len(tasks), 5.8), squeeze=False)
+def head_decay(decays, tasks, upstream):
+    """F28. Gained points of accuracy over no decay, against decay on the head: tasks [(title,
+    {label: accuracies (decays, seeds)})], one scale for all, a thin line a seed. Last, upstream's
+    own accuracy: (title, (decays, seeds)). decays[0] is 0."""
+    fig, panels = plt.subplots(
+        1, len(tasks) + 1, figsize=(4.1 * (len(tasks) + 1), 5.8), squeeze=False
+    )
     x = np.arange(len(decays))  # evenly spaced: 0 has no place on a logarithmic axis
     for axes, (title, curves) in zip(panels[0], tasks):
+        axes.axhline(0, color="black", linewidth=1)
         for k, (name, values) in enumerate(curves.items()):
             values = _by_seed(values, len(decays))
-            for one in values.T:
-                axes.plot(x, one, color=COLORS[k], linewidth=1, alpha=0.5, linestyle="-")
-            axes.plot(
-                x, values.mean(axis=1), color=COLORS[k], linestyle=DASHES[k], marker=MARKERS[k],
-                label=name,
-            )  # fmt: skip
+            gains = 100 * (values - values[0])
+            _seeds(axes, x, gains, k, f"{name}, from {100 * values[0].mean():.0f}%")
+        axes.set(title=title, ylabel="points gained over no decay")
+        axes.legend(loc="lower left", handlelength=1.2, borderaxespad=0.1)
+    low = min(axes.get_ylim()[0] for axes in panels[0][:-1])
+    high = max(axes.get_ylim()[1] for axes in panels[0][:-1])
+    for axes in panels[0][:-1]:
+        axes.set_ylim(low - 0.4 * (high - low), high)  # room for the legend
+    last, (title, values) = panels[0][-1], upstream
+    _seeds(last, x, 100 * _by_seed(values, len(decays)), len(COLORS) - 1, None)
+    last.set(title=title, ylabel="accuracy (%)", ylim=(0, None))
+    for axes in panels[0]:
         axes.set_xticks(x, [f"{d:g}" for d in decays])
-        axes.set_title(title, fontsize=17.4)
-        axes.set_xlabel("decay of the head", fontsize=17.4)
-        axes.set_ylabel("accuracy", fontsize=17.4)
-        axes.tick_params(labelsize=17.4)
-        low, high = axes.get_ylim()
-        axes.set_ylim(max(0.0, low - 0.5 * (high - low)), high)  # room for the legend
-        axes.legend(fontsize=17.4, loc="lower left", handlelength=1.2)
+        axes.set_xlabel("decay of the head")
     return fig
+
+
+def _seeds(axes, x, values, k, label):
+    """A thin line a seed and their mean; values (x, seeds)."""
+    for one in values.T:
+        axes.plot(x, one, color=COLORS[k], linewidth=1, alpha=0.5, linestyle="-")
+    axes.plot(
+        x, values.mean(axis=1), color=COLORS[k], linestyle=DASHES[k % 4], label=label,
+        marker=MARKERS[k % len(MARKERS)],
+    )  # fmt: skip
 
 
 # -- F29 -------------------------------------------------------------------------------------------
