@@ -25,7 +25,9 @@ def report(verdict, public=True, width=WIDTH):
     def wrapped(text, first="", rest=""):
         return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest)
 
-    lines = [*wrapped(f"Exercise {verdict.exercise}, {verdict.title}: {verdict.where}"), ""]
+    head, where = f"Exercise {verdict.exercise}, {verdict.title}:", str(verdict.where)
+    one = len(f"{head} {where}") <= width
+    lines = [f"{head} {where}", ""] if one else [*wrapped(head), f"    {where}", ""]
     if verdict.trouble:
         lines += [*wrapped(verdict.trouble), ""]
     said = {}  # text or mistake -> number of the first property that failed with it
