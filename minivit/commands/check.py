@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from minivit.commands.shared import graded, home
+from minivit.commands.shared import columns, graded, home
 
 
 def add_to(commands):
@@ -38,7 +38,7 @@ def run(options):
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder  # or it leaves one where we stand
         verdict = judge.judge(chosen, answer, results=results)
-    print(report.report(verdict), end="")
+    print(report.report(verdict, width=columns(report.WIDTH)), end="")
     return 0 if verdict.passed == len(verdict.outcomes) else 1
 
 

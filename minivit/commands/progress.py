@@ -1,6 +1,6 @@
 """minivit progress: points so far, over all exercises."""
 
-from minivit.commands.shared import graded, home
+from minivit.commands.shared import columns, graded, home
 
 
 def add_to(commands):
@@ -17,5 +17,5 @@ def run(options):
         path = report.results_path(home(), each)
         if path.exists():
             verdicts[number] = judge.Verdict.read(path)
-    print(report.progress(exercises.values(), verdicts), end="")
+    print(report.progress(exercises.values(), verdicts, columns(report.WIDTH)), end="")
     return 0

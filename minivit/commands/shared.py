@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -133,6 +134,13 @@ def graded(run):
         return run(options)
 
     return run_graded
+
+
+def columns(most):
+    """How wide a text may be: `most`, or the terminal that it goes to; 40 at least."""
+    if not sys.stdout.isatty():
+        return most
+    return max(40, min(most, shutil.get_terminal_size((most, 24)).columns))
 
 
 def home():

@@ -247,37 +247,40 @@ def average(x, axis=None, keepdims=False):
 
 def column_sum(xp, a, weights=None):
     """The sum over all rows, (n, D) -> (D,), each times its weight if there are any (n,): a product
-    with them, or with ones, which is faster than sum(0). Some 256 rows at a time, and then their
+    with them, or with ones, which is faster than sum(0). 256 to 511 rows at a time, and then their
     sums: rounding errors add up."""
     n, D = a.shape
-    k = n // 256
-    weights = xp.ones(n, dtype=a.dtype) if weights is None else weights
-    if xp is not np or k < 2:
-        return weights @ a
+    k = 1 << (n // 256).bit_length() >> 1 if xp is np else 1
+    if k <= 1:
+        return (xp.ones(n, dtype=a.dtype) if weights is None else weights) @ a
     m = n // k
-    sums = (weights[: m * k].reshape(k, 1, m) @ a[: m * k].reshape(k, m, D))[:, 0]
+    rows = a[: m * k].reshape(k, m, D)
+    if weights is None:
+        sums = np.ones(m, dtype=a.dtype) @ rows
+    else:
+        sums = (weights[: m * k].reshape(k, 1, m) @ rows)[:, 0]
     if m * k < n:
-        sums[: n - m * k] += weights[m * k :, None] * a[m * k :]
+        sums[0] += column_sum(xp, a[m * k :], None if weights is None else weights[m * k :])
     return _sum_of_rows(sums)
 
 
 def outer(xp, columns, rows):
-    """c r + c' r' of a pair of columns (n,) and a pair of rows (D,) -> (n, D); the second of a pair
-    may be a number. A product of thin matrices: half the time of repeating numbers along a row."""
-    columns, rows = _pair(xp, *columns).T, _pair(xp, *rows)
-    n, most = len(columns), max(1, SMALL // max(1, rows.size))
+    """c r + c' r' of two columns and two rows, (2, n) and (2, D) -> (n, D). A product of thin
+    matrices: half the time of repeating numbers along a row."""
+    n, most = columns.shape[1], max(1, SMALL // max(1, rows.size))
     if xp is not np or n <= most:
-        return columns @ rows
+        return columns.T @ rows
     out = np.empty((n, rows.shape[1]), dtype=np.result_type(columns, rows))
     for i in range(0, n, most):
-        np.matmul(columns[i : i + most], rows, out=out[i : i + most])
+        np.matmul(columns[:, i : i + most].T, rows, out=out[i : i + most])
     return out
 
 
-def _pair(xp, a, b):
-    pair = xp.empty((2, len(a)), dtype=xp.result_type(a, b))
-    pair[0], pair[1] = a, b
-    return pair
+def pair(xp, a, b):
+    """(2, n): a vector, and another or a number, for `outer`."""
+    both = xp.empty((2, len(a)), dtype=xp.result_type(a, b))
+    both[0], both[1] = a, b
+    return both
 
 
 def pieces(xp, *arrays, size=1 << 17):

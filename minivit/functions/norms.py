@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.engine.numerics import column_sum, outer, plus, row_dot
+from minivit.engine.numerics import column_sum, outer, pair, plus, row_dot
 from minivit.engine.ops import maximum
 from minivit.engine.record import op
 
@@ -27,18 +27,18 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
     shape, D = _features("layer_norm", x, eps, gamma=gamma, beta=beta)
     x = x.reshape(prod(shape[:-1]), D)
     average = xp.full(D, 1 / max(D, 1), dtype=x.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = row_dot(xp, x, average)  # (rows,)
-        var = row_dot(xp, x, x) / max(D, 1) - mean * mean
-        near_0 = mean * mean <= var
-    if xp is not np or not near_0.all():  # the difference would lose digits: move the rows to 0
+    mean = row_dot(xp, x, average)  # (rows,)
+    square = mean * mean
+    var = row_dot(xp, x, x) / max(D, 1) - square
+    if xp is not np or not (square <= var).all():  # digits would be lost: move the rows to 0
         x = x - mean[:, None]
         x -= row_dot(xp, x, average)[:, None]  # of the mean's rounding error
         mean, var = xp.zeros_like(mean), row_dot(xp, x, x) / max(D, 1)
     r = 1 / xp.sqrt(var + eps)
-    y = outer(xp, (r, 0), (gamma, 0))
+    r_0, gamma_0 = pair(xp, r, 0), pair(xp, gamma, 0)
+    y = outer(xp, r_0, gamma_0)
     y *= x
-    y = plus(y, outer(xp, (-mean * r, 1), (gamma, beta)))
+    y = plus(y, outer(xp, pair(xp, -mean * r, 1), pair(xp, gamma, beta)))
 
     def vjp(g):
         g = g.reshape(x.shape)
@@ -46,7 +46,7 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
         dgamma = column_sum(xp, t, r) - column_sum(xp, g, mean * r)
         mean_tx, mean_t = t @ (gamma / D), g @ (gamma / D)  # of t = g gamma, by gemv
         a = r * (r * (r * (mean_tx - mean * mean_t)))  # r^2 mean(t h)
-        dx = outer(xp, (r, 0), (gamma, 0))
+        dx = outer(xp, r_0, gamma_0)
         dx *= g
         dx -= xp.multiply(x, a[:, None], out=t)
         dx += (mean * a - r * mean_t)[:, None]

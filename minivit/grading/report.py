@@ -18,15 +18,23 @@ def results_path(folder, exercise):
     return Path(folder, "runs", f"{number:02d}_{exercise.function}.json")
 
 
-def report(verdict, public=True):
-    """The text for one verdict; where it is not `public`, it is the grade."""
-    lines = [f"Exercise {verdict.exercise}, {verdict.title}: {verdict.where}", ""]
+def report(verdict, public=True, width=WIDTH):
+    """The text for one verdict; where it is not `public`, it is the grade. Sentences end at
+    `width`; an input is one piece, to be pasted."""
+
+    def wrapped(text, first="", rest=""):
+        return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest)
+
+    head, where = f"Exercise {verdict.exercise}, {verdict.title}:", str(verdict.where)
+    one = len(f"{head} {where}") <= width
+    lines = [f"{head} {where}", ""] if one else [*wrapped(head), f"    {where}", ""]
     if verdict.trouble:
-        lines += [*_wrap(verdict.trouble, ""), ""]
+        lines += [*wrapped(verdict.trouble), ""]
     said = {}  # text or mistake -> number of the first property that failed with it
     for number, o in enumerate(verdict.outcomes, 1):
         points = f"{o.points:g}/{o.max_points:g}"
-        lines.append(f"{MARKS[o.status]:5}{number}  {o.title}  ({points})")
+        mark = f"{MARKS[o.status]:5}{number}  "
+        lines += wrapped(f"{o.title}  ({points})", mark, " " * len(mark))
         if o.status == "todo" or not o.sentence:
             continue
         if o.sentence in said:
@@ -37,21 +45,22 @@ def report(verdict, public=True):
             continue
         said[o.sentence] = number
         said.setdefault(o.mistake, number)
-        lines += _details(o)
+        lines += _details(o, wrapped)
     todo = {o.sentence for o in verdict.outcomes if o.status == "todo"}
-    lines += [""] + [line for text in sorted(todo) for line in [*_wrap(text, ""), ""]]
+    lines += [""] + [line for text in sorted(todo) for line in [*wrapped(text), ""]]
     if verdict.printed.strip():
         lines += ["Your code printed (this costs nothing):"]
-        lines += [f"    {line[:WIDTH]}" for line in verdict.printed.strip().split("\n")[:5]] + [""]
+        printed = verdict.printed.strip().split("\n")[:5]
+        lines += [f"    {line[: width - 4]}" for line in printed] + [""]
     what, more = ("Public checks", " Grading runs more inputs than these.") if public else (
         "Checks", ""
     )  # fmt: skip
-    lines.append(
+    lines += wrapped(
         f"{what} passed: {verdict.passed}/{len(verdict.outcomes)}, "
         f"points: {verdict.points:g}/{verdict.max_points:g}.{more}"
     )
     if public and verdict.passed == len(verdict.outcomes):
-        lines += ["", *_wrap(what_next(verdict), "")]
+        lines += ["", *wrapped(what_next(verdict))]
     return "\n".join(lines) + "\n"
 
 
@@ -67,14 +76,14 @@ def what_next(verdict):
     return f"{explain} {after}"
 
 
-def _details(outcome):
-    lines = []
+def _details(outcome, wrapped):
+    lines, inside = [], " " * 8
     for part in outcome.sentence.split("\n"):
-        lines += _wrap(part, "        ")
+        lines += wrapped(part, inside, inside)
     if outcome.mistake:
-        lines += _wrap(f"known mistake: {outcome.mistake}", "        ")
+        lines += wrapped(f"known mistake: {outcome.mistake}", inside, inside)
     if outcome.inputs:
-        lines.append("        the smallest input found that shows it:")
+        lines += wrapped("the smallest input found that shows it:", inside, inside)
         lines += [_assign(name, text, 12) for name, text in outcome.inputs.items()]
     if outcome.expected:
         lines += [
@@ -84,10 +93,6 @@ def _details(outcome):
             _indent(outcome.got, 12),
         ]
     return lines
-
-
-def _wrap(text, indent):
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def _indent(text, by):
@@ -100,9 +105,10 @@ def _assign(name, text, by):
     return head + text.replace("\n", "\n" + " " * len(head))
 
 
-def progress(exercises, verdicts):
+def progress(exercises, verdicts, width=WIDTH):
     """A line for each exercise: points and checks where it was tried (a Verdict), else dashes."""
-    lines = [f"{'Exercise':44}{'Points':>10}{'Public checks':>16}"]
+    room = min(44, width - 19)  # for names
+    lines = [f"{'Exercise':{room}}{'Points':>9}{'Checks':>9}"]
     total = 0
     for exercise in exercises:
         verdict = verdicts.get(exercise.number)
@@ -112,9 +118,10 @@ def progress(exercises, verdicts):
             points = f"{verdict.points:g}"
             checks = f"{verdict.passed}/{len(verdict.outcomes)}"
         name = f"{exercise.number:>2}  {exercise.title}"
-        lines.append(f"{name:44}{points + '/' + format(exercise.points, 'g'):>10}{checks:>16}")
+        name = name if len(name) <= room else name[: room - 1] + "…"
+        lines.append(f"{name:{room}}{points + '/' + format(exercise.points, 'g'):>9}{checks:>9}")
     full = f"{total:g}/{sum(e.points for e in exercises):g}"
-    lines.append(f"{'all':44}{full:>10}")
+    lines.append(f"{'all':{room}}{full:>9}")
     return "\n".join(lines) + "\n"
 
 

@@ -87,7 +87,7 @@ def test_every_control_is_reached_by_tab_in_order(browser, site):
         controls += ":not(:disabled, option)"
         count, order = page.locator(controls).count(), []
         which = f"[...document.querySelectorAll('{controls}')].indexOf(document.activeElement)"
-        for _ in range(count + page.locator("main a").count()):
+        for _ in range(count + page.locator("main a").count() + 3):
             page.keyboard.press("Tab")
             order.append(page.evaluate(which))
         assert [place for place in order if place >= 0] == list(range(count))
@@ -194,7 +194,7 @@ def test_a_digit_is_drawn_by_mouse_finger_and_keyboard(browser, site):
         page.locator("#widget-attention button", has_text="Clear").tap()
         assert page.locator(".ink").get_attribute("d") == ""
         pad.tap()
-        assert page.locator(".ink").get_attribute("d").startswith("M16")
+        assert page.locator(".ink").get_attribute("d").startswith("M1")
         page.locator("#widget-attention button", has_text="Clear").tap()
         pad.press("Space")
         for _ in range(9):
@@ -240,7 +240,7 @@ def test_clip_follows_typed_labels_and_chosen_pictures(browser, site):
         assert np.allclose(shares(page, "clip"), expected(0, typed), atol=6e-4)
         page.locator("#widget-clip input[type=radio]").first.press("ArrowRight")
         assert np.allclose(shares(page, "clip"), expected(1, typed), atol=6e-4)
-        page.get_by_label("sailboat").tap()
+        page.get_by_alt_text("sailboat", exact=True).tap()
         assert np.allclose(shares(page, "clip"), expected(8, typed), atol=6e-4)
         labels.fill(" , ")
         assert told(page, "clip") == "Type a label."

@@ -79,7 +79,7 @@ def test_outer_products_in_strips(n, D, small):
     c, r, r2 = normal(n), normal(D, seed=1), normal(D, seed=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numerics, "SMALL", small)
-        out = numerics.outer(np, (c, 3), (r, r2))
+        out = numerics.outer(np, numerics.pair(np, c, 3), numerics.pair(np, r, r2))
     np.testing.assert_allclose(out, np.outer(c, r) + 3 * r2, rtol=1e-5, atol=1e-5)
 
 

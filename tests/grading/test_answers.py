@@ -10,6 +10,7 @@ from minivit.grading import judge, report, submission
 from minivit.grading.exercise import registry
 from tests import answers
 from tests.grading import here
+from tests.grading.test_exercises import run_cli
 
 GRADING_SEED = 20_260
 SEED = 3  # the inputs of test_judging.py
@@ -71,6 +72,19 @@ def test_a_right_answer_has_all_points_with_twenty_seeds(answer):
 )
 def test_a_right_answer_has_all_points_and_no_mistake(answer):
     assert judged(answer, GRADING_SEED) == (answer.exercise.points, set())
+
+
+@pytest.mark.parametrize(
+    "exercise",
+    [pytest.param(e, marks=[] if e.number % 8 == 2 else pytest.mark.slow) for e in EXERCISES],
+    ids=lambda e: e.function,
+)
+def test_a_right_answer_is_checked_in_three_seconds_of_processor_time(exercise, tmp_path):
+    path = FOLDER / "source" / f"{exercise.stem}.py"
+    status, out, err, spent = run_cli("check", exercise.number, path, "--results",
+                                      tmp_path / "results.json", cwd=tmp_path)  # fmt: skip
+    assert status == 0 and err == "" and "points: 10/10" in out
+    assert spent <= 3
 
 
 @pytest.mark.slow

@@ -115,9 +115,11 @@ def hand_in(course, classmates, stem=STEM):
     for student, (text, _) in classmates.items():
         book = json.loads(json.dumps(released))
         for cell in book["cells"]:
-            if cell["metadata"].get("nbgrader", {}).get("grade_id") == stem[3:] and text:
+            grade_id = cell["metadata"].get("nbgrader", {}).get("grade_id")
+            if grade_id == stem[3:] and text:
                 cell["source"] = text
-        book["cells"][-1]["source"] = "Because." if student == "ada" else "*Your answer.*"
+            if grade_id == f"{stem[3:]}_explain":
+                cell["source"] = "Because." if student == "ada" else "*Your answer.*"
         to = course / "submitted" / student / stem / f"{stem}.ipynb"
         to.parent.mkdir(parents=True)
         to.write_text(json.dumps(book), encoding="utf-8")

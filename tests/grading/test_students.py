@@ -157,3 +157,18 @@ def test_build_says_which_exercise_to_look_at(tmp_path, monkeypatch, capsys):
     assert "ViT, with your 1 of 5 functions:" in said
     assert "The tiny CLIP waits for layer_norm, cross_entropy, embedding" in said
     assert (tmp_path / "runs" / "build.png").exists()
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_report_fits_a_narrow_terminal(width):
+    """Its sentences do; an input is one piece, to be pasted."""
+    wrong = next(a for a in answers.of(UNBROADCAST) if a.mistake).text
+    for text in (RIGHT, wrong, "def unbroadcast(g, shape):\n    raise ValueError('no ' * 99)\n"):
+        cells = submission.Submission("a.py", [("a.py", 1, text)])
+        verdict = judge.judge(UNBROADCAST, cells)
+        lines = report.report(verdict, width=width).splitlines()
+        assert max(len(line) for line in lines if not line.startswith(" " * 9)) <= width
+        whole = report.report(verdict)
+        assert report.report(verdict, width=width).split() == whole.split()
+    table = report.progress([find("unbroadcast"), find("cross_attention")], {}, width)
+    assert max(map(len, table.splitlines())) <= width

@@ -15,10 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from minivit.grading import judge, submission
+from minivit.grading.process.runner import processor_seconds
 from tests import answers
 from tests.site import pyodide
 
-HANGS = 600  # seconds without an answer: this one hangs, and a new interpreter takes the rest
+# Seconds of a processor without an answer: this one hangs, and a new interpreter takes the rest.
+HANGS = 300
 
 
 def there(numbers):
@@ -30,7 +32,7 @@ def there(numbers):
         listen = threading.Thread(target=_listen, args=(running, lines), daemon=True)
         listen.start()
         try:
-            while left and (line := lines.get(timeout=HANGS)):
+            while left and (line := _line(running, lines)):
                 number, verdict = json.loads(line)
                 left.remove(number)
                 yield number, verdict
@@ -41,6 +43,18 @@ def there(numbers):
         finally:
             running.kill()
             listen.join()
+
+
+def _line(running, lines):
+    """The next line of the process; queue.Empty after HANGS."""
+    used = lambda: processor_seconds(running.pid) or 0.0  # noqa: E731 (without /proc: no end)
+    start = used()
+    while True:
+        try:
+            return lines.get(timeout=1)
+        except queue.Empty:
+            if used() - start > HANGS:
+                raise
 
 
 def _listen(running, lines):
