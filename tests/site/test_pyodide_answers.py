@@ -1,6 +1,5 @@
-"""An answer that hangs costs an interpreter, and no other answer; here Python stands for Pyodide."""
+"""An answer that hangs costs an interpreter, and no other one; here Python stands for Pyodide."""
 
-import json
 import subprocess
 import sys
 
