@@ -10,7 +10,7 @@ import pytest
 from tests.course.browsing import FLAGS
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no other test can start one
 def browser():
     api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")

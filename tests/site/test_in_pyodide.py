@@ -40,10 +40,13 @@ EVERY = range(len(answers.everything()))
     ],
 )
 def test_each_answer_has_the_native_verdict(numbers):
+    """Points, statuses and mistakes; the smallest input may be another, for shrinking ends by the
+    clock, and so may a warning of NumPy, for this is another one."""
     found, different = dict(pyodide_answers.there(numbers)), []
     assert set(found) == set(numbers)
     for number, verdict in found.items():
-        if verdict != (native := pyodide_answers.here(number)):
+        decided = pyodide_answers.decided(verdict)
+        if decided != (native := pyodide_answers.decided(pyodide_answers.here(number))):
             answer = answers.everything()[number]
-            different.append((answer.exercise.function, answer.name, verdict, native))
+            different.append((answer.exercise.function, answer.name, decided, native))
     assert different == []
