@@ -87,12 +87,13 @@ def test_a_deck_steps_forward_and_back_by_keyboard_and_every_slide_fits(browser,
 def test_a_figure_is_reached_from_the_index_and_a_question_hides_its_answer(browser, site):
     with Visit(browser, f"file://{site}/index.html") as page:
         page.click("#F25 figcaption a >> text=slide")
-        assert page.evaluate("Reveal.getCurrentSlide().id") == "F25"
+        page.wait_for_function("window.Reveal?.getCurrentSlide?.()?.id === 'F25'")
     with Visit(browser, f"file://{site}/slides/05_vision_transformer.html") as page:
         asks = "Reveal.getSlides().findIndex(s => s.classList.contains('question'))"
+        page.wait_for_function("window.Reveal?.isReady?.()")
         page.evaluate(f"Reveal.slide({asks})")
         seen = "getComputedStyle(document.querySelector('section.present .answer')).visibility"
-        assert page.evaluate(seen) == "hidden"
+        page.wait_for_function(f"{seen} == 'hidden'")
         page.keyboard.press("ArrowRight")
         page.wait_for_function(f"{seen} == 'visible'")  # it is faded in
 
