@@ -23,7 +23,6 @@ from minivit.course.runs import plans
 from minivit.course.runs import results as record
 from minivit.course.runs.plans import Job
 from minivit.course.runs.scaling import model, subset
-from minivit.engine.errors import OptionError
 from minivit.training import data
 from minivit.training.trainer import accuracy, classification_loss
 
@@ -93,11 +92,8 @@ def plain(rate):
 
 def chosen(net):
     """The rate that validation liked best; that of the ResNet is also the shuffled one's."""
-    net, made = "ViT" if net == "ViT" else "ResNet", record.made(RUN)
-    tried = {rate: made.get(f"rates {net} {rate}") for rate in RATES}
-    if not all(tried.values()):
-        raise OptionError(f"{RUN}: the rates of {net} come first: {RUN} rates")
-    return max(tried, key=lambda rate: tried[rate]["validation"])
+    net = "ViT" if net == "ViT" else "ResNet"
+    return plans.best_rate(RUN, net, RATES, lambda numbers: numbers["validation"])
 
 
 def few(n, seed):

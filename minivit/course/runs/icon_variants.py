@@ -13,7 +13,6 @@ from minivit import manual_seed
 from minivit.course.runs import iconnet, plans
 from minivit.course.runs import results as record
 from minivit.course.runs.plans import Job
-from minivit.engine.errors import OptionError
 from minivit.models.vit import ViT
 from minivit.optim import Adafactor
 from minivit.training import icons
@@ -56,11 +55,7 @@ def rates(variant, rate):
 
 def variants(variant, seed):
     """One variant, with the rate that validation liked best."""
-    made = record.made(RUN)
-    tried = {r: made.get(f"rates {variant} {r}") for r in RATES[VARIANTS[variant][1]]}
-    if not all(tried.values()):
-        raise OptionError("icon_variants: the rates come first: icon_variants rates")
-    rate = max(tried, key=lambda r: tried[r]["validation"]["top-1"])
+    rate = plans.best_rate(RUN, variant, RATES[VARIANTS[variant][1]])
     return fitted(f"variants {variant} {seed}", variant, seed, rate, STEPS, "test")
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from minivit import course, files
 from minivit.course.runs import results as record
 from minivit.engine import backend
+from minivit.engine.errors import OptionError
 from minivit.optim import AdamW, decay_groups, warmup_cosine
 from minivit.training.trainer import Trainer
 
@@ -78,6 +79,15 @@ def do(run, part, job):
         "commit": commit(),
     }
     record.keep(run, {job.name: numbers, "machine": record.machine()})
+
+
+def best_rate(run, what, rates, score=lambda numbers: numbers["validation"]["top-1"]):
+    """The rate that validation liked best, of the jobs "rates WHAT RATE"; all are needed."""
+    made = record.made(run)
+    tried = {rate: made.get(f"rates {what} {rate}") for rate in rates}
+    if not all(tried.values()):
+        raise OptionError(f"{run}: the rates of {what} come first: {run} rates")
+    return max(tried, key=lambda rate: score(tried[rate]))
 
 
 def commit():

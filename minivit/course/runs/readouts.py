@@ -13,7 +13,6 @@ from minivit.course.runs import bias, plans
 from minivit.course.runs import results as record
 from minivit.course.runs.plans import Job
 from minivit.course.runs.scaling import model
-from minivit.engine.errors import OptionError
 from minivit.optim import Adafactor
 from minivit.training.trainer import accuracy, classification_loss
 
@@ -49,11 +48,7 @@ def chosen(variant):
     """The rate that validation liked best; the [class] net is the ViT of `runs.bias`."""
     if variant == "[class]":
         return bias.chosen("ViT")
-    made = record.made(RUN)
-    tried = {rate: made.get(f"rates {variant} {rate}") for rate in bias.RATES}
-    if not all(tried.values()):
-        raise OptionError(f"{RUN}: the rates of {variant} come first: {RUN} rates")
-    return max(tried, key=lambda rate: tried[rate]["validation"]["top-1"])
+    return plans.best_rate(RUN, variant, bias.RATES)
 
 
 def variants(variant, seed):
