@@ -557,28 +557,14 @@ print(digits.name, digits.train_images.shape, digits.test_images.shape)
 
 # %% [markdown]
 # So few images are soon known by heart. Each time an image is used we move it by a fraction of a
-# pixel, so that it is never quite the same: a weighted mean of neighbouring pixels.
+# pixel, so that it is never quite the same: a weighted mean of neighbouring pixels (`data.moved`).
 
 
 # %%
-def moved(images, dy, dx):
-    """Each image (H, W, C) by dy[i] pixels down and dx[i] to the right; the edge is repeated."""
-    for axis, shift in ((1, dy), (2, dx)):
-        last = images.shape[axis] - 1
-        source = np.arange(last + 1) - shift[:, None]  # (B, H): where each row comes from
-        below = np.floor(source).astype(int)
-        shape = (-1, last + 1, 1, 1) if axis == 1 else (-1, 1, last + 1, 1)
-        part = (source - below).astype(images.dtype).reshape(shape)
-        near = [np.clip(i, 0, last).reshape(shape) for i in (below, below + 1)]
-        before, after = (np.take_along_axis(images, i, axis) for i in near)
-        images = (1 - part) * before + part * after
-    return images
-
-
 one = digits.train_images[:1]
-assert np.array_equal(moved(one, np.zeros(1), np.zeros(1)), one)
-assert np.array_equal(moved(one, np.ones(1), np.zeros(1))[:, 1:], one[:, :-1])
-half = moved(one, np.zeros(1), np.full(1, 0.5))
+assert np.array_equal(data.moved(one, np.zeros(1), np.zeros(1)), one)
+assert np.array_equal(data.moved(one, np.ones(1), np.zeros(1))[:, 1:], one[:, :-1])
+half = data.moved(one, np.zeros(1), np.full(1, 0.5))
 assert np.allclose(half[:, :, 1:], (one[:, :, 1:] + one[:, :, :-1]) / 2)
 
 
@@ -593,7 +579,7 @@ class Moved:
     def __getitem__(self, step):
         images, labels = self.batches[step]
         rng = np.random.default_rng([self.seed, step])
-        return moved(images, *rng.uniform(-self.most, self.most, (2, len(images)))), labels
+        return data.moved(images, *rng.uniform(-self.most, self.most, (2, len(images)))), labels
 
 
 # %% [markdown]

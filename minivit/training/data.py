@@ -276,6 +276,20 @@ def shifted(images, by, rng, fill):
     return wide[np.arange(B)[:, None, None], up + np.arange(H)[:, None], left + np.arange(W)]
 
 
+def moved(images, dy, dx):
+    """Each image (H, W, C) by dy[i] pixels down and dx[i] to the right; the edge is repeated."""
+    for axis, shift in ((1, dy), (2, dx)):
+        last = images.shape[axis] - 1
+        source = np.arange(last + 1) - shift[:, None]  # (B, H): where each row comes from
+        below = np.floor(source).astype(int)
+        shape = (-1, last + 1, 1, 1) if axis == 1 else (-1, 1, last + 1, 1)
+        part = (source - below).astype(images.dtype).reshape(shape)
+        near = [np.clip(i, 0, last).reshape(shape) for i in (below, below + 1)]
+        before, after = (np.take_along_axis(images, i, axis) for i in near)
+        images = (1 - part) * before + part * after
+    return images
+
+
 class ByLength:
     """Which rows batch `step` holds: of about the same length, so that little of it is padding.
 
