@@ -24,14 +24,14 @@ def words(fig):
 
 
 def test_bias_draws_means_of_seeds_baselines_and_published_points():
-    nets = {"ViT": ([100, 400], [[0.1, 0.3], [0.5, 0.7]]), "ResNet": ([100], [[0.2, 0.2]])}
+    nets = {"ViT": ([100, 400], [[0.1, 0.3], [0.4, 0.6, 0.8]]), "ResNet": ([100], [[0.2, 0.2]])}
     plain = {"1-NN": ([100, 400], [[0.6, 0.6], [0.7, 0.7]])}
     fig = plots.bias(nets, plain, {"ViT-L/16": [(14e6, 85.3)]}, {14e6: "ImageNet-21k"})
     line = fig.axes[0].lines[0]
     assert np.allclose(line.get_ydata(), [20, 60]) and list(line.get_xdata()) == [100, 400]
     assert list(fig.axes[1].lines[0].get_ydata()) == [85.3]
     assert {"ImageNet-21k\n14M", "ResNet", "1-NN", "100", "400"} <= set(words(fig))
-    with pytest.raises(ShapeError, match=r"\(2, seeds\)"):
+    with pytest.raises(ShapeError, match=r"\(1, seeds\)"):
         plots.bias({"ViT": ([100, 400], [0.1, 0.2])}, {}, {"x": [(1e7, 1.0)]}, {1e7: ""})
 
 

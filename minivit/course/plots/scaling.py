@@ -17,14 +17,15 @@ MARKERS = "os^Dv"
 
 # -- F23 -------------------------------------------------------------------------------------------
 def bias(nets, baselines, published, sets):
-    """F23. Left: nets and baselines {name: (training images, accuracy (images, seeds))}, mean and
-    standard deviation; baselines thin. Right: published, {net: [(images, accuracy in %)]}; sets
-    {images: name}."""
+    """F23. Left: nets and baselines {name: (training images, [accuracies, one a seed, of each])},
+    mean and standard deviation; baselines thin. Right: published, {net: [(images, accuracy in
+    %)]}; sets {images: name}."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(11, 6.6))
     for k, (name, (images, values)) in enumerate({**nets, **baselines}.items()):
-        values = 100 * _by_seed(values, len(images))
+        values = [100 * _by_seed([of_one], 1)[0] for of_one in values]
         left.errorbar(
-            images, values.mean(axis=1), values.std(axis=1, ddof=1), color=COLORS[k], label=name,
+            images, [np.mean(v) for v in values], [np.std(v, ddof=1) for v in values],
+            color=COLORS[k], label=name,
             linestyle=DASHES[k], marker=MARKERS[k], capsize=6 if name in nets else 0,
             linewidth=2.5 if name in nets else 1.2,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""ViT and ResNet on 100 ... 4,000 digits of MNIST, both shifted at random (C08); three seeds.
+"""ViT and ResNet on 100 ... 4,000 digits of MNIST, both shifted at random (C08); ten seeds.
 
     python -m minivit.course.runs bias --plan
     python -m minivit.course.runs bias rates      # three rates a net, on validation
@@ -11,7 +11,8 @@
 order for all: what it loses is what it had of knowing that near pixels belong together. All images
 are shifted by up to 2 pixels before that. Rates are chosen on 800 of the 4,000 training images,
 with seed 7 and the other 3,200 to train on. The rule of the verdict is `verdicts.C08`; its
-intervals are over the seeds.
+intervals are over the seeds. Three seeds came first and were too few for the second half of the
+claim; then seven were added at both ends, the rule unchanged. What lies between has three.
 """
 
 import functools
@@ -27,7 +28,8 @@ from minivit.training import data
 from minivit.training.trainer import accuracy, classification_loss
 
 RUN = "bias"
-SEEDS, SEED_OF_RATES = (0, 1, 2), 7
+SEED_OF_RATES, SEEDS = 7, (0, 1, 2, 3, 4, 5, 6, 8, 9, 10)
+SOME = SEEDS[:3]  # of what lies between, and of the baselines
 NETS = ("ViT", "ResNet", "shuffled")
 RATES = (1e-3, 3e-3, 9e-3)
 IMAGES = (100, 400, 1600, 4000)
@@ -131,14 +133,14 @@ def baselines(n, seed):
 ENDS, BETWEEN = (IMAGES[0], IMAGES[-1]), IMAGES[1:-1]
 PARTS = {
     "rates": [Job(rates, (k, r), SECONDS) for k in NETS[:2] for r in RATES],
-    "baselines": [Job(baselines, (n, s), 1) for n in IMAGES for s in SEEDS],
+    "baselines": [Job(baselines, (n, s), 1) for n in IMAGES for s in SOME],
     "ends": [
         Job(images, (k, n, s), SECONDS)
         for s in SEEDS for n in ENDS for k in NETS if (k, n) != ("shuffled", ENDS[1])
     ],
     "plain": [Job(plain, (r,), SECONDS) for r in RATES],
     "between": [
-        Job(images, (k, n, s), SECONDS) for n in (ENDS[1], *BETWEEN) for s in SEEDS for k in NETS
+        Job(images, (k, n, s), SECONDS) for n in (ENDS[1], *BETWEEN) for s in SOME for k in NETS
         if n in BETWEEN or k == "shuffled"
     ],
 }  # fmt: skip
@@ -154,11 +156,14 @@ def results():
 
 
 def curve(kept, what):
-    """(images, accuracies (images, seeds)) of a net or a baseline, where all seeds are kept."""
-    runs = {n: [kept.get(_job(what, n, s)) for s in SEEDS] for n in IMAGES}
+    """(images, [accuracies, one a seed, of each]) of a net or a baseline, where SOME are kept."""
     key = "accuracy" if what in NETS else what
-    made = {n: [run[key] for run in of_n] for n, of_n in runs.items() if all(of_n)}
-    return list(made), np.array(list(made.values()))
+    made = {}
+    for n in IMAGES:
+        runs = [kept[job] for s in SEEDS if (job := _job(what, n, s)) in kept]
+        if len(runs) >= len(SOME):
+            made[n] = np.array([run[key] for run in runs])
+    return list(made), list(made.values())
 
 
 def _job(what, n, seed):
