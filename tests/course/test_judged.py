@@ -14,6 +14,7 @@ from minivit.course.runs import (
     judged,
     readouts,
     results,
+    scaling,
 )  # fmt: skip
 from minivit.engine.errors import StateError
 
@@ -103,7 +104,19 @@ def test_C11(gain, verdict):
         right = 0.4 + gain * (decay == 3.0)
         return {"shots": {"10": [noisy(rng, right, 0.01) for _ in range(5)]}}
 
-    assert judged.C11(kept(of, jobs(icon_few_shot))).verdict == verdict
+    assert judged.C11_icons(kept(of, jobs(icon_few_shot))).verdict == verdict
+
+    def both(rng, function, decay, seed):
+        return dict.fromkeys(scaling.TASKS, of(rng, function, decay, seed)["shots"])
+
+    run = {" ".join(map(str, (f.__name__, *rest))): (f.__name__, *rest)
+           for f, *rest in scaling.PARTS["head"]}  # fmt: skip
+    rng = np.random.default_rng(2)
+    run = {name: both(rng, *job) for name, job in run.items()}
+    assert judged.C11(run).verdict == verdict
+    for numbers in run.values():  # of one task only
+        numbers["MNIST"] = {"10": [noisy(rng, 0.4)]}
+    assert judged.C11(run).verdict != "holds"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from minivit.course.runs import (
     icon_variants,
     iconnet,
     readouts,
+    scaling,
     verdicts,
 )
 from minivit.engine.errors import StateError
@@ -109,6 +110,24 @@ def C10(kept):
 
 # -- parts of a recipe -----------------------------------------------------------------------------
 def C11(kept):
+    """Of `scaling head`: decay 3 on the head beside none. Two tasks: *holds* and *does not hold*
+    ask both."""
+    shots = str(scaling.SHOTS[-1])
+
+    def of(decay, task):
+        jobs = [f"head_decay {decay} {s}" for s in scaling.MORE_SEEDS]
+        return np.array([np.mean(run[task][shots])
+                         for run in _found("C11", "scaling head", kept, jobs)])  # fmt: skip
+
+    gains = {f"gain at {shots} shots, {task}": of(3.0, task) - of(0.0, task)
+             for task in scaling.TASKS}  # fmt: skip
+    intervals = [verdicts.of_seeds(gain) for gain in gains.values()]
+    of_each = {verdicts.C11(interval) for interval in intervals}
+    verdict = of_each.pop() if len(of_each) == 1 else "not at this size"
+    return Judged(verdict, _with_intervals(gains, intervals), scaling.MORE_SEEDS)
+
+
+def C11_icons(kept):
     """Of `icon_few_shot`: decay 3 on the head beside the body's."""
     shots = str(icon_few_shot.SHOTS[-1])
 
