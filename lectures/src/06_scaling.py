@@ -587,12 +587,12 @@ def frontier(compute, errors):
     return compute[kept], errors[kept]
 
 
-stops, here = (40, 80, 160, 320), {}
+stops, here, rate = (40, 80, 160, 320), {}, long_runs.chosen("ViT", "digits")
 for width in (8, 16, 32, 64):
     minivit.manual_seed(0)
     net = ViT(8, 2, width=width, layers=3, heads=4)
     run = long_runs.trainer(
-        net, digits.train_images, digits.train_labels, 0, 3e-3, stops[-1],
+        net, digits.train_images, digits.train_labels, 0, rate, stops[-1],
         schedule=lambda step: rsqrt_schedule(step, stops[-1], warmup=20, timescale=60),
     )  # fmt: skip
     found = []

@@ -81,9 +81,10 @@ def do(run, part, job):
     record.keep(run, {job.name: numbers, "machine": record.machine()})
 
 
-def best_rate(run, what, rates, score=lambda numbers: numbers["validation"]["top-1"]):
-    """The rate that validation liked best, of the jobs "rates WHAT RATE"; all are needed."""
-    made = record.made(run)
+def best_rate(run, what, rates, score=lambda numbers: numbers["validation"]["top-1"], made=None):
+    """The rate that validation liked best, of the jobs "rates WHAT RATE", which are all needed;
+    made: {job: numbers}, None: what was made here."""
+    made = record.made(run) if made is None else made
     tried = {rate: made.get(f"rates {what} {rate}") for rate in rates}
     if not all(tried.values()):
         raise OptionError(f"{run}: the rates of {what} come first: {run} rates")

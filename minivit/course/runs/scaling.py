@@ -1,6 +1,7 @@
 """ViT against a convolutional net, and what scales: three seeds of what the lecture compares.
 
     python -m minivit.course.runs scaling            # all parts, in order; or one or more of:
+    python -m minivit.course.runs scaling rates      # three rates a net and data set, on validation
     python -m minivit.course.runs scaling images     # ViT and ResNet on 100 ... all of MNIST, plain
     python -m minivit.course.runs scaling sets       # both on the other data sets that ship
     python -m minivit.course.runs scaling sizes      # four widths of ViT, asked at five steps
@@ -17,6 +18,7 @@ import time
 import numpy as np
 
 from minivit import Tensor, manual_seed, no_grad
+from minivit.course.runs import plans
 from minivit.course.runs import results as record
 from minivit.course.runs.results import thinned
 from minivit.models.resnet import ResNet
@@ -29,7 +31,7 @@ from minivit.training.trainer import Trainer, accuracy
 SEEDS, MORE_SEEDS = (0, 1, 2), tuple(range(10))  # more: of the two decays that C11 compares
 BATCH = 64
 STEPS = {"ViT": 1200, "ResNet": 400}  # about the same compute: a step of the ResNet takes longer
-RATES = {"ViT": 3e-3, "ResNet": 3e-3}  # on validation within a point of 9e-3: `bias plain`
+RATES, SEED_OF_RATES = (1e-3, 3e-3, 9e-3), 7
 VARIANT_STEPS = 800
 SETS = {  # name: (side, patch, channels, classes)
     "digits": (8, 2, 1, 10),
@@ -89,22 +91,55 @@ def trainer(m, images, labels, seed, rate, steps, optimizer=None, schedule=None)
     )  # fmt: skip
 
 
-def fitted(kind, name, seed, n=None, steps=None, optimizer=None, **options):
-    """Train on n images (None: all): (model, numbers)."""
-    images, labels, test, test_labels = dataset(name)
-    chosen = subset(labels, n, seed) if n else slice(None)
-    m, steps = model(kind, name, seed, **options), steps or STEPS[kind]
+def fitted(kind, name, seed, n=None, steps=None, optimizer=None, rate=None, parts=None, **options):
+    """Train on n images (None: all): (model, numbers). rate: None, what validation liked best.
+    parts: None, those of the data set."""
+    images, labels, test, test_labels = parts or dataset(name)
+    some = subset(labels, n, seed) if n else slice(None)
+    m, steps, rate = (
+        model(kind, name, seed, **options),
+        steps or STEPS[kind],
+        rate or chosen(kind, name),
+    )
     start = time.process_time()
     run = trainer(
-        m, images[chosen], labels[chosen], seed, RATES[kind], steps,
-        optimizer and optimizer(m),
-    )  # fmt: skip
+        m, images[some], labels[some], seed, rate, steps, optimizer and optimizer(m, rate)
+    )
     losses = run.run(steps)["loss"]
     return m, {
         "accuracy": accuracy(m, test, test_labels), "parameters": m.count_parameters(),
-        "steps": steps, "loss": thinned(losses, 40),
+        "steps": steps, "rate": rate, "loss": thinned(losses, 40),
         "cpu seconds": round(time.process_time() - start, 1),
     }  # fmt: skip
+
+
+# -- rates -----------------------------------------------------------------------------------------
+def validation(name):
+    """Indices (to train, validation) of training images: a fifth; of emoji, of the concepts."""
+    labels = dataset(name)[1]
+    if name != "emoji":
+        return data.stratified(labels, len(labels) // 5, seed=0)
+    emoji, _, concepts = _emoji()
+    concepts = concepts[~emoji.held_out[concepts]]
+    kinds = np.random.default_rng(0).permutation(np.unique(concepts))
+    held = np.isin(concepts, kinds[: len(kinds) // 5])
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def rates(kind, name, rate):
+    """One rate of one net on one data set: validation only."""
+    images, labels, *_ = dataset(name)
+    train, held = validation(name)
+    parts = images[train], labels[train], images[held], labels[held]
+    numbers = fitted(kind, name, SEED_OF_RATES, rate=rate, parts=parts)[1]
+    return {"validation": numbers.pop("accuracy"), **numbers}
+
+
+def chosen(kind, name):
+    """The rate that validation liked best; a net on fewer images, a variant of it and another task
+    on the same pictures have it, too."""
+    of = lambda numbers: numbers["validation"]  # noqa: E731
+    return plans.best_rate("scaling", f"{kind} {name}", RATES, of, results())
 
 
 # -- the runs --------------------------------------------------------------------------------------
@@ -124,8 +159,9 @@ def sizes(width, seed):
     train, labels, test, test_labels = dataset("MNIST")
     m = model("ViT", "MNIST", seed, width=width)
     start = time.process_time()
+    rate = chosen("ViT", "MNIST")
     run = trainer(
-        m, train, labels, seed, RATES["ViT"], MARKS[-1],
+        m, train, labels, seed, rate, MARKS[-1],
         schedule=lambda step: rsqrt_schedule(step, MARKS[-1], warmup=30, timescale=100),
     )  # fmt: skip
     errors = []
@@ -133,7 +169,7 @@ def sizes(width, seed):
         run.run(mark)
         errors.append(1 - accuracy(m, test, test_labels))
     return {
-        "steps": list(MARKS), "errors": errors, "parameters": m.count_parameters(),
+        "steps": list(MARKS), "rate": rate, "errors": errors, "parameters": m.count_parameters(),
         "cpu seconds": round(time.process_time() - start, 1),
     }  # fmt: skip
 
@@ -141,8 +177,8 @@ def sizes(width, seed):
 def variant(what, name, seed):
     """The ViT on all images of MNIST, with one thing changed."""
     optimizers = {
-        "Adam": lambda m: Adam(m.parameters(), lr=RATES["ViT"], betas=(0.9, 0.98)),
-        "Adafactor": lambda m: Adafactor(m.parameters(), lr=RATES["ViT"]),
+        "Adam": lambda m, rate: Adam(m.parameters(), lr=rate, betas=(0.9, 0.98)),
+        "Adafactor": lambda m, rate: Adafactor(m.parameters(), lr=rate),
     }
     changed = {"optimizer": optimizers[name]} if what == "optimizer" else {what: name}
     return fitted("ViT", "MNIST", seed, steps=VARIANT_STEPS, **changed)[1]
@@ -160,17 +196,17 @@ def head_decay(decay, seed):
     body = decay_groups(m, BODY_DECAY)
     body[0]["params"] = [p for p in body[0]["params"] if p is not m.head.weight]
     groups = [*body, {"params": [m.head.weight], "weight_decay": decay}]
-    start = time.process_time()
+    start, rate = time.process_time(), chosen("ViT", "emoji")
     run = trainer(
         m, pictures[seen], labels, seed, None, HEAD_STEPS,
-        optimizer=AdamW(groups, lr=RATES["ViT"], betas=(0.9, 0.98)),
+        optimizer=AdamW(groups, lr=rate, betas=(0.9, 0.98)),
     )  # fmt: skip
     losses = run.run(HEAD_STEPS)["loss"]
     upstream = np.searchsorted(kinds, emoji.subgroups[new_concepts[new_seen]])
     known = np.isin(emoji.subgroups[new_concepts[new_seen]], kinds)
     result = {
         "upstream accuracy": accuracy(m, new_pictures[new_seen][known], upstream[known]),
-        "head norm": float(np.linalg.norm(m.head.weight.numpy())),
+        "head norm": float(np.linalg.norm(m.head.weight.numpy())), "rate": rate,
         "loss": thinned(losses, 40), "cpu seconds": round(time.process_time() - start, 1),
     }  # fmt: skip
     for task, (x, y, z, w) in _few_shot_tasks().items():
@@ -216,6 +252,7 @@ VARIANTS = (
     ("optimizer", "Adafactor"),
 )  # the first is the ViT as it is
 PARTS = {  # part: runs, each (function, *its arguments)
+    "rates": [(rates, k, name, rate) for name in SETS for k in NETS for rate in RATES],
     "images": [(images, k, n, s) for s in SEEDS for n in IMAGES for k in NETS],
     "sets": [(sets, k, name, s) for s in SEEDS for name in ("digits", "emoji") for k in NETS],
     "sizes": [(sizes, w, s) for s in SEEDS for w in WIDTHS],
