@@ -39,27 +39,31 @@ def test_power_laws_draw_every_seed_their_mean_and_the_fit():
     errors = np.array([[0.5, 0.3], [0.2, 0.2]])
     x = np.array([10.0, 100.0])
     fit = (x, x**-0.5, x**-0.4, x**-0.3, "b = 0.4")
-    fig = plots.power_laws([("t", "images", {"ViT": (x, errors)}, fit)])
+    fig = plots.power_laws([("t", "images", {"ViT": (x, errors)}, fit, (x, [0.4, 0.2]))])
     lines = [list(line.get_ydata()) for line in fig.axes[0].lines]
-    assert lines[:3] == [[0.5, 0.2], [0.3, 0.2], [0.4, 0.2]]
-    assert "b = 0.4" in words(fig)
+    assert lines[:4] == [[0.5, 0.2], [0.3, 0.2], [0.4, 0.2], [0.4, 0.2]]
+    assert fig.axes[0].lines[3].get_drawstyle() == "steps-post"
+    assert {"b = 0.4", "the best so far"} <= set(words(fig))
 
 
 def test_head_decay_has_a_place_for_zero_and_shows_what_is_gained_over_it():
     task = "t", {"5 shots": [[0.1, 0.3], [0.4, 0.4]]}
     fig = plots.head_decay([0.0, 3.0], [task], ("upstream", [[0.2, 0.2], [0.5, 0.7]]))
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["0", "3"]
-    zero, *seeds, mean = (line.get_ydata() for line in fig.axes[0].lines)
-    assert not np.any(zero) and np.allclose(seeds, [[0, 30], [0, 10]])
-    assert np.allclose(mean, [0, 20]) and np.allclose(fig.axes[1].lines[-1].get_ydata(), [20, 60])
-    assert "5 shots, from 20%" in words(fig)
+    zero, mean, *_ = (line.get_ydata() for line in fig.axes[0].lines)
+    assert not np.any(zero) and np.allclose(mean, [0, 20])
+    (bars,) = fig.axes[0].containers[0].lines[2]
+    low, high = bars.get_segments()[1][:, 1]
+    assert np.isclose(high - low, 2 * np.std([30, 10], ddof=1))
+    assert np.allclose(fig.axes[1].lines[0].get_ydata(), [20, 60])
+    assert {"5 shots", "t\n(from 20%)"} <= set(words(fig))
 
 
 def test_variants_show_each_seed_the_mean_and_the_bytes():
     fig = plots.variants([("pool", {"class": [0.8, 0.9], "map": [0.9, 0.9]})], {"AdamW": 8.0})
-    seeds = [line.get_ydata().tolist() for line in fig.axes[0].lines]
-    assert np.allclose(seeds, [[80, 90], [90, 90]]) and {"85.0", "90.0"} <= set(words(fig))
-    assert [p.get_height() for p in fig.axes[1].patches] == [8.0]
+    seeds = [line.get_xdata().tolist() for line in fig.axes[0].lines]
+    assert np.allclose(seeds, [[80, 90], [90, 90]]) and {"85.0   ", "90.0   "} <= set(words(fig))
+    assert [p.get_width() for p in fig.axes[1].patches] == [8.0]
 
 
 def test_schedules_are_drawn_as_they_are():

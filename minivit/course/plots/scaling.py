@@ -33,11 +33,12 @@ def bias(nets, baselines, published, sets):
     places = sorted({n for images, _ in nets.values() for n in images})
     left.set_xticks(places, [f"{n:,}" for n in places])
     left.minorticks_off()
-    left.set_title("ours (bars: deviation of seeds)")
+    left.set_title("ours: MNIST (bars: deviation of seeds)")
     left.legend(loc="lower right")
     for k, (name, points) in enumerate(published.items()):
         x, y = zip(*points)
-        right.plot(x, y, color=COLORS[k], linestyle=DASHES[k], marker=MARKERS[k], label=name)
+        kind = list(nets).index("ResNet" if name.startswith("ResNet") else "ViT")
+        right.plot(x, y, color=COLORS[kind], linestyle=DASHES[k], marker="Dovs^"[k], label=name)
     right.set(xscale="log", xlabel="images of the pre-training (log)")
     right.set(ylabel="ImageNet top-1 (%)", title="published")
     right.set_xticks(list(sets), [f"{name}\n{n / 1e6:.3g}M" for n, name in sets.items()])
@@ -49,13 +50,14 @@ def bias(nets, baselines, published, sets):
 
 # -- F27 -------------------------------------------------------------------------------------------
 def power_laws(panels):
-    """F27: errors on log-log axes. panels: [(title, x label, curves, fit)]; curves {label: (x,
-    errors)}, errors (n,) or (n, seeds); fit None or (x, lower, middle, upper, words)."""
+    """F27: errors on log-log axes. panels: [(title, x label, curves, fit, frontier)]; curves
+    {label: (x, errors)}, errors (n,) or (n, seeds); fit None or (x, lower, middle, upper, words);
+    frontier None or (x, errors), drawn in steps: the best so far."""
     rows = -(-len(panels) // 2)
     fig, axes = plt.subplots(rows, 2, figsize=(11, 5 * rows), squeeze=False)
     for panel in axes.ravel()[len(panels) :]:
         panel.remove()
-    for panel, (title, label, curves, fit) in zip(axes.ravel(), panels):
+    for panel, (title, label, curves, fit, frontier) in zip(axes.ravel(), panels):
         for k, (name, (x, errors)) in enumerate(curves.items()):
             errors = np.asarray(errors, float)
             if errors.ndim == 2:
@@ -66,6 +68,10 @@ def power_laws(panels):
                 x, errors, color=COLORS[k], marker=MARKERS[k], label=name,
                 linestyle="none" if len(curves) == 1 else DASHES[k],
             )  # fmt: skip
+        if frontier:
+            panel.step(
+                *frontier, where="post", color="black", linewidth=1.5, label="the best so far"
+            )
         if fit:
             x, lower, middle, upper, words = fit
             panel.fill_between(x, lower, upper, color="grey", alpha=0.25, linewidth=0)
@@ -83,79 +89,83 @@ def power_laws(panels):
             panel.yaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_minor_formatter("")
         if len(curves) > 3:  # a long legend: below the curves
-            panel.set_ylim(bottom=panel.get_ylim()[0] / 5)
-        panel.legend(loc="lower left" if len(curves) > 3 else "upper right")
+            panel.set_ylim(bottom=panel.get_ylim()[0] / 2.7)
+            panel.legend(loc="lower left", ncols=2, handlelength=1.4, columnspacing=1)
+        else:
+            panel.legend(loc="upper right")
     return fig
 
 
 # -- F28 -------------------------------------------------------------------------------------------
 def head_decay(decays, tasks, upstream):
     """F28. Gained points of accuracy over no decay, against decay on the head: tasks [(title,
-    {label: accuracies (decays, seeds)})], one scale for all, a thin line a seed. Last, upstream's
-    own accuracy: (title, (decays, seeds)). decays[0] is 0."""
-    fig, panels = plt.subplots(
-        1, len(tasks) + 1, figsize=(4.1 * (len(tasks) + 1), 5.8), squeeze=False
-    )
+    {label: accuracies (decays, seeds)})], one scale and one set of labels for all, mean and
+    standard deviation. Last, upstream's own accuracy: (title, (decays, seeds)). decays[0] is 0."""
+    n = len(tasks) + 1
+    fig, panels = plt.subplots(1, n, figsize=(4.1 * n, 5.4), squeeze=False)
     x = np.arange(len(decays))  # evenly spaced: 0 has no place on a logarithmic axis
-    for axes, (title, curves) in zip(panels[0], tasks):
-        axes.axhline(0, color="black", linewidth=1)
+    *axes, last = panels[0]
+    for panel, (title, curves) in zip(axes, tasks):
+        panel.axhline(0, color="black", linewidth=1)
         for k, (name, values) in enumerate(curves.items()):
             values = _by_seed(values, len(decays))
-            gains = 100 * (values - values[0])
-            _seeds(axes, x, gains, k, f"{name}, from {100 * values[0].mean():.0f}%")
-        axes.set(title=title, ylabel="points gained over no decay")
-        axes.legend(loc="lower left", handlelength=1.2, borderaxespad=0.1)
-    low = min(axes.get_ylim()[0] for axes in panels[0][:-1])
-    high = max(axes.get_ylim()[1] for axes in panels[0][:-1])
-    for axes in panels[0][:-1]:
-        axes.set_ylim(low - 0.4 * (high - low), high)  # room for the legend
-    last, (title, values) = panels[0][-1], upstream
-    _seeds(last, x, 100 * _by_seed(values, len(decays)), len(COLORS) - 1, None)
-    last.set(title=title, ylabel="accuracy (%)", ylim=(0, None))
-    for axes in panels[0]:
-        axes.set_xticks(x, [f"{d:g}" for d in decays])
-        axes.set_xlabel("decay of the head")
+            shift = 0.1 * (k - (len(curves) - 1) / 2)  # beside each other
+            _mean(panel, x + shift, 100 * (values - values[0]), k, name)
+        start = ", ".join(f"{100 * np.mean(values[0]):.0f}" for values in curves.values())
+        panel.set(title=f"{title}\n(from {start}%)", ylabel="points gained over no decay")
+        panel.sharey(axes[0])
+    title, values = upstream
+    _mean(last, x, 100 * _by_seed(values, len(decays)), len(COLORS) - 1, None)
+    last.set(title=f"{title}\n", ylabel="accuracy (%)", ylim=(0, None))
+    last.legend(*axes[0].get_legend_handles_labels(), loc="lower left", title="left and middle")
+    for panel in panels[0]:
+        panel.set_xticks(x, [f"{d:g}" for d in decays])
+        panel.set_xlabel("decay of the head")
     return fig
 
 
-def _seeds(axes, x, values, k, label):
-    """A thin line a seed and their mean; values (x, seeds)."""
-    for one in values.T:
-        axes.plot(x, one, color=COLORS[k], linewidth=1, alpha=0.5, linestyle="-")
-    axes.plot(
-        x, values.mean(axis=1), color=COLORS[k], linestyle=DASHES[k % 4], label=label,
-        marker=MARKERS[k % len(MARKERS)],
+def _mean(axes, x, values, k, label):
+    """Mean and standard deviation over the seeds; values (x, seeds)."""
+    axes.errorbar(
+        x, values.mean(axis=1), values.std(axis=1, ddof=1), color=COLORS[k], label=label,
+        linestyle=DASHES[k % 4], marker=MARKERS[k % len(MARKERS)], capsize=4,
     )  # fmt: skip
 
 
 # -- F29 -------------------------------------------------------------------------------------------
 def variants(groups, held):
-    """F29. Accuracy, a dot a seed and a line for the mean, groups: [(title, {name: accuracies
+    """F29. Accuracy, a dot a seed and a bar for the mean, groups: [(title, {name: accuracies
     (seeds,)})], and held: {optimizer: bytes for each parameter}. Each panel has its own scale: what
     is compared differs by points in one and by tens of points in another."""
-    n = len(groups) + 1
-    fig, panels = plt.subplots(-(-n // 2), 2, figsize=(11, 4.6 * -(-n // 2)))
-    panels = panels.ravel()
-    for unused in panels[n:]:
+    rows = -(-(len(groups) + 1) // 2)
+    fig, panels = plt.subplots(rows, 2, figsize=(11, 2.3 * rows), squeeze=False)
+    *panels, last = panels.ravel()[: len(groups) + 1]
+    for unused in fig.axes[len(groups) + 1 :]:
         unused.remove()
-    panels = panels[:n]
-    for axes, (title, bars) in zip(panels, groups):
+    for panel, (title, bars) in zip(panels, groups):
         for i, (_, values) in enumerate(bars.items()):
             mean = 100 * float(np.mean(values))
-            axes.hlines(mean, i - 0.3, i + 0.3, color=COLORS[i], linewidth=5)
-            axes.plot(np.full(len(values), i), 100 * np.asarray(values), "o", color="black",
-                      markersize=7, linestyle="none")  # fmt: skip
-            axes.text(i + 0.34, mean, f"{mean:.1f}", va="center")
-        axes.set_xticks(range(len(bars)), list(bars))
-        axes.set(ylabel="test accuracy (%)", title=title, xlim=(-0.5, len(bars) - 0.1))
-        axes.margins(y=0.15)
+            panel.vlines(mean, i - 0.3, i + 0.3, color=COLORS[i], linewidth=5)
+            panel.plot(100 * np.asarray(values), np.full(len(values), i), "o", color="black",
+                       markersize=6, alpha=0.7, linestyle="none")  # fmt: skip
+            panel.text(
+                1.02, i, f"{mean:.1f}   ", va="center", transform=panel.get_yaxis_transform()
+            )
+        _names(panel, bars)
+        panel.set(xlabel="test accuracy (%)", title=title)
+        panel.margins(x=0.1)
     for i, (_, size) in enumerate(held.items()):
-        panels[-1].bar(i, size, color=COLORS[i], alpha=0.85)
-        panels[-1].text(i, size, f"{size:.2f}", ha="center", va="bottom")
-    panels[-1].set_xticks(range(len(held)), list(held))
-    panels[-1].set(ylabel="bytes for a parameter", title="optimizer memory")
-    panels[-1].margins(y=0.15)
+        last.barh(i, size, color=COLORS[i], alpha=0.85)
+        last.text(1.02, i, f"{size:.2f}   ", va="center", transform=last.get_yaxis_transform())
+    _names(last, held)
+    last.set(xlabel="bytes for a parameter", title="what the optimizer holds")
     return fig
+
+
+def _names(panel, names):
+    """From top to bottom."""
+    panel.set_yticks(range(len(names)), list(names))
+    panel.set_ylim(len(names) - 0.4, -0.6)
 
 
 # -- beside the forty ------------------------------------------------------------------------------
