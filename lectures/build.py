@@ -137,8 +137,9 @@ def execute(path, target, place, seconds):
     total, start, at = len(notebook.cells), time.perf_counter(), 0
     live = sys.stdout.isatty()
     kept = target.parent / "kept" / path.stem  # the results of its long cells, for a browser
-    shutil.rmtree(kept, ignore_errors=True)
-    os.environ |= {"MINIVIT_KEEP": str(kept), "MINIVIT_NOTEBOOK": str(path)}
+    fresh = kept.with_name("of the run that goes on")
+    shutil.rmtree(fresh, ignore_errors=True)
+    os.environ |= {"MINIVIT_KEEP": str(fresh), "MINIVIT_NOTEBOOK": str(path)}
     head = f"{place} {path.stem:28}"
     print(f"{head} {total} cells, ", end="", flush=True)
 
@@ -171,7 +172,10 @@ def execute(path, target, place, seconds):
             error = f"{aside.read()}\nThe kernel died: out of memory, or a crash in compiled code."
     passed = time.perf_counter() - start
     notebook.metadata["minivit"] = {"seconds": round(passed, 1), "failed": error is not None}
+    shutil.rmtree(kept, ignore_errors=True)
     nbformat.write(notebook, target / path.name)
+    if fresh.is_dir():
+        fresh.rename(kept)
     silent = write_page(target / path.name, target)
     verdict = f"{total} cells, {passed:.1f} s" if live else f"{passed:.1f} s"
     note = f"  ({silent} pictures without alt text)" if silent else ""

@@ -47,7 +47,9 @@ def lite():
 def site(lite, tmp_path_factory):
     """The address of the site, built and served."""
     pytest.importorskip("jupyterlite_core")
-    folder = lite.build(tmp_path_factory.mktemp("site") / "site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIVIT_BUILD", str(tmp_path_factory.mktemp("nothing executed")))
+        folder = lite.build(tmp_path_factory.mktemp("site") / "site")
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -65,7 +67,8 @@ class Lab:
     def __init__(self, browser, site, lite):
         self.bytes, self.elsewhere, self.start = 0, [], time.monotonic()
         context = browser.new_context(service_workers="allow")
-        self.page = context.new_page()
+        context.set_default_timeout(600_000)  # a busy machine is no fault of the site
+        self.context, self.site = context, site
         public = lite.PYODIDE_URL.rpartition("/")[0]
 
         def answer(route):
@@ -75,7 +78,7 @@ class Lab:
                 self.bytes += path.stat().st_size
                 route.fulfill(path=path, headers={"access-control-allow-origin": "*"})
             elif url.startswith(site):
-                response = route.fetch()
+                response = route.fetch(timeout=0)
                 body = response.body()
                 self.bytes += len(body)
                 if url.split("?")[0].endswith("/python/jupyter-lite.json"):
@@ -90,22 +93,29 @@ class Lab:
                 route.abort()
 
         context.route("**/*", answer)
-        self.page.goto(f"{site}/python/lab/index.html")
-        self.page.wait_for_function("window.jupyterapp !== undefined", timeout=120_000)
+        self.open()
+
+    def open(self):
+        """The site in a new page of the same browser."""
+        self.page = self.context.new_page()
+        self.page.goto(f"{self.site}/python/lab/index.html")
+        self.page.wait_for_function("window.jupyterapp !== undefined")
         self.page.evaluate("() => window.jupyterapp.restored")
 
     def run(self, path, cells=None):
         """A notebook of the site, or one with these cells, run to its end: [(source, text of its
         outputs)]."""
-        notebook = cells and nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(text) for text in cells],
-            metadata={"kernelspec": {"name": "python", "display_name": "Python"}},
-        )
-        self.page.set_default_timeout(1_500_000)
-        found = self.page.evaluate(RUN, [path, notebook])
+        found = self.page.evaluate(RUN, [path, cells and notebook(cells)])
         return [
             ("".join(c["source"]), text(c["outputs"])) for c in found if c["cell_type"] == "code"
         ]
+
+
+def notebook(cells):
+    return nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(text) for text in cells],
+        metadata={"kernelspec": {"name": "python", "display_name": "Python"}},
+    )
 
 
 RUN = """async ([path, notebook]) => {
@@ -146,7 +156,7 @@ def browser():
 def lab(browser, site, lite):
     found = Lab(browser, site, lite)
     yield found
-    found.page.context.close()
+    found.context.close()
     assert found.elsewhere == []
 
 
@@ -180,3 +190,50 @@ def test_an_exercise_checked_right_and_wrong(lab, lite, number):
     ran = lab.run(f"exercises/{right.exercise.stem}_mine.ipynb", cells)
     assert f"points {right.points:g}" in ran[2][1].replace(".0", ""), ran
     assert wrong.mistake[1] in " ".join(ran[4][1].split()), ran
+
+
+LOOP = """async ([path, notebook]) => {
+  const app = window.jupyterapp;
+  await app.serviceManager.contents.save(
+    path, {type: 'notebook', format: 'json', content: notebook});
+  const widget = await app.commands.execute('docmanager:open', {path});
+  await widget.sessionContext.ready;
+  const kernel = widget.sessionContext.session.kernel;
+  const run = code => kernel.requestExecute({code}).done;
+  await run('1 + 1');
+  run('while True: pass').catch(() => {});
+  const hangs = await Promise.race([
+    run('2').then(() => 'ended'), new Promise(done => setTimeout(done, 3000, 'hangs'))]);
+  await kernel.restart();
+  const reply = await run('assert 6 * 7 == 42');
+  return [hangs, reply.content.status];
+}"""
+
+
+def test_a_restart_of_the_kernel_ends_an_endless_loop(lab, lite):
+    assert lab.page.evaluate(LOOP, ["exercises/loop.ipynb", notebook([])]) == ["hangs", "ok"]
+    assert "An endless loop? *Kernel, Restart Kernel* ends it" in lite.NOTE
+
+
+EDIT = """async ([path, text]) => {
+  const app = window.jupyterapp;
+  const widget = await app.commands.execute('docmanager:open', {path, factory: 'Editor'});
+  await widget.context.ready;
+  if (text) {
+    widget.context.model.sharedModel.setSource(text);
+    await widget.context.save();
+  }
+  return widget.context.model.sharedModel.getSource();
+}"""
+
+
+def test_an_edited_file_stays_in_the_browser_and_can_be_downloaded(lab, tmp_path):
+    path = "exercises/17_layer_norm.md"
+    answer = lab.page.evaluate(EDIT, [path, None]) + "my own text"
+    lab.page.evaluate(EDIT, [path, answer])
+    lab.open()  # another page, as on the next day
+    assert lab.page.evaluate(EDIT, [path, None]) == answer
+    with lab.page.expect_download() as download:
+        lab.page.evaluate("path => window.jupyterapp.commands.execute('docmanager:download')", path)
+    download.value.save_as(tmp_path / "answer.md")
+    assert (tmp_path / "answer.md").read_text() == answer
