@@ -1,10 +1,13 @@
 """JupyterLite in chromium, from an empty profile: every other host is blocked, but for the bytes of
 the Pyodide release, which are served in its place."""
 
+import contextlib
 import functools
 import importlib
 import json
+import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -45,10 +48,16 @@ def lite():
 
 @pytest.fixture(scope="module")
 def site(lite, tmp_path_factory):
-    """The address of the site, built and served."""
+    """The address of the site, built and served; no lecture was executed."""
+    with served(lite, tmp_path_factory, tmp_path_factory.mktemp("nothing executed")) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def served(lite, tmp_path_factory, build):
     pytest.importorskip("jupyterlite_core")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINIVIT_BUILD", str(tmp_path_factory.mktemp("nothing executed")))
+        patch.setenv("MINIVIT_BUILD", str(build))
         folder = lite.build(tmp_path_factory.mktemp("site") / "site")
 
     class Quiet(SimpleHTTPRequestHandler):
@@ -154,6 +163,12 @@ def browser():
 
 @pytest.fixture
 def lab(browser, site, lite):
+    with laboratory(browser, site, lite) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def laboratory(browser, site, lite):
     found = Lab(browser, site, lite)
     yield found
     found.context.close()
@@ -178,6 +193,36 @@ def test_lecture_1_to_its_end(lab):
     assert errors(ran) == []
     assert sum("picture" in said for _, said in ran) >= 3
     assert lab.bytes <= MOST
+
+
+@pytest.mark.slow
+def test_lecture_3_to_its_end(lab):
+    """Nothing of it is kept: it was executed nowhere."""
+    ran = lab.run("lectures/03_text.ipynb")
+    assert errors(ran) == [] and not any("%%kept" in source for source, _ in ran)
+    assert sum("picture" in said for _, said in ran) == made_by("03_text", ran)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["05_vision_transformer", "07_clip"])
+def test_a_lecture_with_kept_cells_to_its_end(browser, lite, tmp_path_factory, name):
+    """Executed here first, then opened in the site that is made of it."""
+    build = tmp_path_factory.mktemp("build")
+    command = [sys.executable, ROOT / "lectures/build.py", "run", name[:2]]
+    subprocess.run(command, env={**os.environ, "MINIVIT_BUILD": str(build)}, check=True)
+    with served(lite, tmp_path_factory, build) as site, laboratory(browser, site, lite) as lab:
+        ran = lab.run(f"lectures/{name}.ipynb")
+    assert errors(ran) == []
+    shown = [said for source, said in ran if source.startswith("%%kept")]
+    assert len(shown) > 3 and all("Kept: made " in said for said in shown)
+    assert sum("picture" in said for _, said in ran) >= made_by(name, ran)
+
+
+def made_by(name, ran):
+    """How many figures a lecture registers, all of which have run."""
+    notebook = nbformat.read(ROOT / f"lectures/{name}.ipynb", 4)
+    assert len(ran) == sum(cell.cell_type == "code" for cell in notebook.cells)
+    return sum(source.count("course.figure(") for source, _ in ran)
 
 
 @pytest.mark.parametrize("number", [1, 7, 15])
