@@ -194,9 +194,11 @@ def write_page(path, target, **around):
 
 
 def gather(build, folder=HERE):
-    """The notebooks in build/lectures; of the course's own, those that were never executed too."""
+    """The notebooks in build/lectures; of the course's own, those that were never executed too,
+    and a folder for each part of the site that every page leads to."""
     shelf = build / "lectures"
-    shelf.mkdir(parents=True, exist_ok=True)
+    for part in ("lectures", "book", "exercises", "widgets") if folder == HERE else ("lectures",):
+        (build / part).mkdir(parents=True, exist_ok=True)
     for path in lectures(folder, "ipynb") if folder == HERE else ():
         if not _executed(shelf / path.name):
             shutil.copy(path, shelf)
@@ -208,8 +210,6 @@ def write_pages(build, folder=HERE):
     lectures also the book, the exercises, and the search over everything."""
     own = folder == HERE
     chosen = gather(build, folder)
-    for part in ("book", "exercises", "widgets") if own else ():
-        (build / part).mkdir(exist_ok=True)
     ways, known = pages.ways(build), book.chapters() if own else {}
     links, sections, moves = [], {}, {}
     for path in chosen:

@@ -64,9 +64,10 @@ def served(lite, tmp_path_factory, build):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    below = functools.partial(Quiet, directory=folder.parent)  # a host that has other folders too
+    server = ThreadingHTTPServer(("127.0.0.1", 0), below)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield f"http://127.0.0.1:{server.server_port}/site"
     server.shutdown()
 
 
