@@ -1,11 +1,13 @@
 """JupyterLite in chromium, from an empty profile: every other host is blocked, but for the bytes of
 the Pyodide release, which are served in its place."""
 
+import base64
 import contextlib
 import functools
 import importlib
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
+from minivit import Tensor, nn
+from minivit.course import kept
 from tests import answers
 from tests.site import pyodide
 
@@ -197,6 +202,7 @@ def test_lecture_1_to_its_end(lab):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 def test_lecture_3_to_its_end(lab):
     """Nothing of it is kept: it was executed nowhere."""
     ran = lab.run("lectures/03_text.ipynb")
@@ -205,6 +211,7 @@ def test_lecture_3_to_its_end(lab):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("name", ["05_vision_transformer", "07_clip"])
 def test_a_lecture_with_kept_cells_to_its_end(browser, lite, tmp_path_factory, name):
     """Executed here first, then opened in the site that is made of it."""
@@ -217,6 +224,25 @@ def test_a_lecture_with_kept_cells_to_its_end(browser, lite, tmp_path_factory, n
     shown = [said for source, said in ran if source.startswith("%%kept")]
     assert len(shown) > 3 and all("Kept: made " in said for said in shown)
     assert sum("picture" in said for _, said in ran) >= made_by(name, ran)
+
+
+UPLOAD = """([path, content]) => window.jupyterapp.serviceManager.contents.save(
+  path, {type: 'file', format: 'base64', content}).then(() => null)"""
+
+
+def test_a_kept_cell_shows_what_it_gave_elsewhere(lab, lite):
+    """Kept by a Python of 64 bits, of another version, with another NumPy."""
+    model, cell = nn.Linear(3, 2), "while True:\n    pass"
+    y = model(Tensor(np.ones((1, 3)))).numpy()
+    about = {"cell": cell, "seconds": 91.0, "made": "elsewhere"}
+    about["outputs"] = [nbformat.v4.new_output("stream", text="trained")]
+    content = kept.packed(about, pickle.dumps({"model": model, "steps": np.arange(4), "y": y}))
+    lab.page.evaluate(UPLOAD, ["long.kept", base64.b64encode(content).decode()])
+    use = "print(steps.sum(), np.allclose(model(Tensor(np.ones((1, 3)))).numpy(), y))"
+    load = "import numpy as np\nfrom minivit import Tensor\n%load_ext minivit.course.kept"
+    ran = lab.run("long.ipynb", [lite.FIRST, load, f"%%kept long.kept  91 s\n{cell}", use])
+    assert ran[2][1].startswith("trained\nKept: made elsewhere, in 91 s"), ran
+    assert ran[3][1].strip() == "6 True", ran
 
 
 def made_by(name, ran):
