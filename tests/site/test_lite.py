@@ -235,7 +235,7 @@ def test_a_kept_cell_shows_what_it_gave_elsewhere(lab, lite):
     model, cell = nn.Linear(3, 2), "while True:\n    pass"
     y = model(Tensor(np.ones((1, 3)))).numpy()
     about = {"cell": cell, "seconds": 91.0, "made": "elsewhere"}
-    about["outputs"] = [nbformat.v4.new_output("stream", text="trained")]
+    about["outputs"] = [nbformat.v4.new_output("stream", text="trained\n")]
     content = kept.packed(about, pickle.dumps({"model": model, "steps": np.arange(4), "y": y}))
     lab.page.evaluate(UPLOAD, ["long.kept", base64.b64encode(content).decode()])
     use = "print(steps.sum(), np.allclose(model(Tensor(np.ones((1, 3)))).numpy(), y))"
