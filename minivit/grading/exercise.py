@@ -176,8 +176,10 @@ def as_array(expected, got):
 
 def same(expected, got, tolerance=DOUBLE):
     """Equal in shape, and in value up to `tolerance` of the largest expected number (whole numbers:
-    exactly)."""
+    exactly). float32 that comes is judged as float32: its dtype is another property's."""
     got = as_array(expected, got)
+    if getattr(got, "dtype", None) == np.float32:
+        tolerance = max(tolerance, SINGLE)
     if expected.dtype.kind in "iu":
         return (
             isinstance(got, np.ndarray) and got.dtype.kind in "iu" and np.array_equal(expected, got)
