@@ -158,6 +158,9 @@ def collected(names):
                 yield name, None  # no file
                 continue
             answer = submission.read(path)
+            if untouched(answer, name):
+                yield name, None
+                continue
             verdict = judge.judge(exercise, answer)
             statuses = {o.status for o in verdict.outcomes}
             if statuses == {"pass"}:
@@ -165,6 +168,17 @@ def collected(names):
                 yield name, Passed(function, path, first, lines)
             else:
                 yield name, None if statuses == {"todo"} else verdict.points
+
+
+def untouched(answer, name):
+    """True if the function begins with its TodoError: there is nothing to judge."""
+    for _, _, text in answer.cells:
+        with contextlib.suppress(SyntaxError, ValueError):
+            for node in ast.parse(text).body:
+                if isinstance(node, ast.FunctionDef) and node.name == name:
+                    first = node.body[1:2] if ast.get_docstring(node) else node.body[:1]
+                    return bool(first) and ast.unparse(first[0]).startswith("raise TodoError(")
+    return False
 
 
 def loaded(answer, name):

@@ -11,7 +11,7 @@ import pytest
 from minivit import commands
 from minivit.commands import beside, build, built
 from minivit.grading import judge, report, submission
-from minivit.grading.exercise import find, registry
+from minivit.grading.exercise import SubmissionError, find, registry
 from minivit.grading.teachers import classroom
 from tests import answers
 from tests.grading.test_judging import FOLDER
@@ -101,6 +101,58 @@ def test_after_all_points_the_report_says_what_comes_next():
     assert "The question under Explain is still yours" in shown
     assert "Next: exercise 2, Attention: scale, heads, mask (02_attention.md)." in shown
     assert "Next" not in report.report(verdict, public=False)
+
+
+@pytest.mark.parametrize("asked, what", [
+    (["check"], "which exercise? For example: minivit check 1."),
+    (["hint"], "which exercise? For example: minivit hint 1."),
+    (["reset"], "which exercise? For example: minivit reset 1."),
+    (["check", "atention"], "or the name of a function such as attention. All of them: minivit"),
+    (["hint", "0"], "got '0': a number from 1 to 25"),
+    (["check", "1", "."], ".: expected a .py file or a notebook"),
+    (["check", "1", "README.md"], "README.md: expected a .py file or a notebook"),
+])  # fmt: skip
+def test_a_wrong_use_is_told_the_right_one(bundle, capsys, asked, what):
+    assert commands.main(asked) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and what in said.err and said.err.count("\n") == 1
+
+
+def test_a_file_stands_for_its_exercise(bundle, capsys, monkeypatch):
+    monkeypatch.setattr(judge, "judge", lambda exercise, answer, **how: 1 / 0)
+    (bundle / "mine").mkdir()
+    (bundle / "01_unbroadcast.py").rename(bundle / "mine" / "01_unbroadcast.py")
+    with pytest.raises(ZeroDivisionError):  # so far it came
+        commands.main(["check", "mine/01_unbroadcast.py"])
+    assert find("mine/02_attention.ipynb").number == find(solution("attention")).number == 2
+
+
+def test_progress_counts_results_that_cannot_be_read_as_not_tried(bundle, capsys):
+    (bundle / "runs").mkdir()
+    for name, text in (("01_unbroadcast", "{"), ("02_attention", "[]"), ("09_embedding", "{}")):
+        (bundle / "runs" / f"{name}.json").write_text(text, encoding="utf-8")
+    assert commands.main(["progress"]) == 0
+    assert capsys.readouterr().out.count("-/10 ") == len(registry())
+
+
+@pytest.mark.parametrize("namespace", [None, RIGHT, np.add])
+def test_check_in_a_cell_says_what_its_second_argument_is(namespace):
+    with pytest.raises(SubmissionError, match=r'check\("attention", globals\(\)\)'):
+        submission.check("attention", namespace)
+
+
+def test_a_file_without_the_function_says_which_it_has(bundle):
+    answer = submission.Submission("a.py", [("a.py", 1, "def unbroadcasted(g, shape): ...")])
+    sentence = judge.judge(UNBROADCAST, answer).outcomes[0].sentence
+    assert sentence == "no function unbroadcast is defined; there is unbroadcasted"
+
+
+@pytest.mark.parametrize("name", [e.function for e in registry().values()])
+def test_a_starter_is_not_judged_by_build(name):
+    folder = FOLDER.parent
+    for ending in (".py", ".ipynb"):
+        assert build.untouched(submission.read(folder / f"{find(name).stem}{ending}"), name)
+    assert not build.untouched(submission.read(FOLDER / f"{find(name).stem}.py"), name)
 
 
 def put(folder, *functions, wrong=""):

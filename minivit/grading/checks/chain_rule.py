@@ -22,6 +22,13 @@ def gradients(case, add=True, order=-1, seed=1.0, flow=True, product=True):
     return g
 
 
+def _until_an_input(case):
+    parents, slopes = case.inputs.values()
+    end = max((i for i, mine in enumerate(parents) if not mine), default=0)
+    before = [[] for _ in range(end)]
+    return gradients(Case({"parents": before + parents[end:], "slopes": before + slopes[end:]}))
+
+
 def truth(case):
     return {"g": gradients(case)}
 
@@ -100,6 +107,8 @@ MISTAKES = {
     "a node is visited before all of its children have been: breadth first from the last":
         _breadth_first,
     "only nodes without parents keep their gradient": _kept_for_leaves,
+    "the walk ends at the first input that it meets: inputs may stand behind other nodes":
+        _until_an_input,
     "a parent that is used twice by one node sends one slope only": _each_parent_once,
 }  # fmt: skip
 

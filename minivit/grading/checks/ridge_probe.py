@@ -70,7 +70,7 @@ MISTAKES = {
     "the constant is 1, not 100": lambda c: scores(c, constant=1.0),
     "the constant is missing: there is no bias": lambda c: scores(c, constant=0.0),
     "the targets are 0 and 1; they are -1 and +1": lambda c: scores(c, low=0.0),
-    "the penalty is missing": lambda c: scores(c, ridge=lambda s, X: 1e-9 * np.eye(X.shape[1])),
+    "the penalty is missing": lambda c: scores(c, ridge=lambda s, X: 1e-12 * np.eye(X.shape[1])),
     "the penalty is multiplied by the number of training rows":
         lambda c: scores(c, ridge=lambda s, X: len(X) * s * np.eye(X.shape[1])),
     "the penalty is added to every number, not to the diagonal":
@@ -85,7 +85,7 @@ EXERCISE = Exercise(
     section="Linear probes: how good is each layer?",
     outputs=("scores",),
     properties=(
-        Property("the scores of the test rows", 6, (cases(), cases(sizes=((6, 6, 3), (6, 3, 3)))),
+        Property("the scores of the test rows", 6, (cases(), cases(sizes=((7, 7, 2), (7, 2, 2)))),
                  equals("scores", truth, 1e-8), "scores"),
         Property("a class without training rows has scores too", 1, cases(absent=True),
                  equals("scores", truth, 1e-8)),
