@@ -76,7 +76,7 @@ RIGHT = {
 def unbroadcast(g, shape):
     def down(a, shape):
         if a.ndim > len(shape):
-            return down(sum(a[1:], a[0].copy()) if len(a) else np.zeros(a.shape[1:], a.dtype), shape)
+            return down(sum(a[1:], a[0].copy()), shape)
         if not shape:
             return a.copy()
         if shape[0] == 1 and a.shape[0] != 1:
@@ -168,7 +168,8 @@ def transformer_layer(x, A, W_v, W_1, W_2, pre):
         c = y - mu[:, None]
         var = np.einsum("nd,nd->n", c, c) / y.shape[1]
         return c / np.sqrt(var + 1e-5)[:, None]
-    halves = [lambda y: np.einsum("nm,md,de->ne", A, y, W_v), lambda y: np.maximum(0, y @ W_1) @ W_2]
+    attend = lambda y: np.einsum("nm,md,de->ne", A, y, W_v)
+    halves = [attend, lambda y: np.maximum(0, y @ W_1) @ W_2]
     step = (lambda y, f: y + f(ln(y))) if pre else (lambda y, f: ln(y + f(y)))
     return reduce(step, halves, x)
 """,
@@ -176,13 +177,15 @@ def transformer_layer(x, A, W_v, W_1, W_2, pre):
 import math
 def cross_attention(q, k, v, there):
     def one(query, ks, vs):
-        scores = [math.fsum(float(a) * float(b) for a, b in zip(query, key)) / math.sqrt(len(query)) for key in ks]
+        root = math.sqrt(len(query))
+        scores = [math.fsum(float(a) * float(b) for a, b in zip(query, key)) / root for key in ks]
         top = max(scores)
         w = [math.exp(s - top) for s in scores]
         t = sum(w)
         return [sum(wi / t * float(row[c]) for wi, row in zip(w, vs)) for c in range(v.shape[2])]
     rows = [[one(query, [key for key, ok in zip(k[b], there[b]) if ok],
-                 [val for val, ok in zip(v[b], there[b]) if ok]) for query in q[b]] for b in range(len(q))]
+                 [val for val, ok in zip(v[b], there[b]) if ok]) for query in q[b]]
+            for b in range(len(q))]
     return np.array(rows, dtype=q.dtype).reshape(q.shape[0], q.shape[1], v.shape[2])
 """,
     "next_distribution: smallest n by trying": """
