@@ -75,7 +75,7 @@ def _percent_cells(label, text):
     if len(text) > LARGEST_CODE:  # said by `read`
         return [(label, 1, text)]
     lines = text.split("\n")
-    starts = [i for i, line in enumerate(lines) if i == 0 or line.startswith("# %%")]
+    starts = [i for i, line in enumerate(lines) if i == 0 or line.startswith(("# %%", "#%%"))]
     ends = [*starts[1:], len(lines)]
     texts = ["\n".join(lines[i:end]) for i, end in zip(starts, ends)]
     return [(label, i + 1, text) for i, text in zip(starts, texts)]

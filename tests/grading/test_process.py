@@ -191,6 +191,8 @@ def test_what_is_long_has_its_own_reason(name):
 
 
 def test_another_name_for_the_function_is_kept():
-    text = "def f(x):\n    return x\n\nold = f\ny = f(1)\n\ndef f(x):\n    return old(x) + 1\n"
-    with runner.Student([("a", 1, text)], "f") as student:
-        assert student.call([1.0]).value == 2
+    text = "def f(x):\n    return x\n\nold = {}\ny = f(1)\n\ndef f(x):\n    return old(x) + 1\n"
+    for old in ("f", "functools.partial(f)"):
+        cells = [("a", 1, "import functools\n" + text.format(old))]
+        with runner.Student(cells, "f") as student:
+            assert student.call([1.0]).value == 2

@@ -161,7 +161,6 @@ class Statement:
     def __init__(self, label, node):
         self.label, self.node, self.wanted = label, node, False
         self.defines = isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom))
-        self.renames = isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
         self.binds, self.uses = set(), set()
         table = symtable.symtable(ast.unparse(node), label, "exec")
         for symbol in table.get_symbols():
@@ -197,8 +196,8 @@ def choose(statements, name):
     while grown:
         grown = False
         for s in statements:
-            own = s.defines or s.renames or name in s.binds or not s.uses & results
-            if not s.wanted and own and (s.binds & needed or s.uses & data):
+            fills = s.uses & data and (s.defines or not s.uses & results)
+            if not s.wanted and (s.binds & needed or fills):
                 s.wanted = grown = True
                 needed |= s.uses
                 if not s.defines:
@@ -214,6 +213,7 @@ class Submission:
         self.name = name
         module = types.ModuleType("submission")
         sys.modules["submission"] = module
+        module.display = print  # a notebook has it
         statements, broken, flags = [], [], 0
         for label, first, text in cells:
             self.lines.setdefault(label, {}).update(enumerate(text.split("\n"), first))

@@ -74,8 +74,9 @@ class Result:
 
 
 def _unusable(verdict):
-    """Why no property could be judged, where that is one reason for all: a syntax error, say."""
+    """Why no property could be judged, where that is one reason for all: a syntax error, a module
+    that is not there, a file that it wants to read."""
     sentences = {o.sentence for o in verdict.outcomes}
-    if len(sentences) == 1 and all(o.status == "fail" and not o.inputs for o in verdict.outcomes):
+    if len(sentences) == 1 and all(o.status == "fail" and not o.expected for o in verdict.outcomes):
         return sentences.pop()
     return ""
