@@ -88,7 +88,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         kept              results of long cells, for a browser to show
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing diagrams transformer text history image_gpt vit scaling clip icons ranks
+            drawing published diagrams transformer text history image_gpt vit
+            scaling clip icons ranks
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
             verdicts plans bias readouts dictionary masked_patches iconnet icon_clip icon_variants
