@@ -132,7 +132,14 @@ def test_progress_counts_results_that_cannot_be_read_as_not_tried(bundle, capsys
     for name, text in (("01_unbroadcast", "{"), ("02_attention", "[]"), ("09_embedding", "{}")):
         (bundle / "runs" / f"{name}.json").write_text(text, encoding="utf-8")
     assert commands.main(["progress"]) == 0
-    assert capsys.readouterr().out.count("-/10 ") == len(registry())
+    said = capsys.readouterr().out
+    assert said.count("-/10 ") == len(registry()) and f"No results in {bundle}" in said
+
+
+def test_a_file_in_the_place_of_the_results_is_named(bundle, capsys):
+    (bundle / "runs").touch()
+    assert commands.main(["hint", "1"]) == 2
+    assert "runs: File exists: a folder is needed there, rename it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("namespace", [None, RIGHT, np.add])
