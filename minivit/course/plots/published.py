@@ -2,12 +2,10 @@
 
 import csv
 import re
-import textwrap
 
 from minivit import files
+from minivit.course.plots.drawing import note
 from minivit.engine.errors import DataError
-
-POINTS = 14.4  # of the line, were the figure ten inches wide
 
 
 def published(name):
@@ -46,7 +44,4 @@ def _together(places):
 def name_sources(fig, *sources):
     """Write below `fig` where its published numbers stand; each source: words, or the rows."""
     said = "; ".join(s if isinstance(s, str) else cited(s) for s in sources)
-    size = POINTS * max(1, fig.get_figwidth() / 10)
-    letters = int(fig.get_figwidth() * 72 / (0.56 * size))
-    words = textwrap.fill(f"Published: {said}", letters, break_on_hyphens=False)
-    fig.supxlabel(words.replace("$", r"\$"), x=0.01, ha="left", fontsize=size, color="0.3")
+    note(fig, f"Published: {said}")
