@@ -241,3 +241,25 @@ def test_only_one_and_the_others_stay_whatever_became_of_their_files(tmp_path, m
     assert grade("late", ["ada"]) == first and rows(out)["ada"]["total"] == "10"
     grade("class")
     assert [r["total"] for r in rows(out).values()] == ["2", "10", "0", "10"]
+
+
+def test_of_two_people_of_one_name_each_keeps_the_own_results(tmp_path, monkeypatch):
+    """A folder with one of them is no other class, and a third person is no one of them."""
+    monkeypatch.setattr(judging, "ProcessPoolExecutor", Pool)
+    out = tmp_path / "out"
+
+    def grade(folder, files, only=()):
+        write(tmp_path / folder, files)
+        classroom.grade_class(tmp_path / folder, out, 1, 3, progress=False, only=only)
+        return {(r["student"], r["id"]): r["total"] for r in rows(out).values()}
+
+    first = {f"doejane_1_11_{STEM}.py": WRONG, f"doejane_2_12_{STEM}.py": PY,
+             f"roejohn_3_13_{STEM}.py": PY}  # fmt: skip
+    there = {("doejane (1)", "1"): "2", ("doejane (2)", "2"): "10", ("roejohn", "3"): "10"}
+    assert grade("class", first) == there
+    late = grade("late", {f"doejane_1_14_{STEM}.py": PY}, ["1"])
+    assert late == there | {("doejane (1)", "1"): "10"}
+    third = grade("third", {f"roejohn_4_15_{STEM}.py": WRONG}, ["4"])
+    assert third == late | {("roejohn (4)", "4"): "2"}
+    assert grade("class", {}) == there  # all: who has left the class does not come back
+    assert grade("late", {}, ["1"]) == there | {("doejane (1)", "1"): "10"}
