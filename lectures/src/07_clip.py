@@ -662,7 +662,8 @@ course.figure(
 )  # fmt: skip
 
 # %% [markdown]
-# Orange is the true class. Another list of names makes another classifier, and nothing is trained.
+# The figure draws W on its side, a class a row; orange is the true class. Another list of names
+# makes another classifier, and nothing is trained.
 #
 # ### Claim C14: classification by text alone, with no labelled image
 #
@@ -1064,7 +1065,7 @@ course.figure(
 #
 # Left, published: accuracy on ImageNet, zero-shot, against the forward FLOPs of one image. Right,
 # ours: two ViTs and two of CLIP's ResNets, the same 300 batches, three seeds
-# (`python -m minivit.course.runs clip compute`).
+# (`python -m minivit.course.runs clip compute`). Arrows lead to what the ResNets need for as much.
 #
 # **The rule, fixed before the runs.** For each ViT, how much compute would the ResNets need for its
 # accuracy (interpolated between them in log FLOPs; outside of their range, the FLOPs of the largest

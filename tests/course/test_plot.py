@@ -160,7 +160,7 @@ def test_neighbours_in_a_row_of_a_table_keep_apart(numbers):
         texts = [t for t in figure.findobj(plt.Text) if t.get_text() in line]
         boxes = sorted((t.get_window_extent() for t in texts), key=lambda box: box.x0)
         assert len(boxes) == len(row)
-        assert all(b.x0 - a.x1 > 12 for a, b in itertools.pairwise(boxes))
+        assert all(b.x0 - a.x1 > 9 for a, b in itertools.pairwise(boxes))
 
 
 def test_a_row_of_another_length_is_named():

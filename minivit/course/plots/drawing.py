@@ -148,8 +148,13 @@ def _lines(header):
 
 def _table(axes, title, header, rows, marked):
     words = [[f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in rows]
-    columns = zip(header, *words)
-    widths = [max(_wide(w) for cell in column for w in cell.split("\n")) for column in columns]
+    widths = [
+        max(
+            [_wide(line, "normal") for line in name.split("\n")]
+            + [_wide(w, "bold") for w in column]
+        )
+        for name, *column in zip(header, *words)
+    ]
     bare(axes)
     axes.set_title(title, fontsize=20, fontweight="bold")
     gap = (TABLE - sum(widths)) / len(widths)
@@ -168,12 +173,12 @@ def _table(axes, title, header, rows, marked):
         axes.axhline(y, color="black", linewidth=1.5 if y < 0 else 0.3)
 
 
-def _wide(words):
-    """Inches of a table's cell, in bold."""
+def _wide(words, weight):
+    """Inches of a table's cell."""
     if not words:
         return 0.0
-    bold = FontProperties(weight="bold")
-    return TextPath((0, 0), words.replace("$", ""), size=19.5, prop=bold).get_extents().width / 72
+    font = FontProperties(weight=weight)
+    return TextPath((0, 0), words.replace("$", ""), size=19.5, prop=font).get_extents().width / 72
 
 
 def show(fig, alt):
