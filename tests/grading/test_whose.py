@@ -179,3 +179,19 @@ def test_a_hard_link_in_the_archive_of_a_class_is_the_file_once_more(tmp_path):
     found, others = handed_in.submissions(tmp_path / "class.tar", tmp_path / "scratch")
     assert [name for name, there in found.items() if there.answers] == ["ada", "ben"]
     assert others == [f"cem/{STEM}.py is a link, not a file"]
+
+
+def test_gradescopes_numbers_stay_as_they_are_written(tmp_path):
+    """0042 is no 34, No is a name, and each form of a time is one."""
+    times = ["2026-11-03 22:15:00.000000000 Z", "2026-11-03T14:15:00.123456-08:00",
+             "2026-11-03 22:15:00 +0000"]  # fmt: skip
+    sids, known = ("0042", "1_000", "12e4"), "---\n"
+    for i, (sid, when) in enumerate(zip(sids, times)):
+        known += (f"submission_{i}:\n  :submitters:\n  - :name: No\n    :sid: {sid}\n"
+                  f"    :email: \n  :created_at: {when}\n")  # fmt: skip
+    files = {f"submission_{i}/{STEM}.py": PY for i in range(3)}
+    found, _ = handed(files | {"submission_metadata.yml": known}, tmp_path)
+    people = [there.person for there in found.values()]
+    assert [p.sid for p in people] == list(sids) and {p.name for p in people} == {"No"}
+    assert {p.email for p in people} == {""}
+    assert len({p.when.astimezone().replace(microsecond=0) for p in people}) == 1
