@@ -45,7 +45,6 @@ course.setup()
 
 # %%
 import copy
-import csv
 import json
 import math
 import time
@@ -61,6 +60,7 @@ from minivit import Tensor, cross_entropy_loss, files, l2_normalize, nn, no_grad
 from minivit.course.plots import clip as plots
 from minivit.course.plots import diagrams, drawing
 from minivit.course.plots import ranks as ranks_plots
+from minivit.course.plots.published import published
 from minivit.course.runs import clip as long_run
 from minivit.models.clip import (
     CLIP,
@@ -88,13 +88,6 @@ from minivit.training.pairs import (
     test_set,
 )
 from minivit.training.pairs import tokenize as tokenize_with
-
-
-def published(name):
-    """A small table of numbers that others measured; each row names its source."""
-    with open(files.data_folder() / "published" / f"{name}.csv", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
 
 # %% [markdown]
 # ## 1. Pairs (5 min)

@@ -173,6 +173,22 @@ def graded(run):
     return run_graded
 
 
+def add_exercise(parser):
+    """The exercise of a command; one that is missing is asked for by `chosen`."""
+    parser.add_argument("exercise", nargs="?", help="its number or the name of its function")
+
+
+def chosen(options, command):
+    """The exercise that was named."""
+    from minivit.grading import exercise
+
+    if options.exercise is None:
+        raise exercise.SubmissionError(
+            f"which exercise? For example: minivit {command} 1. All of them: minivit progress"
+        )
+    return exercise.find(options.exercise)
+
+
 def columns(most):
     """How wide a text may be: `most`, or the terminal that it goes to; 40 at least."""
     if not sys.stdout.isatty():

@@ -1,5 +1,7 @@
 """The figures: what is in them (arrays, dots, words), never their pixels."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from minivit.course.plots import drawing  # noqa: E402
 from minivit.course.plots import vit as plots  # noqa: E402
 from tests.course import figures  # noqa: E402
 
+ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 
 
@@ -204,3 +207,16 @@ def test_learning_curves_are_means_of_twenty_steps():
 def test_a_picture_that_is_none_is_named():
     with pytest.raises(ShapeError, match=r"\(8, 8\)"):
         plots.rollout(np.zeros((1, 8, 8)), np.zeros((1, 4)), (2, 2), ["a"])
+
+
+def test_signed_maps_are_drawn_in_one_place_which_says_once_what_the_colours_mean():
+    sources = [*(ROOT / "minivit").rglob("*.py"), *(ROOT / "lectures" / "src").glob("*.py")]
+    found = [path.name for path in sources if "PuOr" in path.read_text(encoding="utf-8")]
+    assert found == ["drawing.py"]
+    fig, panels = plt.subplots(1, 2)
+    drawing.note(fig, "Published: a paper")
+    for axes in panels:
+        drawing.heat(axes, RNG.standard_normal((3, 4)))
+    assert fig.get_supxlabel().split("\n") == ["Published: a paper", drawing.SIGNS]
+    plus, minus = panels[0].images[0].cmap([1.0, 0.0])
+    assert plus[2] > plus[0] > plus[1] and minus[0] > minus[1] > minus[2]  # purple, orange

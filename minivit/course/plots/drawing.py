@@ -1,6 +1,7 @@
 """Shared by the figures: pictures without ticks, heat maps, tables, smoothed curves."""
 
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +10,8 @@ from minivit.course import COLORS
 from minivit.engine.errors import ShapeError
 
 BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK = COLORS
+SIGNS = "colours of a matrix: purple +, orange −, white 0"
+POINTS = 14.4  # of a note below a figure, were it ten inches wide
 
 
 def picture(image):
@@ -31,15 +34,29 @@ def framed(axes, color="grey", linewidth=0.8):
     axes.spines[:].set(visible=True, color=color, linewidth=linewidth)
 
 
-def heat(axes, values, limit=None, title=None, color="black"):
+def heat(axes, values, limit=None, title=None, color="black", extent=None):
     """A matrix in colours, zero white; a vector is one row. limit: where the colours end."""
     values = np.atleast_2d(values)
     limit = limit or float(np.abs(values).max()) or 1.0
-    axes.imshow(values, aspect="auto", cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none")
+    colours = dict(cmap="PuOr", vmin=-limit, vmax=limit)
+    axes.imshow(values, aspect="auto", interpolation="none", extent=extent, **colours)
+    note(axes.figure, SIGNS)
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     if title:
         axes.set_title(title, fontsize=16, color=color)
+
+
+def note(fig, words):
+    """Write a line below the whole figure that holds `fig`; the same words stand there once."""
+    fig = fig.get_figure(root=True)
+    size = POINTS * max(1, fig.get_figwidth() / 10)
+    letters = int(fig.get_figwidth() * 72 / (0.56 * size))
+    line = textwrap.fill(words.replace("$", r"\$"), letters, break_on_hyphens=False)
+    said = fig.get_supxlabel()
+    if line not in said:
+        lines = f"{said}\n{line}".strip()
+        fig.supxlabel(lines, x=0.01, ha="left", fontsize=size, color="0.3")
 
 
 def sign(axes, text, size=24):
