@@ -12,6 +12,7 @@ from minivit import course, files
 
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- gallery: written by `make gallery` -->", "<!-- gallery: end -->"
+SEEN = 16  # of 255: by so much a spot may have another colour
 
 
 def alt_text(path):
@@ -22,30 +23,34 @@ def alt_text(path):
         return image.info.get("Description", "")
 
 
-def small(path, limit=150_000):
-    """The PNG with fewer pixels, and then fewer colours, until it has at most `limit` bytes.
-
-    A drawing looks the same in 256 colours, and has them at once; a photograph, or a figure about
-    512 colours, keeps its colours down to 640 pixels of width.
-    """
+def small(path, limit=250_000):
+    """The PNG with fewer pixels, until it has at most `limit` bytes: with 256 colours where that
+    changes nothing that one sees, else with all of them."""
     from PIL import Image, PngImagePlugin
 
     about = PngImagePlugin.PngInfo()
     about.add_text("Description", alt_text(path))
     with Image.open(path) as image:
         image = image.convert("RGB")
-    for colors, widths in ((None, (1000, 800, 640)), (64, (1000, 640)), (16, (640, 480, 320))):
-        for width in widths:
-            full = image.copy()
-            full.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
-            few = full.quantize(colors or 256)
-            far = np.abs(np.asarray(full, int) - np.asarray(few.convert("RGB"), int)).mean()
-            for smaller in (full, few) if colors is None else (few,):
-                out = io.BytesIO()
-                smaller.save(out, "PNG", optimize=True, pnginfo=about)
-                if out.tell() <= limit and (smaller is full or far < 1 or colors):
-                    return out.getvalue()
+    for width in (1000, 800, 640, 480, 320):
+        full = image.copy()
+        full.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
+        few = full.quantize(256, kmeans=1 + full.width * full.height // 50)
+        out = io.BytesIO()
+        chosen = few if furthest(full, few) <= SEEN else full
+        chosen.save(out, "PNG", optimize=True, pnginfo=about)
+        if out.tell() <= limit:
+            return out.getvalue()
     raise course.CourseError(f"{path.name}: more than {limit} bytes even at {width} pixels")
+
+
+def furthest(image, other, side=8):
+    """How far the colours of two pictures are apart, of 255, in the worst square of 8 pixels."""
+    far = np.abs(np.asarray(image, int) - np.asarray(other.convert("RGB"), int)).max(axis=2)
+    rows, columns = (range(0, n, side) for n in far.shape)
+    squares = np.add.reduceat(np.add.reduceat(far, rows, axis=0), columns, axis=1)
+    sizes = np.outer(*(np.diff([*r, n]) for r, n in zip((rows, columns), far.shape)))
+    return float((squares / sizes).max())
 
 
 def gallery(folder):

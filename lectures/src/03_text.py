@@ -46,6 +46,7 @@ import numpy as np
 from minivit import Tensor, nn
 from minivit.course.plots import history
 from minivit.course.plots import text as plots
+from minivit.course.plots.published import published
 from minivit.functions import embedding
 from minivit.text import BPE, CLIPTokenizer, WordPiece, pad
 from minivit.training import data
@@ -360,7 +361,7 @@ print("writing instead of adding is wrong by", np.abs(wrong - weight.grad).max()
 # is that of its paper's arXiv number, where it has one.
 
 # %%
-models = history.published("history_transformers")
+models = published("history_transformers")
 course.figure(
     "F08",
     history.families(models),
@@ -384,7 +385,7 @@ print(models[0]["source"])
 # with public weights (pytorch-image-models); the hollow ones are what a paper or the slides say.
 
 # %%
-imagenet = history.published("history_imagenet")
+imagenet = published("history_imagenet")
 course.figure(
     "F09",
     history.error_by_year(imagenet),

@@ -57,7 +57,7 @@ from sklearn.preprocessing import StandardScaler
 import minivit
 from minivit.course.plots import drawing
 from minivit.course.plots import scaling as plots
-from minivit.course.plots.history import published
+from minivit.course.plots.published import published
 from minivit.course.runs import bias, judged, readouts
 from minivit.course.runs import scaling as long_runs
 from minivit.models.scaling import count_parameters, few_shot, fit_power_law

@@ -3,6 +3,7 @@
 import io
 
 import matplotlib.pyplot as plt
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from minivit.course import register
@@ -18,11 +19,14 @@ def smallest(fig):
 
 
 def check_open():
-    """Every text of an open figure has the points that it should have when it is saved, and nearly
-    so as it was drawn, where its places were chosen; and close them."""
+    """An open figure with a signed map says which colour is positive. Every text of one has the
+    points that it should have when it is saved, and nearly so as it was drawn, where its places
+    were chosen. Close them all."""
     try:
         for number in plt.get_fignums():
             fig = plt.figure(number)
+            if any(image.get_cmap().name == "PuOr" for image in fig.findobj(AxesImage)):
+                assert "purple +, orange −" in fig.get_supxlabel(), "which colour is positive?"
             for least in (register.LEAST - 1, register.LEAST - 0.01):
                 points, words = smallest(fig)
                 assert points >= least, f"{words!r} has {points:.1f} points at 10 inches"

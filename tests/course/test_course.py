@@ -1,6 +1,7 @@
 """The course: figures and claims registered or refused; notebooks generated and executed."""
 
 import importlib
+import io
 import json
 import os
 import re
@@ -526,7 +527,7 @@ def test_the_gallery_is_small_described_and_keeps_the_text_around_it(tmp_path, b
     assert len(re.findall(r"^\| C\d\d ", text, re.M)) == 16
     assert '![A chess board, "2x2" & \\| small.](gallery/F25.png)' in text
     assert "| C09 | position embeddings learn the 2-D layout | holds here | r = 0.75" in text
-    assert (tmp_path / "gallery" / "F25.png").stat().st_size <= 150_000
+    assert (tmp_path / "gallery" / "F25.png").stat().st_size <= 250_000
     assert thumbnails.alt_text(tmp_path / "gallery" / "F25.png").startswith("A chess board")
 
     readme.write_text("no place for tables\n")
@@ -536,15 +537,41 @@ def test_the_gallery_is_small_described_and_keeps_the_text_around_it(tmp_path, b
 
 
 def test_a_noisy_figure_shrinks_until_it_fits(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 6, (300, 400, 3), dtype=np.uint8)
-    Image.fromarray(50 * noise).save(tmp_path / "F01.png")
+    noise = np.random.default_rng(0).integers(0, 256, (40, 400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "F01.png")
     (tmp_path / "small.png").write_bytes(thumbnails.small(tmp_path / "F01.png", limit=40_000))
     assert (tmp_path / "small.png").stat().st_size <= 40_000
     with Image.open(tmp_path / "small.png") as image:
-        assert image.size == (320, 240)  # fewer colours were not enough
+        assert image.size == (320, 32)
     Image.fromarray(noise[:9, :9]).save(tmp_path / "F02.png")
     with pytest.raises(course.CourseError, match="more than 50 bytes even at 320 pixels"):
         thumbnails.small(tmp_path / "F02.png", limit=50)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 99), colours=st.integers(2, 3000), spot=st.integers(3, 12))
+def test_a_small_copy_loses_no_colour_however_small_its_spot(tmp_path_factory, seed, colours, spot):
+    rng = np.random.default_rng(seed)  # a noisy drawing of few or many colours, and one spot
+    palette = rng.integers(100, 256, (colours, 3), dtype=np.uint8)
+    drawn = np.repeat(np.repeat(palette[rng.integers(colours, size=(75, 100))], 4, 0), 4, 1)
+    x, y = rng.integers(80), rng.integers(60)
+    drawn[y : y + spot, x : x + spot] = rng.permutation([0, 30, 255])
+    path = tmp_path_factory.mktemp("spot") / "F11.png"
+    Image.fromarray(drawn).save(path)
+    with Image.open(io.BytesIO(thumbnails.small(path))) as image:
+        far = np.abs(np.asarray(image.convert("RGB"), int) - drawn).max(axis=2)
+    assert image.size == (400, 300) and far[y : y + spot, x : x + spot].mean() <= 4 * 16
+    assert thumbnails.furthest(Image.fromarray(drawn), image) <= 16
+
+
+def test_the_furthest_square_is_found_wherever_it_is():
+    for at in ((0, 0), (9, 3), (16, 12)):  # the last squares are cut off by the border
+        one = np.zeros((17, 13, 3), np.uint8)
+        other = one.copy()
+        other[at] = [10, 64, 0]
+        side = [min(8, n - 8 * (i // 8)) for n, i in zip((17, 13), at)]
+        far = thumbnails.furthest(Image.fromarray(one), Image.fromarray(other))
+        assert far == pytest.approx(64 / np.prod(side))
 
 
 def test_a_cell_that_hangs_is_stopped_and_only_what_was_named_is_run(tmp_path):

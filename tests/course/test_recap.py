@@ -249,7 +249,7 @@ def test_the_alignment_does_not_see_padding():
 # -- figures: what is in them ----------------------------------------------------------------------
 plt = pytest.importorskip("matplotlib.pyplot")
 from minivit import course  # noqa: E402
-from minivit.course.plots import diagrams, history, text, transformer  # noqa: E402
+from minivit.course.plots import diagrams, history, published, text, transformer  # noqa: E402
 from tests.course import figures  # noqa: E402
 
 
@@ -333,7 +333,7 @@ def test_look_up_draws_the_three_matrices():
 
 @pytest.mark.parametrize("name", ["history_transformers", "history_imagenet"])
 def test_every_published_row_has_a_source_and_its_month_is_that_of_the_source(name):
-    rows = history.published(name)
+    rows = published.published(name)
     assert len(rows) >= 15 and len({row["model"] for row in rows}) == len(rows)
     for row in rows:
         assert row["source"], row
@@ -352,7 +352,7 @@ def test_every_published_number_names_its_paper_and_the_place_in_it():
     tables = sorted((files.data_folder() / "published").glob("*.csv"))
     assert len(tables) > 5
     for path in tables:
-        for row in history.published(path.stem):
+        for row in published.published(path.stem):
             place = row.get("place", row["source"])  # of the history: in one column
             assert place and "leaderboard" not in place, (path.name, row)
             assert None not in row and all(value is not None for value in row.values()), row
@@ -365,9 +365,9 @@ def test_a_row_without_a_source_is_refused(monkeypatch, tmp_path):
     with open(folder / "bare.csv", "w", newline="") as file:
         csv.writer(file).writerows([["model", "source"], ["GPT-9", ""]])
     with pytest.raises(DataError, match="names no source"):
-        history.published("bare")
+        published.published("bare")
     with pytest.raises(DataError, match="cannot be read"):
-        history.published("absent")
+        published.published("absent")
 
 
 def test_losses_and_climbs_draw_what_they_are_given():

@@ -3,10 +3,9 @@
 import itertools
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.patches import FancyBboxPatch
 
-from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, PINK, bare
+from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, PINK, bare, heat
 
 PALE = {BLUE: "#E3EEF6", ORANGE: "#FBE3CF", GREEN: "#DDF1EA", PINK: "#F7E8F0", "grey": "#EEEEEE"}
 
@@ -130,10 +129,7 @@ def clip_overview(logits, names, probabilities, asked):
         _arrow(axes, (3.25, y), (3.75, y))
     n = len(names)
     left, top, side = 8.3, 5.5, 3.9 / n
-    axes.imshow(
-        logits, extent=(left, left + n * side, top - n * side, top), cmap="PuOr", aspect="auto",
-        vmin=-np.abs(logits).max(), vmax=np.abs(logits).max(), interpolation="none",
-    )  # fmt: skip
+    heat(axes, logits, extent=(left, left + n * side, top - n * side, top))
     for i in range(n):
         at = left + (i + 0.5) * side, top - (i + 0.5) * side
         axes.text(at[0], 6.1, f"$T_{i + 1}$", ha="center", va="center", fontsize=17.5, color=BLUE)

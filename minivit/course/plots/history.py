@@ -1,27 +1,9 @@
 """The history of lecture 3: models over the years, F08 to F10, from published numbers."""
 
-import csv
-
 import matplotlib.pyplot as plt
 from matplotlib.transforms import Bbox
 
-from minivit import files
 from minivit.course.plots.drawing import BLUE, GREEN, ORANGE
-from minivit.engine.errors import DataError
-
-
-def published(name):
-    """The rows of data/published/<name>.csv as dicts; each row must name its source."""
-    path = files.data_folder() / "published" / f"{name}.csv"
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as reason:
-        raise DataError(f"{path} cannot be read ({reason.strerror})") from reason
-    for row in rows:
-        if not row.get("source"):
-            raise DataError(f"{path}: the row {row} names no source")
-    return rows
 
 
 def _when(row):

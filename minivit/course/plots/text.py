@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from minivit.course.plots.drawing import BLUE, ORANGE, bare, shown, sign
+from minivit.course.plots.drawing import BLUE, ORANGE, bare, heat, shown, sign
 
 
 # -- lecture 3 -------------------------------------------------------------------------------------
@@ -50,12 +50,11 @@ def pipeline(text, steps, ids, vectors):
         axes.text(0.45, n, shown(token), ha="right", va="center", family="monospace", fontsize=16)
         axes.text(0.55, n, f"→ {id}", va="center", fontsize=16, color=BLUE)
     axes = right.subplots()
-    limit = float(np.abs(vectors).max())
-    axes.imshow(vectors, aspect="auto", cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none")
+    heat(axes, vectors)
     axes.set_title(f"vectors: rows of the table, {len(ids)} x {vectors.shape[1]}", fontsize=18)
     axes.set(yticks=range(len(ids)), xlabel="feature")
     axes.set_yticklabels([f"{id}" for id in ids], fontsize=16)
-    axes.grid(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return fig
 
 
@@ -72,8 +71,7 @@ def look_up(words, ids, table, one_hot, rows, title):
     panels[0].grid(False)
     sign(panels[1], "×")
     limit = float(np.abs(table).max())
-    colours = dict(cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
-    panels[2].imshow(table, **colours)
+    heat(panels[2], table, limit)
     panels[2].set_title(f"the table\nV x D = {table.shape[0]} x {table.shape[1]}", fontsize=16)
     for i in sorted(set(ids)):
         arrow = dict(arrowstyle="->", color=ORANGE, linewidth=2)
@@ -83,16 +81,14 @@ def look_up(words, ids, table, one_hot, rows, title):
         panels[2].add_patch(
             plt.Rectangle((-0.5, i - 0.5), table.shape[1], 1, fill=False, ec=ORANGE, lw=2)
         )
-    panels[2].set(yticks=[], xlabel="feature")
-    panels[2].grid(False)
+    panels[2].set_xlabel("feature")
     sign(panels[3], "=")
-    panels[4].imshow(rows, **colours)
+    heat(panels[4], rows, limit)
     panels[4].set_title(
         f"rows of the table\nN x D = {rows.shape[0]} x {rows.shape[1]}", fontsize=16
     )
     panels[4].set(yticks=range(len(ids)), xlabel="feature")
     panels[4].set_yticklabels([f"{i}" for i in ids], fontsize=16, color=ORANGE)
-    panels[4].grid(False)
     for axes in (panels[2], panels[4]):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return fig
