@@ -1,4 +1,4 @@
-"""ViT and ResNet on 100 ... 4,000 digits of MNIST, both shifted at random (C08); three to ten seeds.
+"""ViT and ResNet on 100 ... 4,000 digits of MNIST, both shifted at random; 3 to 10 seeds (C08).
 
     python -m minivit.course.runs bias --plan
     python -m minivit.course.runs bias rates      # three rates a net, on validation
