@@ -294,7 +294,7 @@ def test_guesses_mark_what_stood_there():
     colors = [bar.get_facecolor() for bar in fig.axes[0].patches]
     assert [bar.get_width() for bar in fig.axes[0].patches] == [0.6, 0.3]
     assert colors[0] != colors[1] and "30.0%, ranked 17" in texts(fig)
-    assert "[CLS] a [MASK]s [SEP]" in texts(fig) and "ln 4000" in texts(fig)
+    assert fig.subfigs[0].get_suptitle() == "[CLS] a [MASK]s [SEP]" and "ln 4000" in texts(fig)
 
 
 def test_next_tokens_puts_what_was_drawn_at_the_end_of_the_next_text():

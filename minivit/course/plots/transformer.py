@@ -79,10 +79,8 @@ def layer_diagram(stages, words):
         axes = panels[2 + h]
         _weights(axes, A, words, words, f"head {h + 1}: A\n{len(A)} x {len(A)}", transpose=True)
         axes.title.set_color(BLUE)
-        if h:
-            axes.set_yticks([])
-        else:
-            axes.set_ylabel("keys", fontsize=17)
+        axes.set_yticks([])
+        axes.set_ylabel("keys" if h == 0 else "", fontsize=17)
         axes.set_xlabel("queries", fontsize=17)
     sign(panels[2 + H], "→")
     _columns(panels[3 + H], stages["MhSa[X]"], words, f"MhSa[X]\n{shape}", BLUE, limit=limit)
