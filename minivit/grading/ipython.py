@@ -3,6 +3,9 @@
 A cell that is plain Python stays as it is. Of another one IPython's transformer makes plain Python,
 in which a command is a call of `get_ipython()`. If such a call would define names in a running
 notebook, they are put in its place; the rest defines nothing.
+
+This runs beside the judge, on text that may mean harm, and the transformer reads a cell anew for
+each command in it: so the work is bounded before it begins.
 """
 
 import ast
@@ -11,16 +14,35 @@ import re
 from minivit.grading.exercise import SubmissionError
 
 RUNS_ITS_BODY = {"time", "capture", "prun"}  # in the notebook's own namespace; %%timeit does not
-COMMAND = re.compile(r"^\s*(%|!|\?)|\?\s*$|=\s*[!%]|^\s*>>> |\A\s+\S", re.M)
+COMMAND = re.compile(r"^[ \t]*(%|!|\?)|\?[ \t]*$|=[ \t]*[!%]|^[ \t]*>>> |\A\s+\S", re.M)
+LONGEST = 100_000  # characters of a cell with commands; one without is not touched
+MOST_WORK = 200_000  # characters times commands, of all cells together
+
+
+def plain_cells(texts):
+    """Cells as plain Python."""
+    work = sum(len(t) * len(COMMAND.findall(t)) for t in texts if _has_commands(t))
+    if work > MOST_WORK:
+        raise SubmissionError("it holds too many commands of IPython (lines with %, ! or ?)")
+    return list(map(plain, texts))
 
 
 def plain(text):
     """A cell as plain Python. Other text stays as it is: its error has the student's line."""
-    return _unwrapped(_transformed(text))
+    if len(text) > LONGEST:
+        return text
+    try:
+        return _unwrapped(_transformed(text))
+    except RecursionError:  # commands in commands
+        return text
+
+
+def _has_commands(text):
+    return len(text) <= LONGEST and COMMAND.search(text) is not None and _tree(text) is None
 
 
 def _transformed(text):
-    if _tree(text) is not None or not COMMAND.search(text):
+    if not _has_commands(text):
         return text
     try:
         from IPython.core.inputtransformer2 import TransformerManager
@@ -31,7 +53,7 @@ def _transformed(text):
         ) from None
     try:
         return TransformerManager().transform_cell(text)
-    except SyntaxError:
+    except Exception:  # no Python, too many commands
         return text
 
 

@@ -21,6 +21,8 @@ from minivit.grading.process import child
 
 LARGEST_FILE = 20 << 20  # bytes
 LARGEST_CODE = 1 << 20  # characters: a notebook's outputs may be large, its code is not
+OF_A_CELL = 40  # characters that a cell counts for, beside its text
+MOST_PARTS = 1_000_000  # lists, dicts and their keys in a notebook: they take memory, not bytes
 
 
 @dataclass
@@ -46,8 +48,10 @@ def read(path):
             cells = _notebook_cells(path.name, content)
         else:
             cells = _percent_cells(path.name, _text(content))
-        if sum(len(text) for _, _, text in cells) > LARGEST_CODE:
+        if sum(len(text) + OF_A_CELL for _, _, text in cells) > LARGEST_CODE:
             raise SubmissionError(f"{path.name} holds more than {LARGEST_CODE >> 20} MB of code")
+        plain = ipython.plain_cells([text for _, _, text in cells])
+        cells = [(label, first, text) for (label, first, _), text in zip(cells, plain)]
     except FileNotFoundError:
         return Submission(path.name, [], f"there is no file {path.name}")
     except OSError as error:
@@ -68,27 +72,36 @@ def _text(content):
 
 
 def _percent_cells(label, text):
+    if len(text) > LARGEST_CODE:  # said by `read`
+        return [(label, 1, text)]
     lines = text.split("\n")
-    starts = [i for i, line in enumerate(lines) if i == 0 or line.startswith("# %%")]
+    starts = [i for i, line in enumerate(lines) if i == 0 or line.startswith(("# %%", "#%%"))]
     ends = [*starts[1:], len(lines)]
     texts = ["\n".join(lines[i:end]) for i, end in zip(starts, ends)]
-    return [(label, i + 1, ipython.plain(text)) for i, text in zip(starts, texts)]
+    return [(label, i + 1, text) for i, text in zip(starts, texts)]
 
 
 def _notebook_cells(name, content):
     try:
-        notebook = json.loads(content.decode("utf-8-sig"), parse_int=_integer)
-        if notebook.get("nbformat", 4) != 4:
-            raise KeyError
-        found = [c for c in notebook["cells"] if c["cell_type"] == "code"]
-        texts = ["".join(c["source"]) for c in found]
+        texts = code_cells(content)
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, UnicodeError):
             raise
         raise SubmissionError(
             f"{name} is no notebook of format 4: open it in Jupyter and save it"
         ) from None
-    return [(f"code cell {i}", 1, ipython.plain(text)) for i, text in enumerate(texts, 1)]
+    return [(f"code cell {i}", 1, text) for i, text in enumerate(texts, 1) if text.strip()]
+
+
+def code_cells(content):
+    """The texts of a notebook's code cells, from its bytes; ValueError, KeyError, TypeError,
+    AttributeError or RecursionError where they are no notebook."""
+    if sum(map(content.count, (b"[", b"{", b":"))) > MOST_PARTS:
+        raise ValueError
+    notebook = json.loads(content.decode("utf-8-sig"), parse_int=_integer)
+    if notebook.get("nbformat", 4) != 4:
+        raise KeyError
+    return ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
 
 
 def _integer(digits):
@@ -98,6 +111,11 @@ def _integer(digits):
 
 def from_namespace(namespace):
     """The Submission of a running notebook (all cells that were run, in order) or a script."""
+    if not isinstance(namespace, dict):
+        raise SubmissionError(
+            f"expected globals() as the second argument, got {type(namespace).__name__}: "
+            'check("attention", globals())'
+        )
     if "In" in namespace:
         texts = [ipython.plain(text) for text in namespace["In"]]
         return Submission("this notebook", [(f"In [{i}]", 1, text) for i, text in enumerate(texts)])
@@ -129,7 +147,7 @@ def needed(submission, name):
     return [ast.unparse(s.node) for s in child.choose(statements, name)]
 
 
-def check(exercise, namespace):
+def check(exercise, namespace=None):
     """Check a function that is defined in this notebook, print the report, give the points.
 
     `check("layer_norm", globals())` judges the function that this kernel has, as `minivit check 17`

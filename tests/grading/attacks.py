@@ -6,7 +6,7 @@ its first lines: CANARY (a file), OUT and CLASS (folders), VICTIM (a process tha
 server); test_attacks.py fills them in. Each bomb has a bound, should nothing else stop it.
 """
 
-from tests.grading import evasions, ruses
+from tests.grading import evasions, ruses, wiles
 from tests.grading.trespasses import DAMAGING, SPYING
 
 WORTH = 2  # points of an answer that replaces gradients instead of adding them
@@ -250,6 +250,8 @@ ATTACKS = (
     | {name: (body, 0) for name, body in evasions.FINISHES.items()}
     | {name: (body, WORTH) for name, body in ruses.RUSES.items()}
     | {name: (body, 0) for name, body in ruses.LAST_WORDS.items()}
+    | {name: (body, WORTH) for name, body in wiles.WILES.items()}
+    | {name: (body, 0) for name, body in wiles.LIES.items()}
 )  # fmt: skip
 # one point, for leaving the arguments as they were, and no other; or that one lost
 UNTOUCHED = ("returns nan", "returns infinity", "returns the smallest numbers")

@@ -130,7 +130,7 @@ def test_a_class_of_attacks_of_each_sort(lively, monkeypatch, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_class_of_all_attacks(lively, monkeypatch, tmp_path):
-    assert len(ATTACKS) >= 130
+    assert len(ATTACKS) >= 170
     limits = functools.partial(runner.Limits, call=1.0, total=8)
     submissions, out = grade_a_class(ATTACKS, limits, monkeypatch, tmp_path)
     honest_ones_are_graded_the_same_without_them(submissions, out, tmp_path / "honest")

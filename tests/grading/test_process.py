@@ -148,3 +148,51 @@ def test_a_call_that_waits_and_one_that_answers_too_much_have_an_end():
         with runner.Student([("a", 1, text)], "f", runner.Limits(**limits)) as student:
             answers = [student.call([float(i)]) for i in range(6)]
         assert answers[0].trouble is None and answers[-1].trouble.text == reason
+
+
+def test_fresh_processes_of_one_file_share_its_time():
+    """Or a file that takes long to load would have the whole time once a property."""
+    slow = """
+import time
+def load():
+    start = time.process_time()
+    while time.process_time() - start < 0.3: pass
+    return 1.0
+K = load()
+def f(x):
+    return x * K
+"""
+    with runner.Student([("a", 1, slow)], "f", runner.Limits(total=0.9)) as student:
+        assert student.call([1.0]).trouble is None
+        reasons = []
+        for _ in range(4):
+            with student.fresh() as other:
+                trouble = other.call([1.0]).trouble
+                reasons.append(trouble and trouble.text)
+        assert reasons[0] is None and reasons[-1] == "all calls together took over 0.9 s"
+        assert student.used()[1] > 0.6
+
+
+REASONS = {
+    "a long line": ("def f(x):\n    raise KeyError" + " " * 90_000 + "('x')\n", "KeyError: 'x'"),
+    "a long list": ("def f(x):\n    return [0.1] * 30_000\n", "arrays are passed on"),
+    "many names": ("import numpy as np\ndef f(x):\n    return np.zeros(2, [(f'f{i}', 'f8') "
+                   "for i in range(9000)])\n", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_what_is_long_has_its_own_reason(name):
+    """And not that the process ended."""
+    text, reason = REASONS[name]
+    with runner.Student([("a", 1, text)], "f") as student:
+        answer = student.call([1.0])
+    assert (answer.trouble is None) if reason is None else (reason in answer.trouble.text)
+
+
+def test_another_name_for_the_function_is_kept():
+    text = "def f(x):\n    return x\n\nold = {}\ny = f(1)\n\ndef f(x):\n    return old(x) + 1\n"
+    for old in ("f", "functools.partial(f)"):
+        cells = [("a", 1, "import functools\n" + text.format(old))]
+        with runner.Student(cells, "f") as student:
+            assert student.call([1.0]).value == 2

@@ -73,7 +73,7 @@ def test_the_page_walked_in_an_empty_environment(tmp_path):
     assert "2 graded, 0 to look at, 0 failed" in walk(first)
     said = walk(shared.replace("ada cem", "jane").replace("ben dan", "ann"))
     assert said.count("2 graded, 0 to look at, 0 failed") == 3
-    assert "2 graded, 0 to look at, 0 failed" in walk(second)
+    assert "2 graded, 1 to look at, 0 failed" in walk(second)  # Canvas has no time for jane
     with open(course / "results" / "points.csv", encoding="utf-8") as file:
         final = {row["student"]: float(row["final"]) for row in csv.DictReader(file)}
     assert final == {"jane": 12, "ann": pytest.approx(0.9 * ATTENTION.points)}

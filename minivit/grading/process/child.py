@@ -36,7 +36,7 @@ STARTER_IMPORTS = "minivit.grading"  # exists here too, with names that do nothi
 
 
 # -- the wire --------------------------------------------------------------------------------------
-def send(stream, message):
+def send(stream, message, largest_header=LARGEST_MESSAGE):
     """Write `message`: numbers, strings, lists, dicts and arrays of numbers, nested."""
     blobs = []
 
@@ -44,7 +44,7 @@ def send(stream, message):
         if isinstance(value, (np.ndarray, np.generic)):
             value = np.asarray(value)
             if value.dtype.kind not in "biufc":
-                return {"other": f"an array of dtype {value.dtype}"}
+                return {"other": f"an array of dtype {value.dtype}"[:PRINTED]}
             blobs.append(np.ascontiguousarray(value).tobytes())
             return {"dtype": value.dtype.str, "shape": list(value.shape)}
         if isinstance(value, (list, tuple)):
@@ -56,6 +56,8 @@ def send(stream, message):
         return {"other": f"a {type(value).__name__}"}
 
     header = json.dumps(encode(message)).encode()
+    if len(header) > largest_header:
+        raise ValueError(f"lists and texts of {len(header)} characters; arrays are passed on")
     body = struct.pack(">I", len(header)) + header + b"".join(blobs)
     if len(body) > LARGEST_MESSAGE:
         raise ValueError(f"arrays of {len(body)} bytes; at most {LARGEST_MESSAGE} are passed on")
@@ -194,8 +196,8 @@ def choose(statements, name):
     while grown:
         grown = False
         for s in statements:
-            own = s.defines or name in s.binds or not s.uses & results
-            if not s.wanted and own and (s.binds & needed or s.uses & data):
+            fills = s.uses & data and (s.defines or not s.uses & results)
+            if not s.wanted and (s.binds & needed or fills):
                 s.wanted = grown = True
                 needed |= s.uses
                 if not s.defines:
@@ -211,6 +213,7 @@ class Submission:
         self.name = name
         module = types.ModuleType("submission")
         sys.modules["submission"] = module
+        module.display = print  # a notebook has it
         statements, broken, flags = [], [], 0
         for label, first, text in cells:
             self.lines.setdefault(label, {}).update(enumerate(text.split("\n"), first))
@@ -219,6 +222,7 @@ class Submission:
                 statements += [Statement(label, node) for node in tree.body]
             except BaseException as error:
                 broken.append(self.explain(error))
+        self.others = [s.node.name for s in statements if isinstance(s.node, ast.FunctionDef)]
         failed = {}  # name -> why it could not be bound
         for s in choose(statements, name):
             try:
@@ -242,7 +246,8 @@ class Submission:
             return None
         if not any(text.strip() for lines in self.lines.values() for text in lines.values()):
             return {"kind": "load", "text": "the file is empty"}
-        return {"kind": "load", "text": f"no function {self.name} is defined"}
+        there = f"; there is {', '.join(self.others[:3])}" if self.others else ""
+        return {"kind": "load", "text": f"no function {self.name} is defined{there}"}
 
     def explain(self, error):
         """An exception as text, with the student's own line where it was raised."""
@@ -261,7 +266,7 @@ class Submission:
         what = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", what[:PRINTED])  # addresses differ between runs
         text = f"{type(error).__name__}: {what}" if what else type(error).__name__
         if where and where[0] in self.lines:
-            line = self.lines[where[0]].get(where[1], "").strip()
+            line = self.lines[where[0]].get(where[1], "").strip()[:PRINTED]
             text += f"\n  {where[0]}, line {where[1]}: {line}"
             if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
                 text += "\n  A merge left its marks here: keep one of the two versions."
@@ -285,7 +290,7 @@ class Submission:
                 again = self.backward(vjp, g, count)
                 reply({"again": [later, self.forward(inputs, count)[0], *again]})
         except Contract as error:
-            reply({"error": {"kind": "exception", "text": str(error)}})
+            reply({"error": {"kind": "exception", "text": str(error)[:PRINTED]}})
         except BaseException as error:
             reply({"error": self.explain(error)})
 
@@ -374,12 +379,16 @@ def main():
     send(replies, {"ready": True})  # what goes wrong up to here is not the student's
     submission = Submission(first["cells"], first["name"])
     send(replies, {"error": submission.loaded(), "printed": printed.take()})
+
+    def reply(message):
+        send(replies, {**message, "printed": printed.take()}, LARGEST_HEADER)
+
     while True:
         try:
             request = receive(requests)
         except EOFError:
             os._exit(0)
-        submission.run(request, lambda reply: send(replies, {**reply, "printed": printed.take()}))
+        submission.run(request, reply)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ class Student:
         self._answers = {}
         self._unusable = None  # the Trouble that makes every further call pointless
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._first = None  # whose account this one has
         self._hung = False
         self._received = 0  # bytes
         self._asleep = 0.0  # seconds, and
@@ -90,8 +91,11 @@ class Student:
         self.printed = ""  # by the file itself, or in the first call that printed
 
     def fresh(self):
-        """Another Student with the same code, who has been asked nothing yet."""
-        return type(self)(self.cells, self.name, self.limits)
+        """Another Student with the same code, who has been asked nothing yet. Both share one
+        account of time."""
+        other = type(self)(self.cells, self.name, self.limits)
+        other._asleep, other._spent, other._first = self._asleep, self._spent, self
+        return other
 
     def __enter__(self):
         return self
@@ -99,6 +103,8 @@ class Student:
     def __exit__(self, *_):
         self._stop()
         self._folder.cleanup()
+        if self._first is not None:
+            self._first._asleep, self._first._spent = self._asleep, self._spent
 
     def call(self, inputs, g=None, gradients=0, others=()):
         """`function(*inputs)`, then `vjp(g)` where there is a `g`: an Answer.

@@ -8,6 +8,7 @@ that an archive's own table takes.
 import bz2
 import calendar
 import contextlib
+import errno
 import gzip
 import os
 import stat
@@ -43,7 +44,7 @@ class TooMuch(Exception):
 
 
 class Listing:
-    """Collects the files of one submission. `wanted(name)`: whether the content is needed."""
+    """Collects the files of one submission. `wanted(name, size)`: is the content needed?"""
 
     def __init__(self, scratch, wanted):
         self.scratch, self.wanted = Path(scratch), wanted
@@ -93,7 +94,7 @@ class Listing:
 
     def _is_archive(self, path, name):
         """By its name, or, where that says something else, by its first bytes."""
-        odd = self.wanted(name) or names.is_unread_archive(name) or "." not in name
+        odd = self.wanted(name, 0) or names.is_unread_archive(name)
         return names.is_archive(name) or (odd and kind(path) == "zip")
 
     def _folder(self, name):
@@ -118,6 +119,7 @@ class Listing:
         except TooMuch as error:
             self.notes.append(f"{name} {error}")
         except Exception as error:  # whatever a file that is no archive leads to
+            raise_if_full(error)
             said = "zip" if found == "zip" else "tar"
             why = type(error).__name__
             self.notes.append(f"{name} is no {said} file that can be read ({why})")
@@ -129,7 +131,7 @@ class Listing:
             with zipfile.ZipFile(small) as archive:
                 small.most = None
                 for entry in archive.infolist():
-                    inner = above + entry.filename
+                    inner = above + unzipped_name(entry)
                     if names.is_junk(inner):
                         continue
                     if not self._count():
@@ -142,7 +144,7 @@ class Listing:
             return
         if stat.S_ISLNK(entry.external_attr >> 16):
             self._leave_out(name, "is a link, not a file: hand in the file itself")
-        elif not self.wanted(name) and not names.is_archive(name):
+        elif not self.wanted(name, entry.file_size) and not names.is_archive(name):
             self.files.append(File(name))
         elif entry.flag_bits & 1:
             self._leave_out(name, "is locked with a password")
@@ -193,11 +195,28 @@ class Listing:
                     self._folder(inner)
                 elif not entry.isreg():
                     self._leave_out(inner, "is a link, not a file: hand in the file itself")
-                elif not self.wanted(inner) and not names.is_archive(inner):
+                elif not self.wanted(inner, entry.size) and not names.is_archive(inner):
                     self.files.append(File(inner))
                 else:
                     opened = lambda entry=entry: archive.extractfile(entry)  # noqa: E731
                     self._take(inner, float(entry.mtime), entry.size, opened, depth)
+
+
+def unzipped_name(entry):
+    """The name of a file in a zip. Macs write it as UTF-8 without saying so."""
+    if not entry.flag_bits & 0x800:
+        with contextlib.suppress(UnicodeError):
+            return entry.filename.encode("cp437").decode("utf-8")
+    return entry.filename
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
+
+
+def raise_if_full(error):
+    """Raise what is this machine's trouble and not the student's."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        raise error
 
 
 OPENERS = {"gz": gzip.open, "bz2": bz2.open, "tar": open}
@@ -256,6 +275,7 @@ def extract_class(path, folder, most=200_000, total=8 << 30):
     """Unpack the archive of a whole class into `folder`: its files under their own names, without
     links; sentences about what was left out. (A teacher's system wrote it: larger bounds.)"""
     notes = []
+    Path(folder).mkdir(parents=True, exist_ok=True)
 
     def place(name):
         parts = [p for p in name.replace("\\", "/").split("/") if p not in ("", ".", "..")]
@@ -269,29 +289,39 @@ def extract_class(path, folder, most=200_000, total=8 << 30):
             raise TooMuch("holds too much for a class")
         if to is None or names.is_junk(name):
             return
+        begun = False
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
             with opened() as file, open(to, "xb") as out:
+                begun = True
                 for part in iter(lambda: file.read(1 << 20), b""):
                     out.write(part)
                     total -= max(0, out.tell() - size) and len(part)
             with contextlib.suppress(OSError, OverflowError, ValueError):
                 os.utime(to, (when, when))
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        except Exception as error:  # zlib, struct: it is damaged
+            raise_if_full(error)
+            if begun:  # a part of an answer is none
+                to.unlink()
             notes.append(f"{name} cannot be unpacked ({type(error).__name__})")
 
     if kind(path) == "zip" or ".zip" in path.name.lower():
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
-                if not entry.is_dir() and not stat.S_ISLNK(entry.external_attr >> 16):
+                if stat.S_ISLNK(entry.external_attr >> 16):
+                    notes.append(f"{unzipped_name(entry)} is a link, not a file")
+                elif not entry.is_dir():
                     when = 0.0
                     with contextlib.suppress(ValueError, OverflowError):
                         when = float(calendar.timegm((*entry.date_time, 0, 0, 0)))
-                    save(entry.filename, when, entry.file_size, lambda e=entry: archive.open(e))
+                    opened = lambda e=entry: archive.open(e)  # noqa: E731
+                    save(unzipped_name(entry), when, entry.file_size, opened)
     else:
         with tarfile.open(path, "r:*") as archive:
             for entry in archive:
-                if entry.isreg():
+                if entry.isreg() or entry.islnk():  # a hard link: the same file once more
                     size, opened = entry.size, lambda e=entry: archive.extractfile(e)
                     save(entry.name, float(entry.mtime), size, opened)
+                elif not entry.isdir():
+                    notes.append(f"{entry.name} is a link, not a file")
     return notes

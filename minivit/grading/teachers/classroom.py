@@ -108,10 +108,14 @@ def grade_class(
             found, others = handed_in.submissions(folder, place[0] / "handed in", known)
             out.mkdir(parents=True, exist_ok=True)
             seed = class_seed(out, seed)
+            if only:
+                found = kept.as_kept(found, kept.students(out, {}))
             chosen = marks.choose({name: there.person for name, there in found.items()}, only)
             if only:
                 others_ = kept.students(out, found)
                 found |= {name: there for name, there in others_.items() if name not in chosen}
+            else:
+                kept.forget_others(out, found)
             people = {name: there.person for name, there in found.items()}
             added = marks.read(people, marked, times)
             results = {

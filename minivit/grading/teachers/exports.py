@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 
 from minivit.files import write_whole, writing_whole
+from minivit.grading.process.child import printable
 
 FAILED = "FAILED"
 
@@ -31,7 +32,7 @@ def write(path, rows, mark=True):
     """A CSV file; `mark`: with the mark that Excel needs where there is more than ASCII."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\r\n").writerows(
-        [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+        [[plain(printable(c)) if isinstance(c, str) else c for c in row] for row in rows]
     )
     text = file.getvalue().encode("utf-8", "backslashreplace")
     write_whole(path, (b"" if text.isascii() or not mark else b"\xef\xbb\xbf") + text)
@@ -73,7 +74,8 @@ def systems(out, exercises, results):
     for system, rows in (("Canvas", canvas), ("Moodle", moodle), ("Gradescope", gradescope)):
         theirs = {n: r for n, r in results.items() if r.person.system == system}
         if theirs:
-            there = [e for e in exercises if any(e.number in r.verdicts for r in theirs.values())]
+            has = {number for r in theirs.values() for number in (*r.verdicts, *r.marks)}
+            there = [e for e in exercises if e.number in has]
             path = Path(out, f"{system.lower()}.csv")
             write(path, rows(there, theirs), mark=False)
             written.append(path.name)

@@ -6,7 +6,7 @@ has the published solutions there.
 """
 
 import hashlib
-import json
+import io
 import os
 import re
 import shutil
@@ -22,6 +22,9 @@ from minivit.grading.teachers.archives import LARGE, LARGEST_FILE, Listing
 SHOWN = 5  # names that a note mentions
 MOST_TRIED = 6  # different answers to one exercise that are judged, the latest ones
 PACKAGE = "minivit/__init__.py"  # where it lies, a fork of the course does
+ATTEMPT = re.compile(r"(version|revision|attempt|versuch|v|week|woche)?[\W_]*\d", re.IGNORECASE)
+QUIET = (".md", ".txt", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".csv", ".json", ".log", ".toml",
+         ".cfg", ".ini", ".yml", ".yaml", ".npy", ".npz", ".pt", ".css", ".js")  # fmt: skip
 COURSE = ("minivit", "tests", "lect", "benchmarks", "data", "examples", "docs")  # its folders
 DEFINES = re.compile(rb"^(?:async +)?(?:def +(\w+) *\(|(\w+) *=(?!=))", re.MULTILINE)
 PAGES = ("readme.md", "grading.md", "license", "ruff.toml", "requirements.txt")  # handed out
@@ -68,7 +71,7 @@ def one(person, scratch, starters):
     """The HandedIn of one person."""
     exercises = list(registry().values())
     scratch.mkdir(parents=True, exist_ok=True)
-    listing = Listing(scratch, lambda n: names.is_code(n) or names.read(n, exercises) is not None)
+    listing = Listing(scratch, lambda name, size: _wanted(name, size, exercises))
     for path, name in person.given:
         listing.add(path, name, "" if len(person.given) == 1 else f"{name}/")
     there = HandedIn(person, notes=list(listing.notes))
@@ -83,7 +86,7 @@ def one(person, scratch, starters):
         elif fork and _of_the_course(file.name, *fork, name):
             continue
         elif name and name.suffix not in ("", *names.READ):
-            page = name.suffix == ".md"  # the exercise's own, handed out
+            page = name.suffix == ".md" and not _defined(file.path, ".py", [name.exercise])
             said = f"{file.name} is not read: hand in the .py file or the .ipynb notebook"
             (there.remarks if page else there.notes).append(said)
         elif name is None and not file.path:
@@ -108,6 +111,8 @@ def one(person, scratch, starters):
         there.remarks.append("a fork of the course: its own files were left out")
     for stem, pairs in chosen.items():
         pairs = [p for p in pairs if not names.is_copy(p[0].name)] or pairs
+        if not person.system:
+            _say_several(stem, [file.name for file, _ in pairs], person, exercises, there)
         there.answers[stem] = _answers(stem, pairs, scratch, starters.get(stem, ()), there)
     for file, e in more:
         if e.stem not in chosen:
@@ -119,6 +124,31 @@ def one(person, scratch, starters):
     for said in (there.notes, there.remarks):
         said[:] = map(printable, dict.fromkeys(said))
     return there
+
+
+def _wanted(name, size, exercises):
+    """True if the content of a file in an archive is to be looked at."""
+    small = size <= submission.LARGEST_CODE and names.suffix(names.simple(name)) == ""
+    return small or names.is_code(name) or names.read(name, exercises) is not None
+
+
+def _say_several(stem, files, person, exercises, there):
+    """Where one student's files may be those of several: a class in a folder or an archive of its
+    own is graded by its name."""
+    above = [name.replace("\\", "/").split("/")[:-1] for name in files]
+    while all(above) and len({parts[0] for parts in above}) == 1:
+        above = [parts[1:] for parts in above]
+    found = {parts[0] if parts else "" for parts in above}
+    attempts = all(map(ATTEMPT.match, found))
+    if found == {""}:
+        found = {n.before if (n := names.read(name, exercises)) else "" for name in files}
+    if len(found) > 1 and all(found) and not attempts:
+        shown = sorted(found)
+        more = f" and {len(shown) - 2} more" if len(shown) > 2 else ""
+        there.notes.append(
+            f"{', '.join(shown[:2])}{more} each hold {stem}: if they are several students, grade "
+            f"{person.given[0][0].name} by itself"
+        )
 
 
 def _of_the_course(name, root, exercise):
@@ -136,19 +166,22 @@ def _defined(path, suffix, exercises):
     try:
         if os.stat(path).st_size > LARGEST_FILE:
             return []
-        text = code(path.read_bytes(), suffix or ".py").replace(b"\r", b"\n")
+        content = path.read_bytes()
+        text = code(content, _kind(content, suffix)).replace(b"\r", b"\n")
     except OSError:
         return []
-    found = {name for pair in DEFINES.findall(text) for name in pair}
-    return [e for e in exercises if e.function.encode() in found]
+    found, known = set(), {e.function.encode(): e for e in exercises}
+    for match in DEFINES.finditer(text):  # one by one: there may be millions
+        found.update(known.keys() & set(match.groups()))
+    return [e for name, e in known.items() if name in found]
 
 
 def _say_others(names_, there):
     """Of the files that answer nothing: loud what may be an answer, or if there is nothing else."""
     rest = [n for n in names_ if n.replace("\\", "/").rsplit("/", 1)[-1].lower() not in PAGES]
-    loud = [n for n in rest if n.lower().endswith(names.READ) or not there.answers
-            or names.is_unread_archive(n)]  # fmt: skip
-    for wanted, to in ((loud, there.notes), ([n for n in rest if n not in loud], there.remarks)):
+    quiet = [n for n in rest if there.answers and names.suffix(names.simple(n)) in ("", *QUIET)]
+    loud = [n for n in rest if n not in quiet]
+    for wanted, to in ((loud, there.notes), (quiet, there.remarks)):
         if wanted:
             shown = [n.rsplit("/", 1)[-1] if n.count("/") > 3 else n for n in wanted[:SHOWN]]
             more = f" and {len(wanted) - SHOWN} more" if len(wanted) > SHOWN else ""
@@ -192,26 +225,31 @@ def _look(path, suffix):
         return suffix or ".py", None
     with open(path, "rb") as file:
         content = file.read(LARGEST_FILE + 1)
-    if suffix != ".ipynb":
-        book = content.lstrip(b"\xef\xbb\xbf \n\r\t")[:1] == b"{" and b'"cells"' in content
-        suffix = ".ipynb" if book else ".py"
+    suffix = _kind(content, suffix)
     return suffix, digest(content, suffix)
+
+
+def _kind(content, suffix):
+    """ ".py" or ".ipynb", by what is in a file; its name may say something else."""
+    book = content.lstrip(b"\xef\xbb\xbf \n\r\t")[:1] == b"{" and b'"cells"' in content
+    return ".ipynb" if book or suffix == ".ipynb" else ".py"
 
 
 def digest(content, suffix):
     """Of the code alone: a copy that differs in outputs, metadata or line ends is the same."""
-    lines = [line.rstrip() for line in code(content, suffix).replace(b"\r\n", b"\n").split(b"\n")]
-    return hashlib.sha256(suffix.encode() + b"\n".join(filter(None, lines))).hexdigest()
+    made = hashlib.sha256(suffix.encode())
+    for line in io.BytesIO(code(content, suffix)):  # one by one: there may be millions
+        if line := line.rstrip():
+            made.update(line + b"\n")
+    return made.hexdigest()
 
 
 def code(content, suffix):
     """The code cells of a notebook one below the other; of another file all of it."""
     if suffix == ".ipynb":
         try:
-            cells = json.loads(content.decode("utf-8-sig"), parse_int=str)["cells"]
-            text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-            return text.encode("utf-8", "surrogatepass")
-        except (ValueError, KeyError, TypeError, RecursionError):
+            return "\n".join(submission.code_cells(content)).encode("utf-8", "surrogatepass")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
     return content
 

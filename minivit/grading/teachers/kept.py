@@ -65,6 +65,26 @@ def students(out, now):
     return found
 
 
+def as_kept(found, kept):
+    """{name: HandedIn} of `found` under the names that the same people have in `kept`: a folder
+    that holds few of a class has fewer people of one name."""
+    known = {(t.person.system, t.person.id): name for name, t in kept.items() if t.person.id}
+    named = {}
+    for name, there in found.items():
+        person = there.person
+        other = name in kept and kept[name].person.id != person.id
+        new = f"{name} ({person.id})" if other and person.id else name
+        named[known.get((person.system, person.id), new)] = there
+    return named
+
+
+def forget_others(out, results):
+    """After a grading of all, who is not among them is of this class no more."""
+    for path in Path(out).glob(f"students/*/{FILE}"):
+        if path.parent.name not in results:
+            path.unlink()
+
+
 def restore(folder, result):
     """Put into `result` the verdicts that the folder of this student holds."""
     kept = read(folder)

@@ -23,7 +23,8 @@ from minivit.grading.process.child import printable
 from minivit.grading.teachers import archives, names
 
 CANVAS = re.compile(
-    r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+|[A-Za-z0-9]{5})_(?P<attempt>\d+)_(?P<file>.+)",
+    r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+|[A-Za-z0-9]{5})_"
+    r"(?:\d+_|(?=(?:text|link)\.html$))(?P<file>.+)",  # what was typed in, or a link, has no number
     re.IGNORECASE | re.DOTALL,
 )
 MOODLE = re.compile(
@@ -55,7 +56,7 @@ class Person:
 
 def people(folder, scratch, exercises):
     """({name: Person}, what belongs to nobody) in the export `folder`, or an archive of it."""
-    folder, found, others = Path(folder), None, []
+    folder, found, others, above = Path(folder), None, [], []
     if not (folder.is_dir() or (folder.is_file() and names.is_archive(folder.name))):
         raise SubmissionError(f"there is no folder {folder}, and no zip file of that name")
     there = folder
@@ -66,25 +67,29 @@ def people(folder, scratch, exercises):
             try:
                 said = archives.extract_class(there, to)
             except Exception as error:  # whatever a file that is no archive leads to
+                archives.raise_if_full(error)
                 if found:  # then it is a student's, who will be told
                     break
                 why = error if isinstance(error, archives.TooMuch) else type(error).__name__
                 raise SubmissionError(f"{folder} cannot be unpacked ({why})") from error
             there = to
         teams = (there / SUBMITTED).is_dir()
-        there = there / SUBMITTED if teams else there
+        if teams:
+            above += [f"{p.name} does not count: it lies beside {SUBMITTED}"
+                      for p in _entries(there) if p.name not in (SUBMITTED, WORKING)]  # fmt: skip
+            there = there / SUBMITTED
         deeper = _look(there, exercises)
         known = teams or any(person.system for person in deeper[0])
         one_more = folder.is_file() and not packed and deeper[0] and not _own(there, exercises)
         if depth == 0 or known or one_more:
-            found, others = deeper, said
+            found, others = deeper, [*above, *said]
             others += [f"{WORKING} do not count: they were not handed in"] if teams else []
-        inside = [p for p in _entries(there) if not p.is_symlink()]
-        if known or len(inside) != 1 or len(_entries(there)) != 1:
+        holds = {p: p.is_dir() or names.is_archive(p.name) for p in _entries(there)}
+        inside = [p for p in holds if holds[p] or names.read(p.name, exercises)]
+        if known or len(inside) != 1 or not holds[inside[0]] or inside[0].is_symlink():
             break
+        above += [_nobodys(p) for p in holds if p != inside[0]]
         there = inside[0]
-        if not (there.is_dir() or names.is_archive(there.name)):
-            break
     persons, more = found
     if not persons:
         raise SubmissionError(
@@ -92,6 +97,10 @@ def people(folder, scratch, exercises):
             "what Canvas, Moodle, Gradescope, Brightspace or Blackboard exports"
         )
     return _by_name(persons), others + more
+
+
+def _nobodys(path):
+    return f"{path.name} is no student's: no folder, no archive"
 
 
 def _own(folder, exercises):
@@ -121,7 +130,7 @@ def _look(folder, exercises):
         elif person is None and path.is_file() and names.read(path.name, exercises):
             bare.append(path)
         elif person is None:
-            others.append(f"{path.name} is no student's: no folder, no archive")
+            others.append(_nobodys(path))
         else:
             there = found.setdefault((person.system, person.id or person.name), person)
             there.late = there.late or person.late
@@ -171,8 +180,10 @@ def _person(path, exercises, canvas):
 
 
 def _date(text):
-    """Blackboard's digits, or as Brightspace writes it, the clock without a colon: Nov 3, 2026 1034
-    AM; 3 November 2026 1034."""
+    """ISO 8601 as Gradescope has it; Blackboard's digits; or as Brightspace writes it, the clock
+    without a colon: Nov 3, 2026 1034 AM; 3 November 2026 1034."""
+    with contextlib.suppress(ValueError):
+        return datetime.datetime.fromisoformat(re.sub(r" (?=Z$|[+-]\d)", "", text))
     text = " ".join(re.sub(r"[^\w -]", "", text.replace("\u202f", " ")).split())
     text = re.sub(r"(?<= )(\d{3})(?=$| [AP]M)", r"0\1", text)
     days = ("%b %d %Y", "%B %d %Y", "%d %b %Y", "%d %B %Y", "%Y-%m-%d")
@@ -194,7 +205,7 @@ def _gradescope(folder, entries):
     path, known = folder / METADATA, None
     with contextlib.suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
         if path.stat().st_size <= LARGEST_METADATA:
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts: 0042 is no number
             known = yaml.load(path.read_text(encoding="utf-8"), loader)
     others = [] if isinstance(known, dict) else [f"{METADATA} cannot be read: no names, no times"]
     known = known if isinstance(known, dict) else {}
@@ -208,11 +219,11 @@ def _gradescope(folder, entries):
         about = about if isinstance(about, dict) else {}
         who = [w for w in about.get(":submitters") or () if isinstance(w, dict)]
         value = lambda key, who=who: ", ".join(str(w[key]) for w in who if w.get(key))  # noqa: E731
-        when = about.get(":created_at")
+        when = _date(str(about.get(":created_at")))
         found.append(Person(
             value(":name") or path.name, "Gradescope", path.name.removeprefix("submission_"),
             value(":email"), value(":sid"), given=[(path, path.name)],
-            when=when if isinstance(when, datetime.datetime) else None,
+            when=when, late="" if when or not who else "the time of handing in cannot be read",
         ))  # fmt: skip
         if not who:
             others.append(f"{path.name} stands not in {METADATA}: no name, no time")

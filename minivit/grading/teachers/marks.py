@@ -14,6 +14,7 @@ import csv
 import datetime
 import io
 import math
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,10 +41,15 @@ class Rule:
     percent: float = 0.0
 
     def days(self, when):
-        """Late days that have begun; None where one of the two times is not known."""
+        """Late days that have begun; None where one of the two times is not known. A day ends when
+        the clock shows the same time again, also where it was put forward or back."""
         if self.due is None or when is None:
             return None
-        return max(0, math.ceil((_aware(when) - _aware(self.due)) / datetime.timedelta(days=1)))
+        due, when = _aware(self.due), _aware(when)
+        if when <= due:
+            return 0
+        clocks = _clock(when, self.due.tzinfo) - _clock(due, self.due.tzinfo)
+        return max(1, math.ceil(clocks / datetime.timedelta(days=1)))
 
     def factor(self, days):
         return max(0.0, 1 - self.percent / 100 * (days or 0))
@@ -59,11 +65,14 @@ class Marks:
 
 def moment(text):
     """A time as people write it in ISO 8601: 2026-11-03, 2026-11-03 23:59, with or without zone."""
+    text = text.strip()
     try:
-        found = datetime.datetime.fromisoformat(text.strip())
+        found = datetime.datetime.fromisoformat(re.sub(r"(?<=\d) (?=Z$|[+-]\d)", "", text))
+        if not 1971 <= found.year <= 9000:
+            raise ValueError
     except ValueError:
         raise SubmissionError(f"expected a time such as 2026-11-03T23:59, got {text!r}") from None
-    if len(text.strip()) <= 10:  # a day: its end
+    if len(text) <= 10:  # a day: its end
         found += datetime.timedelta(days=1)
     return found
 
@@ -72,21 +81,38 @@ def _aware(when):
     return when if when.tzinfo else when.astimezone()
 
 
+def _clock(when, zone):
+    """What a clock shows there, or here where no zone was given."""
+    return when.astimezone(zone).replace(tzinfo=None)
+
+
 def read(people, marks=None, times=None):
-    """The Marks in these two CSV files; a line that names no student or exercise is an error."""
-    found = Marks()
+    """The Marks in these two CSV files; a line that names no student or exercise, or says again
+    what another line said, is an error."""
+    found, said = Marks(), {}
     for line, row in _rows(marks, {"student", "exercise"}):
-        student = _student(people, row["student"], line)
-        number = _exercise(row["exercise"], line).number
-        most = _exercise(row["exercise"], line).points
-        found.marks.setdefault(student, {})[number] = Mark(
+        student, exercise = _student(people, row["student"], line), _exercise(row["exercise"], line)
+        _once(said, (student, exercise.number), line)
+        found.marks.setdefault(student, {})[exercise.number] = Mark(
             _number(row.get("explain"), EXPLAIN, "explain", line) or 0.0,
-            _number(row.get("points"), most, "points", line),
+            _number(row.get("points"), exercise.points, "points", line),
             (row.get("comment") or "").strip(),
         )
     for line, row in _rows(times, {"student", "handed in"}):
-        found.times[_student(people, row["student"], line)] = moment(row["handed in"])
+        student = _student(people, row["student"], line)
+        _once(said, (student, "times"), line)
+        if row["handed in"].strip():
+            try:
+                found.times[student] = moment(row["handed in"])
+            except SubmissionError as error:
+                raise SubmissionError(f"{line}: {error}") from None
     return found
+
+
+def _once(said, what, line):
+    if what in said:
+        raise SubmissionError(f"{line}: the same student and exercise stand in {said[what]}")
+    said[what] = line
 
 
 def _rows(path, wanted):
@@ -97,26 +123,48 @@ def _rows(path, wanted):
         text = Path(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeError) as error:
         raise SubmissionError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text[:4].lower() == "sep=":  # Excel's own first line
+        text = text.partition("\n")[2]
     head = text.split("\n", 1)[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
+    between = next((c for c in ";\t" if c in head), ",")
+    rows = csv.DictReader(io.StringIO(text), delimiter=between)
     rows.fieldnames = [(name or "").strip().lower() for name in rows.fieldnames or ()]
     if missing := wanted - set(rows.fieldnames):
         raise SubmissionError(
             f"{path} has no column {', '.join(sorted(missing))} in its first line"
         )
-    for row in rows:
+    for row in _without_error(rows, path):
         if any(value for value in row.values() if isinstance(value, str)):
             yield f"{path}, line {rows.line_num}", {k: v or "" for k, v in row.items() if k}
 
 
+def _without_error(rows, path):
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise SubmissionError(f"{path}, after line {rows.line_num}: {error}") from None
+
+
 def _student(people, text, where):
     """The student's name among `people`, {name: Person}."""
-    wanted = _plain(text.strip().removeprefix("'"))
-    for name, person in people.items():
-        known = {name, person.name, person.id, person.email, person.sid} - {""}
-        if wanted in map(_plain, known):
-            return name
+    wanted = {_plain(text.strip()), _plain(text.strip().removeprefix("'"))} - {""}
+    found = [name for name in people if _plain(name) in wanted] or [
+        name for name, person in people.items() if wanted & set(map(_plain, _known(person)))
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise SubmissionError(f"{where}: {text!r} may be {' or '.join(found)}: write which one")
     raise SubmissionError(f"{where}: {text!r} is no student of this class")
+
+
+def _known(person):
+    """The names of a person; of a group those of each member."""
+    for text in (person.name, person.id, person.email, person.sid):
+        yield text
+        if person.system == "Gradescope":
+            yield from text.split(", ")
 
 
 def _plain(name):

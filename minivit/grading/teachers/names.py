@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 READ = (".py", ".ipynb")
 AROUND = (".txt", ".json")  # what browsers and mail programs put behind a name
-AGAIN = r"(?:[\s_.-]*(?:\(?\d+\)?|copy|txt|download))*\s*$"  # behind the name of an archive
+AGAIN = r"(?:[\s_.-]*+(?:\(?\d++\)?|copy|txt|download))*+\s*$"  # behind the name of an archive
 ARCHIVE = re.compile(r"\.(zip|tar|tar\.gz|tgz|tar\.bz2|tbz2)" + AGAIN, re.IGNORECASE)
 UNREAD_ARCHIVE = re.compile(
     r"\.(rar|7z|zipx|txz|gz|bz2|xz|zst|lz|lzma|lzh|z|arj|ace|cab|dmg|iso|sitx?)" + AGAIN,

@@ -61,8 +61,11 @@ def student(name, exercises, result):
             _date(answer.when) if answer else "",
         ])  # fmt: skip
     missing = [f"{e.number} {e.title}" for e in exercises if e.number not in result.verdicts]
+    marked = [e for e in exercises if e.number in result.marks and e not in here]
+    notes = [f"{e.number} {e.title}: {_comment(result.marks[e.number])}" for e in marked]
     return render(
-        "student.html", title=name, sentence=_sentence(here, result), notes=result.there.notes,
+        "student.html", title=name, sentence=_sentence([*here, *marked], result),
+        notes=[*notes, *result.there.notes],
         remarks=result.there.remarks, summary=rows, missing=", ".join(missing),
         parts=[_part(e, result) for e in here],
     )  # fmt: skip
@@ -92,16 +95,16 @@ def _date(seconds):
 
 def _part(e, result):
     v, mark = result.verdicts[e.number], result.marks.get(e.number)
-    comment = ""
-    if mark is not None:
-        comment = f"Explain: {mark.explain:g}. {mark.comment}".strip()
-        if mark.points is not None:
-            comment = f"Points by your teacher: {mark.points:g}. {comment}"
     return {
-        "number": e.number, "title": e.title, "comment": comment,
+        "number": e.number, "title": e.title, "comment": _comment(mark) if mark else "",
         "rows": [[_mark(o), o.title, _of(o.points, o.max_points)] for o in v.outcomes],
         "report": report.report(v, public=False),
     }  # fmt: skip
+
+
+def _comment(mark):
+    text = f"Explain: {mark.explain:g}. {mark.comment}".strip()
+    return text if mark.points is None else f"Points by your teacher: {mark.points:g}. {text}"
 
 
 def _mark(outcome):
@@ -114,7 +117,8 @@ def _mark(outcome):
 def overview(exercises, results, others=(), alike=()):
     """The page of the class. `results`: {student: Result}; `others`: sentences about what belongs
     to nobody; `alike`: rows of `similar`."""
-    here = [e for e in exercises if any(e.number in r.verdicts for r in results.values())]
+    has = {number for r in results.values() for number in (*r.verdicts, *r.marks)}
+    here = [e for e in exercises if e.number in has]
     judged = {e.number: [r.verdicts[e.number] for r in results.values()
                          if e.number in r.verdicts and not r.is_failed(e.number)]
               for e in here}  # fmt: skip

@@ -61,8 +61,11 @@ class Result:
         if self.there.answers and all(a.starter for many in self.there.answers.values()
                                       for a in many):  # fmt: skip
             found.append("all files are as they were handed out")
-        if self.person.late and self.when is None:
-            found.append(f"{self.person.late}; --times says when it was handed in")
+        late = self.person.late
+        if not late and self.rule.percent and self.there.answers:
+            late = "no time of handing in is known, so no late day counts"
+        if late and self.when is None:
+            found.append(f"{late}; --times says when it was handed in")
         for number, verdict in self.verdicts.items():
             why = verdict.trouble or _unusable(verdict)
             if why:
@@ -71,8 +74,9 @@ class Result:
 
 
 def _unusable(verdict):
-    """Why no property could be judged, where that is one reason for all: a syntax error, say."""
+    """Why no property could be judged, where that is one reason for all: a syntax error, a module
+    that is not there, a file that it wants to read."""
     sentences = {o.sentence for o in verdict.outcomes}
-    if len(sentences) == 1 and all(o.status == "fail" and not o.inputs for o in verdict.outcomes):
+    if len(sentences) == 1 and all(o.status == "fail" and not o.expected for o in verdict.outcomes):
         return sentences.pop()
     return ""
