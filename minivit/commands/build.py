@@ -61,7 +61,7 @@ def run(options):
             missing.append(name)
         else:
             wrong.append(name)
-            print(f"{name:18} the library's own: yours has {found:g}/10. {_look_at(name)}")
+            _say(name, f"the library's own: yours has {found:g}/10. {_look_at(name)}")
         sys.stdout.flush()
     if len(missing) == len(parts):
         raise SubmissionError(
@@ -107,21 +107,26 @@ def shown(name, found, setting):
     """Prints whose function this is and what became of it; False where it is not the library's."""
     from minivit.commands import beside
 
-    head = f"{name:18} yours, {found.lines} lines of {found.path.name} from line {found.first}:"
+    head = f"yours, {found.lines} lines of {found.path.name} from line {found.first}:"
     if name in IN_A_RUN:
-        print(head, IN_A_RUN[name])
+        _say(name, f"{head} {IN_A_RUN[name]}")
         return True
     what = beside.COMPARED[name][0]
     try:
         gap = beside.gap(name, found.function, setting)
     except Exception as error:  # it passed its checks, and meets these numbers for the first time
-        print(f"{head} {what}: {type(error).__name__}: {error}. {_look_at(name)}")
+        _say(name, f"{head} {what}: {type(error).__name__}: {error}. {_look_at(name)}")
         return False
     if gap <= beside.CLOSE:
-        print(f"{head} {what}: the library's own numbers")
+        _say(name, f"{head} {what}: the library's own numbers")
         return True
-    print(f"{head} {what}: {gap:.1g} beside the library's own numbers. {_look_at(name)}")
+    _say(name, f"{head} {what}: {gap:.1g} beside the library's own numbers. {_look_at(name)}")
     return False
+
+
+def _say(name, text):
+    indent = " " * 19
+    print("\n".join(textwrap.wrap(f"{name:18} {text}", columns(WIDTH), subsequent_indent=indent)))
 
 
 def _look_at(name):

@@ -20,4 +20,6 @@ def run(options):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             verdicts[number] = judge.Verdict.read(path)  # none, or none that can be read: not tried
     print(report.progress(exercises.values(), verdicts, columns(report.WIDTH)), end="")
+    if not verdicts:
+        print(f"No results in {home().resolve()}: minivit check 1 writes the first.")
     return 0

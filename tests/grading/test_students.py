@@ -132,7 +132,14 @@ def test_progress_counts_results_that_cannot_be_read_as_not_tried(bundle, capsys
     for name, text in (("01_unbroadcast", "{"), ("02_attention", "[]"), ("09_embedding", "{}")):
         (bundle / "runs" / f"{name}.json").write_text(text, encoding="utf-8")
     assert commands.main(["progress"]) == 0
-    assert capsys.readouterr().out.count("-/10 ") == len(registry())
+    said = capsys.readouterr().out
+    assert said.count("-/10 ") == len(registry()) and f"No results in {bundle}" in said
+
+
+def test_a_file_in_the_place_of_the_results_is_named(bundle, capsys):
+    (bundle / "runs").touch()
+    assert commands.main(["hint", "1"]) == 2
+    assert "runs: File exists: a folder is needed there, rename it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("namespace", [None, RIGHT, np.add])
@@ -257,8 +264,8 @@ def test_build_says_which_exercise_to_look_at(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, "unbroadcast", "layer_norm", "parameter_counts", wrong="layer_norm")
     assert commands.main(["build", "--steps", "1"]) == 1
-    said = capsys.readouterr().out
-    assert "unbroadcast        yours, " in said and "of 01_unbroadcast.py from line" in said
+    said = " ".join(capsys.readouterr().out.split())
+    assert "unbroadcast yours, " in said and "of 01_unbroadcast.py from line" in said
     assert "Look at exercise 17: minivit check 17" in said
     assert "this ViT's numbers, part by part: the library's own numbers" in said
     assert "Not written yet, and the library's own: attention, transformer_layer" in said
@@ -272,8 +279,9 @@ def test_build_names_the_exercise_whose_numbers_are_others(setting, capsys, wron
     found = build.Passed(wrong, FOLDER, 30, 8)
     assert not build.shown("parameter_counts", found, setting)
     said = capsys.readouterr().out
-    assert said.startswith("parameter_counts   yours, 8 lines") and said.count("\n") == 1
-    assert said.endswith("Look at exercise 14: minivit check 14\n")
+    assert said.startswith("parameter_counts   yours, 8 lines")
+    assert max(map(len, said.splitlines())) <= build.WIDTH
+    assert " ".join(said.split()).endswith("Look at exercise 14: minivit check 14")
 
 
 @pytest.mark.parametrize("width", [40, 80])
