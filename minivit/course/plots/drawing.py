@@ -53,7 +53,7 @@ def note(fig, words):
     """Write a line below the whole figure that holds `fig`; the same words stand there once."""
     fig = fig.get_figure(root=True)
     size = POINTS * max(1, fig.get_figwidth() / 10)
-    letters = int(fig.get_figwidth() * 72 / (0.56 * size))
+    letters = int(fig.get_figwidth() * 72 / (0.53 * size))
     line = textwrap.fill(words.replace("$", r"\$"), letters, break_on_hyphens=False)
     said = fig.get_supxlabel()
     if line not in said:

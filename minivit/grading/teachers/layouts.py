@@ -74,7 +74,10 @@ def people(folder, scratch, exercises):
                 raise SubmissionError(f"{folder} cannot be unpacked ({why})") from error
             there = to
         teams = (there / SUBMITTED).is_dir()
-        there = there / SUBMITTED if teams else there
+        if teams:
+            above += [f"{p.name} does not count: it lies beside {SUBMITTED}"
+                      for p in _entries(there) if p.name not in (SUBMITTED, WORKING)]  # fmt: skip
+            there = there / SUBMITTED
         deeper = _look(there, exercises)
         known = teams or any(person.system for person in deeper[0])
         one_more = folder.is_file() and not packed and deeper[0] and not _own(there, exercises)
