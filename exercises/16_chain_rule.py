@@ -19,6 +19,7 @@
 # - Nodes are numbered in the order in which they were computed: a node's parents have smaller numbers.
 # - `parents[i]` is the list of node i's parents, empty for an input; a parent may be in it twice.
 # - `slopes[i]` is a list of the same length: the derivative of node i with respect to each of them.
+# - 40 nodes can have 10⁸ paths from the last to the first: a node sends once, not once a path.
 # - The result is an array of shape `(number of nodes,)`, float64.
 #
 # Folded hints: [16_chain_rule.md](16_chain_rule.md). The lecture: "Vision Transformer", section "Back

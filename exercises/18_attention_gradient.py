@@ -99,3 +99,34 @@ check("attention_gradient", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# Six queries and six keys learn where to look by your gradient alone: a value is to come out at the
+# other end. To the left the weights before, to the right after 300 steps.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Attention weights of six tokens before and after 300 steps of gradient descent: at first all
+    over, in the end along the diagonal that leads from the first token to the last."""
+    from minivit.course.plots import transformer as plots
+
+    rng = np.random.default_rng(0)
+    q, k, v = rng.normal(size=(6, 8)), rng.normal(size=(6, 8)), np.eye(6)
+    maps = []
+    for _ in range(300):
+        out, vjp = attention_gradient(q, k, v)  # values are one-hot: what comes out are the weights
+        maps.append(out)
+        gq, gk, _ = vjp(out - v[::-1])  # of half the squared distance to the values turned round
+        q, k = q - 2 * gq, k - 2 * gk
+    fig = plots.attention_pair(maps[0].T, maps[-1].T, list("abcdef"))
+    for axes, title in zip(fig.axes, ("at first", "after 300 steps")):
+        axes.set_title(title)
+    return fig
+
+
+draw(figure)

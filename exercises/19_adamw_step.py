@@ -72,3 +72,38 @@ check("adamw_step", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# A linear classifier of digits, trained with your step. A large `eps` hides the root of v: what
+# is left is a running mean of the gradient, and it wants another rate.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Loss against step, a logarithmic axis: AdamW falls fast; with a large eps
+    the same rate is far too small, and a hundred times as much about right."""
+    from minivit.course.plots import drawing as plots
+    from minivit.training import data
+
+    digits = data.digits()
+    x, labels = digits.train_images.reshape(len(digits.train_images), -1), digits.train_labels
+    runs = {"eps 1e-8, lr 0.01": (0.01, 1e-8), "eps 1, lr 0.01": (0.01, 1.0)}
+    runs["eps 1, lr 1"] = (1.0, 1.0)
+    histories = []
+    for lr, eps in runs.values():
+        w, m, v, losses = *np.zeros((3, 64, 10)), []
+        for t in range(1, 301):
+            p = np.exp(x @ w)
+            p /= p.sum(axis=1, keepdims=True)
+            losses.append(-np.log(p[np.arange(len(x)), labels]).mean())
+            g = x.T @ (p - np.eye(10)[labels]) / len(x)
+            w, m, v = adamw_step(w, g, m, v, t, lr, 0.9, 0.999, eps, 0.0)
+        histories.append(losses)
+    return plots.learning(histories, list(runs))
+
+
+draw(figure)

@@ -74,3 +74,30 @@ check("attention_pool", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# Sixteen patches of a digit. A token here is how bright its patch is, and which one it is; the values are
+# the places alone, so that what your function gives are the weights. The probe asks for bright ones.
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """A digit four times, and where a probe of 0, 1, 4 and 20 looks: everywhere alike, then more and
+    more at the brightest patches."""
+    from minivit.course.plots import vit as plots
+    from minivit.training import data
+
+    image = data.digits().test_images[0]  # (8, 8, 1)
+    bright = image.reshape(4, 2, 4, 2).mean(axis=(1, 3)).reshape(16, 1)
+    x, places = np.concatenate([bright, np.eye(16)], axis=1), np.eye(17)
+    W_k, W_v = places[:, :1] * np.ones(16), places[:, 1:]
+    strengths = (0.0, 1.0, 4.0, 20.0)
+    weights = [attention_pool(x, np.full(16, s / 4), W_k, W_v, 1) for s in strengths]
+    return plots.rollout([image] * 4, weights, (4, 4), [f"probe {s:g}" for s in strengths])
+
+
+draw(figure)

@@ -71,3 +71,34 @@ check("clip_loss", globals())
 
 # %% [markdown]
 # *Your answer.*
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# Four digits and four texts; your loss stands above each matrix. Which of the three is right
+# about which text belongs to which image, and which one is sure?
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Three matrices of logits, images by texts: pairs that belong together at exp(t) = 1 and at 20,
+    and the same with two texts exchanged: the loss is smallest in the second."""
+    from minivit.course.plots import clip as plots
+    from minivit.training import data
+
+    digits = data.digits()
+    means = np.stack([digits.train_images[digits.train_labels == c].mean(axis=0) for c in range(4)])
+    images = digits.test_images[[np.flatnonzero(digits.test_labels == c)[0] for c in range(4)]]
+    T_f = (means - means.mean(axis=0)).reshape(4, -1)
+    I_f = (images - means.mean(axis=0)).reshape(4, -1)
+    unit = [f / np.linalg.norm(f, axis=1, keepdims=True) for f in (I_f, T_f)]
+    panels = []
+    for order, scale in (([0, 1, 2, 3], 1), ([0, 1, 2, 3], 20), ([1, 0, 2, 3], 20)):
+        loss = clip_loss(I_f, T_f[order], np.eye(64), np.eye(64), np.asarray(np.log(scale)))
+        panels.append((f"loss {float(loss):.2f}", scale * unit[0] @ unit[1][order].T))
+    return plots.logits_matrices(panels, images, "zero one two three".split())
+
+
+draw(figure)

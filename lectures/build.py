@@ -138,8 +138,9 @@ def execute(path, target, place, seconds):
     total, start, at = len(notebook.cells), time.perf_counter(), 0
     live = sys.stdout.isatty()
     kept = target.parent / "kept" / path.stem  # the results of its long cells, for a browser
-    shutil.rmtree(kept, ignore_errors=True)
-    os.environ |= {"MINIVIT_KEEP": str(kept), "MINIVIT_NOTEBOOK": str(path)}
+    fresh = kept.with_name("of the run that goes on")
+    shutil.rmtree(fresh, ignore_errors=True)
+    os.environ |= {"MINIVIT_KEEP": str(fresh), "MINIVIT_NOTEBOOK": str(path)}
     head = f"{place} {path.stem:28}"
     print(f"{head} {total} cells, ", end="", flush=True)
 
@@ -173,7 +174,10 @@ def execute(path, target, place, seconds):
             error = f"{aside.read()}\nThe kernel died: out of memory, or a crash in compiled code."
     passed = time.perf_counter() - start
     notebook.metadata["minivit"] = {"seconds": round(passed, 1), "failed": error is not None}
+    shutil.rmtree(kept, ignore_errors=True)
     nbformat.write(notebook, target / path.name)
+    if fresh.is_dir():
+        fresh.rename(kept)
     silent = write_page(target / path.name, target)
     verdict = f"{total} cells, {passed:.1f} s" if live else f"{passed:.1f} s"
     note = f"  ({silent} pictures without alt text)" if silent else ""
@@ -192,9 +196,11 @@ def write_page(path, target, **around):
 
 
 def gather(build, folder=HERE):
-    """The notebooks in build/lectures; of the course's own, those that were never executed too."""
+    """The notebooks in build/lectures; of the course's own, those that were never executed too,
+    and a folder for each part of the site that every page leads to."""
     shelf = build / "lectures"
-    shelf.mkdir(parents=True, exist_ok=True)
+    for part in ("lectures", "book", "exercises", "widgets") if folder == HERE else ("lectures",):
+        (build / part).mkdir(parents=True, exist_ok=True)
     for path in lectures(folder, "ipynb") if folder == HERE else ():
         if not _executed(shelf / path.name):
             shutil.copy(path, shelf)
@@ -206,8 +212,6 @@ def write_pages(build, folder=HERE):
     lectures also the book, the exercises, and the search over everything."""
     own = folder == HERE
     chosen = gather(build, folder)
-    for part in ("book", "exercises", "widgets") if own else ():
-        (build / part).mkdir(exist_ok=True)
     ways, known = pages.ways(build), book.chapters() if own else {}
     links, sections, moves = [], {}, {}
     for path in chosen:

@@ -139,15 +139,16 @@ def contents(folder):
 
 
 def keep(notebook, name, folder):
-    """Long cells of a notebook show what they gave in build/, where the lecture was executed: their
-    first line says so, and their results lie beside it."""
+    """Long cells of a notebook show what they gave in build/, where these very cells were executed:
+    their first line says so, and their results lie beside it."""
     made = course.build_folder()
-    if not (made / "kept" / name).is_dir():
+    if not (ran := made / f"lectures/{name}.ipynb").is_file():
         return
-    outputs = {
-        c.id: c.get("outputs") for c in nbformat.read(made / f"lectures/{name}.ipynb", 4).cells
-    }
-    for cell in notebook.cells:
+    outputs = {c.id: c.outputs for c in nbformat.read(ran, 4).cells if c.cell_type == "code"}
+    cells = [c for c in notebook.cells if c.cell_type == "code"]
+    if [*outputs] != [c.id for c in cells]:  # an earlier lecture of that name
+        return
+    for cell in cells:
         path = made / "kept" / name / f"{cell.id}.kept"
         if path.is_file():
             about, variables = kept.unpacked(path.read_bytes())

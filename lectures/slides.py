@@ -54,8 +54,8 @@ def _of_code(cell, tags):
     if "slide" in tags:
         found.insert(0, {"kind": "code", "id": cell.id, "code": cell.source})
     if "widget" in cell.metadata:
-        found.append({"kind": "link", "id": None, "label": "live: things to move",
-                      "file": f"../widgets/index.html#{cell.metadata['widget']}"})  # fmt: skip
+        place = f"../widgets/index.html#widget-{cell.metadata['widget']}"
+        found.append({"kind": "widget", "id": None, "label": "live: things to move", "file": place})
     if not found and pages.DRAWS.match(cell.source):
         shown = [out for out in cell.outputs if "image/png" in out.get("data", {})]
         found = [{"kind": "picture", "id": cell.id, "output": out} for out in shown[:1]]
@@ -183,8 +183,9 @@ def write(build, notebooks):
 
 def _write_deck(target, stem, title, rows, code, text):
     shown = [_html(row, target) for row in rows]
-    page = pages.render("deck.html.j2", "../", (), title=title, slides=shown, text=text,
-                        deck=pages.style("deck.css"), **code)  # fmt: skip
+    sheets = {"deck": pages.style("deck.css"), "still": pages.sheet("deck_still.css")}
+    page = pages.render("deck.html.j2", "../", (), title=title, slides=shown, text=text, **code,
+                        **sheets)  # fmt: skip
     files.write_whole(target / f"{stem}.html", page)
 
 

@@ -89,7 +89,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         style             one look for all figures
         plots/            the figures, a file a lecture
             drawing published diagrams transformer text history image_gpt vit
-            scaling clip icons ranks
+            scaling clip clip_results icons ranks
         runs/             python -m minivit.course.runs
             results image_gpt canvas scaling clip
             verdicts plans bias readouts dictionary masked_patches iconnet icon_clip icon_variants
@@ -104,7 +104,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             names archives layouts handed_in marks workshop judging kept results
             exports similar pages gradescope markup nbgrader classroom
     commands/         the command `minivit`
-        shared check watch hint reset built build progress release grade
+        shared check watch hint reset built beside build progress release grade
         classify complete embed search fill info export data
 
 A file imports only from what stands before it (tests/test_reading_order.py).

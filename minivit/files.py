@@ -12,9 +12,13 @@ import secrets
 import shutil
 from pathlib import Path
 
-from minivit.engine.errors import DtypeError, OptionError
+from minivit.engine.errors import CheckpointError, DtypeError, OptionError
 
 READY = ".ready"  # inside a folder: files that are complete, and not all in their places yet
+POINTER = b"version https://git-lfs.github.com/spec/"  # what such a file begins with
+NOT_FETCHED = (
+    "it is a pointer of Git LFS, not the file itself: `git lfs pull` in that repository fetches it"
+)
 
 
 def write_whole(path, content, durable=True):
@@ -93,7 +97,18 @@ def path_of(name, given):
         raise DtypeError(f"{name} is a {type(given).__name__}, expected a path")
     if not str(given):
         raise OptionError(f"{name} is empty, expected a path ('.' is the folder that you are in)")
+    if "\0" in str(given):
+        raise OptionError(f"{name} is {str(given)!r}: no path has a null character")
     return Path(given)
+
+
+def fetched(path, name=None):
+    """The bytes of a file that others published. A pointer that Git LFS left in its place, as a
+    clone without LFS has, is a CheckpointError. name: what that calls the file."""
+    content = Path(path).read_bytes()
+    if content.startswith(POINTER):
+        raise CheckpointError(f"{name or Path(path).name}: cannot be read ({NOT_FETCHED})")
+    return content
 
 
 # -- what ships, and what is downloaded ------------------------------------------------------------

@@ -85,3 +85,38 @@ check("ridge_probe", globals())
 # With few examples the test rows also are most of the data, so the features would be centred for them:
 # the result looks better than it will be in use. (1 point.)
 # ### END SOLUTION
+
+# %% [markdown]
+# ## The lecture's figure, with your function
+#
+# Digits from their 64 pixels. To the left the number of labelled examples grows, to the right the
+# penalty. Which penalty would you take for 4 examples a class, and which for 64?
+
+# %%
+from minivit.grading import draw
+
+
+def figure():
+    """Test error on logarithmic axes: against examples a class for three penalties, where all fall;
+    and against the penalty for 4, 16 and 64 examples, each has its smallest error at 100."""
+    from minivit.course.plots import scaling as plots
+    from minivit.training import data
+
+    digits = data.digits()
+    train, test = (x.reshape(len(x), -1) for x in (digits.train_images, digits.test_images))
+    places = [np.flatnonzero(digits.train_labels == c) for c in range(10)]
+
+    def error(n, strength):
+        rows = np.concatenate([p[:n] for p in places])
+        scores = ridge_probe(train[rows], digits.train_labels[rows], test, 10, strength)
+        return (scores.argmax(axis=1) != digits.test_labels).mean()
+
+    shots, strengths = (1, 2, 4, 8, 16, 32, 64), (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+    by_shots = {f"penalty {s:g}": (shots, [error(n, s) for n in shots]) for s in (0.1, 10, 1000)}
+    by_penalty = {f"{n} a class": (strengths, [error(n, s) for s in strengths])
+                  for n in (4, 16, 64)}  # fmt: skip
+    return plots.power_laws([("More examples", "examples a class", by_shots, None),
+                             ("A stronger penalty", "penalty", by_penalty, None)])  # fmt: skip
+
+
+draw(figure)

@@ -531,8 +531,9 @@ models = [
 ]
 fig = drawing.tables([
     ("Data sets", ["Data set", "Classes", "Images"], sets, set()),
-    ("Models", ["Model, at 224 x 224", "Layers", "Hidden\nsize D", "MLP\nsize", "Heads",
-                "the slide\nsays", "counted:\nno head", "counted: with a head\nof 1,000 classes"],
+    ("Models (orange: what rounds to the slide's)",
+     ["Model, at 224 x 224", "Layers", "Hidden\nsize D", "MLP\nsize", "Heads", "the slide\nsays",
+      "counted:\nno head", "head of\n1,000 classes"],
      models, {(0, 6), (3, 7), (4, 7)}),
 ])  # fmt: skip
 course.figure(
@@ -680,13 +681,15 @@ assert np.allclose(
 )
 
 # %%
-fig = plots.forward_pass(arrays, digits.classes, true=int(digits.test_labels[shown]))
+weight = digit_models[0].projection.weight.numpy()  # (D, P P C), the transpose of E
+fig = plots.forward_pass(arrays, weight, digits.classes, true=int(digits.test_labels[shown]))
 course.figure(
     "F20",
     fig,
-    alt="""Above: an 8x8 digit, its 16x4 patches, the 17x64 tokens at the start, after layer 1 and
-    after layer 4, the class token, and the ten probabilities. Below, inside of layer 1: LayerNorm,
-    one head's 17x17 attention, what attention adds, LayerNorm, what the MLP adds.""",
+    alt="""Above, with arrows: an 8x8 digit, its 16x4 patches times E, 4x64, the 17x64 tokens with
+    [class] and positions, after layer 1 and after layer 4, the class token, and ten probabilities,
+    nearly all on the digit. Below, inside of layer 1: X, LayerNorm, one head's 17x17 attention,
+    what attention adds to X by the residual path, LayerNorm, what the MLP adds.""",
 )
 
 # %% [markdown]
@@ -792,9 +795,10 @@ for title, _, share in rows:
 course.figure(
     "F24",
     plots.filters(rows),
-    alt="""Three rows of 8x8-pixel colour patterns with their share of variance. Before training:
-    noise, all shares alike. After: smooth patterns, borders of a patch, dark and light halves, with
-    shares that fall from 17 percent. The raw patches: stripes of growing frequency.""",
+    alt="""Three rows of 8x8-pixel colour patterns with their share of the variance. Before
+    training: noise, all shares of 3 to 4 percent. After: noisy borders of a patch, then light and
+    dark parts, with shares that fall from 17 percent to 3. The raw patches: smooth stripes of
+    growing frequency, from 35 percent to 2.""",
 )
 
 # %% [markdown]

@@ -12,7 +12,7 @@ function show(place, { names, cosines, t }) {
   const scale = slider("t", { min: 0, max: 4.6, step: 0.05, value: t },
     (t) => `exp(t) = ${Math.exp(t).toFixed(1)}`, update);
   const sliders = names.map((name, i) => slider(`cosine with “${name}”`,
-    { min: -1, max: 1, step: 0.01, value: cosines[i] }, (c) => c.toFixed(2), update));
+    { min: -1, max: 1, step: 0.01, value: cosines[i] }, (c) => c.toFixed(2).replace("-", "−"), update));
   function update() {
     const p = probabilities(sliders.map((s) => s.value), scale.value);
     shown.show(p.map((share, i) => ({ name: names[i], share, says: percent(share) })));

@@ -106,7 +106,8 @@ def main(arguments=None):
     except OSError as error:  # a full disk, a folder that may not be written
         _drop_output()
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{where}{error.strerror or error}", file=sys.stderr)
+        more = ": a folder is needed there, rename it" if isinstance(error, FileExistsError) else ""
+        print(f"{where}{error.strerror or error}{more}", file=sys.stderr)
     return 2
 
 

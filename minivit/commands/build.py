@@ -1,9 +1,10 @@
 """minivit build: your functions in the place of the library's own, and models trained with them.
 
-Of the exercises below those that pass their checks take part; what was not written yet is the
-library's own. A ViT learns the digits; when all parts of CLIP are yours, a tiny CLIP learns them
-from their names. Each is trained with the library alone as well, from the same weights and batches:
-both accuracies are shown, and `runs/build.png` has both losses, step by step.
+Every exercise that passes its checks takes part; what was not written yet is the library's own. A
+ViT learns the digits; when all parts of CLIP are yours, a tiny CLIP learns them from their names.
+Each is trained with the library alone as well, from the same weights and batches: both accuracies
+are shown, and `runs/build.png` has both losses, step by step. A function that neither of the two
+calls is asked beside the library's own: its numbers are compared.
 
 Exit status: 0 every answer that was begun takes part, 1 one of them is wrong, 2 none was begun.
 """
@@ -11,18 +12,28 @@ Exit status: 0 every answer that was begun takes part, 1 one of them is wrong, 2
 import ast
 import contextlib
 import os
+import sys
 import tempfile
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
-from minivit.commands.shared import graded, home, number
+from minivit.commands.shared import columns, graded, home, number
 
-PARTS = {  # function: where it works
+WIDTH = 96
+
+IN_A_RUN = {  # function: where it works
     "unbroadcast": "every gradient that broadcasting made too large, in each training step",
     "layer_norm": "each LayerNorm, forward and backward, in each training step",
     "cross_entropy": "the loss and where its gradient begins, in each training step",
+    "adamw_step": "what each training step changes, all parameters at once",
+    "attention_gradient": "the ViT's last layer, both passes, in each training step",
     "vit_input": "the ViT's test images, from pixels to tokens",
     "attention": "four layers of four heads, on the ViT's test images",
     "embedding": "CLIP's words, forward and backward, in each training step",
     "clip_loss": "CLIP's loss on test pairs",
+    "chunked_loss": "the same loss, three images at a time",
     "zero_shot": "CLIP's answers to the test images",
 }
 CLIP_PARTS = ("layer_norm", "cross_entropy", "embedding", "clip_loss", "zero_shot")
@@ -36,27 +47,32 @@ def add_to(commands):
 
 @graded
 def run(options):
-    from minivit.grading.exercise import SubmissionError
+    from minivit.commands import beside
+    from minivit.grading.exercise import SubmissionError, registry
 
-    found, wrong = collected()
-    if not found and not wrong:
+    parts = [exercise.function for exercise in registry().values()]
+    mine, wrong, missing, setting = {}, [], [], None
+    for name, found in collected(parts):
+        if isinstance(found, Passed):
+            setting = setting or beside.the_setting()
+            wrong += [] if shown(name, found, setting) else [name]
+            mine[name] = found.function
+        elif found is None:
+            missing.append(name)
+        else:
+            wrong.append(name)
+            _say(name, f"the library's own: yours has {found:g}/10. {_look_at(name)}")
+        sys.stdout.flush()
+    if len(missing) == len(parts):
         raise SubmissionError(
-            f"nothing to build with: none of {', '.join(PARTS)} is written yet in "
-            f"{home().resolve()}"
+            f"nothing to build with: no exercise is written yet in {home().resolve()}. Write one, "
+            "and then: minivit build"
         )
-    for name, (_, path, first, count) in found.items():
-        print(f"{name:14} yours, {count} lines of {path.name} from line {first}: {PARTS[name]}")
-    for name in PARTS:
-        if name not in found and name not in wrong:
-            print(f"{name:14} the library's own (not written yet)")
-    for name, (exercise, points) in wrong.items():
-        print(
-            f"{name:14} the library's own: yours has {points:g}/10. Look at exercise "
-            f"{exercise.number}: minivit check {exercise.number}"
-        )
+    if missing:
+        text = f"Not written yet, and the library's own: {', '.join(missing)}."
+        print("", *textwrap.wrap(text, columns(WIDTH)), sep="\n")
     from minivit.commands import built
 
-    mine = {name: entry[0] for name, entry in found.items()}
     print()
     curves = {"ViT": _compared("ViT", built.vit, options.steps, mine)}
     waiting = [name for name in CLIP_PARTS if name not in mine]
@@ -64,7 +80,7 @@ def run(options):
         print(f"The tiny CLIP waits for {', '.join(waiting)}.")
     else:
         curves["CLIP"] = _compared("CLIP", built.clip, options.steps, mine)
-    if mine:
+    if set(mine) & set(IN_A_RUN):
         print(f"Both losses, step by step: {built.drawn(curves, home() / 'runs' / 'build.png')}")
     return 1 if wrong else 0
 
@@ -75,9 +91,9 @@ def _compared(title, train, steps, mine):
     own = train(steps, {})
     print(f"{title}, the library alone: {own.accuracy:.1%} of the test digits after {steps} steps.")
     curves = {"the library alone": own.losses}
-    if mine:
+    used = sum(name in mine for name in own.parts)
+    if used:
         yours = train(steps, mine)
-        used = sum(name in mine for name in yours.parts)
         print(f"{title}, with your {used} of {len(yours.parts)} functions: {yours.accuracy:.1%}.")
         if abs(yours.accuracy - own.accuracy) > 0.02:
             print("They should be within 2%: rounding alone does not explain the difference.")
@@ -87,31 +103,87 @@ def _compared(title, train, steps, mine):
     return curves
 
 
-def collected():
-    """({function: (callable, file, first line, lines)} that pass, {function: (exercise, points)} of
-    those that were begun and do not)."""
+def shown(name, found, setting):
+    """Prints whose function this is and what became of it; False where it is not the library's."""
+    from minivit.commands import beside
+
+    head = f"yours, {found.lines} lines of {found.path.name} from line {found.first}:"
+    if name in IN_A_RUN:
+        _say(name, f"{head} {IN_A_RUN[name]}")
+        return True
+    what = beside.COMPARED[name][0]
+    try:
+        gap = beside.gap(name, found.function, setting)
+    except Exception as error:  # it passed its checks, and meets these numbers for the first time
+        _say(name, f"{head} {what}: {type(error).__name__}: {error}. {_look_at(name)}")
+        return False
+    if gap <= beside.CLOSE:
+        _say(name, f"{head} {what}: the library's own numbers")
+        return True
+    _say(name, f"{head} {what}: {gap:.1g} beside the library's own numbers. {_look_at(name)}")
+    return False
+
+
+def _say(name, text):
+    indent = " " * 19
+    print("\n".join(textwrap.wrap(f"{name:18} {text}", columns(WIDTH), subsequent_indent=indent)))
+
+
+def _look_at(name):
+    from minivit.grading.exercise import find
+
+    number = find(name).number
+    return f"Look at exercise {number}: minivit check {number}"
+
+
+@dataclass
+class Passed:
+    """A student's function that has all points, and where it stands."""
+
+    function: Callable
+    path: Path
+    first: int
+    lines: int
+
+
+def collected(names):
+    """(function, found) of each, when it is judged: Passed, its points where it was begun and does
+    not pass, None where it was not begun."""
     from minivit.commands.check import newest
     from minivit.grading import judge, submission
     from minivit.grading.exercise import SubmissionError, find
 
-    found, wrong = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
-        for name in PARTS:
+        for name in names:
             exercise = find(name)
             try:
                 path = newest(exercise)
             except SubmissionError:
-                continue  # no file
+                yield name, None  # no file
+                continue
             answer = submission.read(path)
+            if untouched(answer, name):
+                yield name, None
+                continue
             verdict = judge.judge(exercise, answer)
             statuses = {o.status for o in verdict.outcomes}
             if statuses == {"pass"}:
-                function, first, count = loaded(answer, name)
-                found[name] = (function, path, first, count)
-            elif statuses != {"todo"}:
-                wrong[name] = (exercise, verdict.points)
-    return found, wrong
+                function, first, lines = loaded(answer, name)
+                yield name, Passed(function, path, first, lines)
+            else:
+                yield name, None if statuses == {"todo"} else verdict.points
+
+
+def untouched(answer, name):
+    """True if the function begins with its TodoError: there is nothing to judge."""
+    for _, _, text in answer.cells:
+        with contextlib.suppress(SyntaxError, ValueError):
+            for node in ast.parse(text).body:
+                if isinstance(node, ast.FunctionDef) and node.name == name:
+                    first = node.body[1:2] if ast.get_docstring(node) else node.body[:1]
+                    return bool(first) and ast.unparse(first[0]).startswith("raise TodoError(")
+    return False
 
 
 def loaded(answer, name):

@@ -8,8 +8,9 @@ from unittest import mock
 
 import numpy as np
 
-VIT_PARTS = ("unbroadcast", "layer_norm", "cross_entropy", "vit_input", "attention")
-CLIP_PARTS = ("unbroadcast", "layer_norm", "cross_entropy", "embedding", "clip_loss", "zero_shot")
+BOTH = ("unbroadcast", "layer_norm", "cross_entropy", "adamw_step")
+VIT_PARTS = (*BOTH, "vit_input", "attention", "attention_gradient")
+CLIP_PARTS = (*BOTH, "embedding", "clip_loss", "chunked_loss", "zero_shot")
 NAMES = "zero one two three four five six seven eight nine".split()
 PROMPTS = ("the digit {}", "a drawing of the number {}", "{} by hand")
 WORDS = [*NAMES, *"the digit a drawing of number by hand".split()]
@@ -38,7 +39,8 @@ def vit(steps, functions, seed=0):
     batches = data.Batches(digits.train_images, digits.train_labels, batch_size=64, seed=seed)
     with in_training(functions) as loss:
         how = {} if loss is None else {"loss": lambda m, x, labels: loss(m(x), labels=labels)}
-        losses = _run(model, batches, steps, **how)
+        with _in_last_layer(functions, model):
+            losses = _run(model, batches, steps, **how)
         with _in_testing(functions, model):
             right = accuracy(model, digits.test_images, digits.test_labels)
     return Trained(right, losses, VIT_PARTS)
@@ -70,10 +72,12 @@ def clip(steps, functions, seed=0):
         first = [int(np.flatnonzero(digits.test_labels == c)[0]) for c in range(10)]
         pairs = I_f[first], T_f[:, 0], W_i, W_t, t
         loss = functions.get("clip_loss") or _clip_loss
+        in_chunks = functions.get("chunked_loss") or _chunked_loss
+        in_chunks = in_chunks(_unit(I_f[first] @ W_i), _unit(T_f[:, 0] @ W_t), t, 3)
         answer = functions.get("zero_shot") or _zero_shot
         p = answer(I_f @ W_i, T_f @ W_t, math.exp(t))
     right = float((p.argmax(axis=1) == digits.test_labels).mean())
-    note = f"loss on ten test pairs: {float(loss(*pairs)):.4f}"
+    note = f"loss on ten test pairs: {float(loss(*pairs)):.4f}, in chunks {float(in_chunks):.4f}"
     return Trained(right, losses, CLIP_PARTS, note)
 
 
@@ -130,9 +134,17 @@ def _clip_loss(I_f, T_f, W_i, W_t, t):
     return clip_loss(same, same, I_f, T_f, W_i, W_t, t)
 
 
+def _chunked_loss(I_e, T_e, t, chunk):
+    one = np.eye(I_e.shape[1], dtype=I_e.dtype)  # embedded, already; the library has all at once
+    return _clip_loss(I_e, T_e, one, one, t)
+
+
 def _zero_shot(images, texts, scale):
-    unit = lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)  # noqa: E731
-    return scale * unit(images) @ unit(unit(texts).mean(axis=1)).T
+    return scale * _unit(images) @ _unit(_unit(texts).mean(axis=1)).T
+
+
+def _unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
 # -- in the library --------------------------------------------------------------------------------
@@ -140,7 +152,7 @@ def _zero_shot(images, texts, scale):
 def in_training(functions):
     """The library with these functions in the place of its own; gives the loss of a classifier, or
     None."""
-    from minivit import OPS
+    from minivit import OPS, optim
     from minivit import functions as F
     from minivit.engine import graph
     from minivit.engine.record import op
@@ -159,6 +171,8 @@ def in_training(functions):
                 put(F, "layer_norm", _layer_norm(op, functions["layer_norm"]))
             if "embedding" in functions:
                 put(F, "embedding", _embedding(op, functions["embedding"]))
+            if "adamw_step" in functions:
+                put(optim.AdamW, "rule", _rule(functions["adamw_step"]))
             if "cross_entropy" in functions:
                 loss = _loss(op, functions["cross_entropy"])
                 put(models, "cross_entropy_loss",
@@ -187,6 +201,34 @@ def _embedding(op, mine):
     return your_embedding
 
 
+def _rule(mine):
+    def rule(self, w, g, s, t, group):
+        how = (group["lr"], *group["betas"], group["eps"], group["weight_decay"])
+        w[...], s["m"][...], s["v"][...] = mine(w, g, s["m"], s["v"], t, *how)
+
+    return rule
+
+
+def _attention(op, mine):
+    @op
+    def your_attention(qkv, /, heads):
+        B, N, D = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+        parts = qkv.reshape(B, N, 3, heads, D // heads).transpose(0, 3, 2, 1, 4)  # (B, H, 3, N, d)
+        both = [[mine(*parts[b, h].copy()) for h in range(heads)] for b in range(B)]
+        out = np.stack([np.concatenate([o for o, _ in row], axis=1) for row in both])
+
+        def vjp(g):
+            made = np.empty_like(parts)
+            for b, row in enumerate(both):
+                for h, ((_, vjp), part) in enumerate(zip(row, np.split(g[b], heads, axis=1))):
+                    made[b, h] = vjp(part.copy())
+            return (made.transpose(0, 3, 2, 1, 4).reshape(qkv.shape),)
+
+        return out, vjp
+
+    return your_attention
+
+
 def _loss(op, mine):
     @op
     def your_cross_entropy(z, /, labels):
@@ -199,6 +241,25 @@ def _loss(op, mine):
 def _only(gradients):
     """The one gradient, which may come in a tuple or by itself."""
     return gradients if isinstance(gradients, np.ndarray) else gradients[0]
+
+
+@contextlib.contextmanager
+def _in_last_layer(functions, model):
+    """Its attention, both passes, by `attention_gradient`: each image and head is a call."""
+    from minivit import functions as F
+    from minivit.engine.record import op
+
+    if "attention_gradient" not in functions:
+        yield
+        return
+    attn, attention = model.layers[-1].attn, _attention(op, functions["attention_gradient"])
+
+    def forward(x, **_):  # neither mask nor cache
+        qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+        return attn.out_proj(attention(qkv, heads=attn.num_heads))
+
+    with mock.patch.object(attn, "forward", forward):
+        yield
 
 
 @contextlib.contextmanager

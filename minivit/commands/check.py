@@ -9,12 +9,12 @@ import os
 import tempfile
 from pathlib import Path
 
-from minivit.commands.shared import columns, graded, home
+from minivit.commands.shared import add_exercise, chosen, columns, graded, home
 
 
 def add_to(commands):
     parser = commands.add_parser("check", help="check your answer to an exercise")
-    parser.add_argument("exercise", help="its number or the name of its function")
+    add_exercise(parser)
     parser.add_argument("file", nargs="?", help="a .py file or a notebook; the default is found")
     parser.add_argument("--results", metavar="JSON", help="where the results are written")
     parser.add_argument("--cells", help=argparse.SUPPRESS)  # how a notebook hands over its code
@@ -25,19 +25,22 @@ def add_to(commands):
 def run(options):
     from minivit.grading import exercise, judge, report, submission
 
-    chosen = exercise.find(options.exercise)
+    asked = chosen(options, "check")
     if options.cells:
         answer = submission.Submission(**json.loads(Path(options.cells).read_text("utf-8")))
         results = options.results
     else:
-        path = Path(options.file) if options.file else newest(chosen)
+        own = options.exercise if Path(options.exercise).is_file() else None  # check 01_x.py
+        path = Path(options.file or own or newest(asked))
         if not path.exists() and not options.results:
             raise exercise.SubmissionError(f"there is no file {path}")
+        if path.is_dir() or path.suffix not in (".py", ".ipynb"):
+            raise exercise.SubmissionError(f"{path}: expected a .py file or a notebook (.ipynb)")
         answer = submission.read(path)
-        results = options.results or report.results_path(path.parent, chosen)
+        results = options.results or report.results_path(path.parent, asked)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder  # or it leaves one where we stand
-        verdict = judge.judge(chosen, answer, results=results)
+        verdict = judge.judge(asked, answer, results=results)
     print(report.report(verdict, width=columns(report.WIDTH)), end="")
     return 0 if verdict.passed == len(verdict.outcomes) else 1
 

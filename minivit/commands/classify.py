@@ -14,6 +14,7 @@ ICONS = "icons"  # another one that is here: it has seen drawings of 60,000 thin
 TEMPLATE = "a photo of {}."
 NO_LABELS = 'classify: a CLIP needs labels: --labels "a dog" "a cat"'
 BATCH, PHOTOS = 256, 16  # texts, and photos, that are encoded at once
+FAMILIES = "clip", "vit", "resnet"
 BAR = 30  # characters of a bar of 100%; "#", which every terminal can write
 
 
@@ -21,9 +22,11 @@ def add_to(parsers):
     parser = parsers.add_parser("classify", help="what is in a photo, by labels of your own")
     parser.add_argument("photo", nargs="?", help="a picture, a folder of them, or - for one "
                         "from standard input")  # fmt: skip
-    parser.add_argument("--labels", nargs="+", metavar="LABEL", help='for a CLIP: "a dog" "a cat"')
     parser.add_argument(
-        "--template", action="append", metavar="TEXT",
+        "--labels", nargs="+", type=shared.text, metavar="LABEL", help='for a CLIP: "a dog" "a cat"'
+    )
+    parser.add_argument(
+        "--template", action="append", type=shared.text, metavar="TEXT",
         help=f"what is made of a label, {{}} being the label; more than one are averaged. Default: "
         f'"{TEMPLATE}"',
     )  # fmt: skip
@@ -51,7 +54,7 @@ def run(options):
         return run_folder(options)
     source = shared.given("a picture") if options.photo == "-" else options.photo
     picture = pictures.picture(source)
-    found = load(options.model)
+    found = load(options.model, *FAMILIES)
     labels, classify = classifier(found, options)
     (results,) = likeliest(labels, classify(seen(found, picture)), options.top)
     facts = {
@@ -66,31 +69,17 @@ def run(options):
 
 def run_folder(options):
     """All photos of a folder, in batches."""
-    from tqdm.auto import tqdm
-
     if options.out:
         raise OptionError("classify: --out is for one picture, not for a folder")
     paths = shared.photos_in(options.photo)
-    found = load(options.model)
+    found = load(options.model, *FAMILIES)
     labels, classify = classifier(found, options)
     photos, unread = [], {}
-    with tqdm(None, "photos", len(paths), disable=len(paths) < 2, leave=False) as bar:
-        for i in range(0, len(paths), PHOTOS):
-            images = {}
-            for path in paths[i : i + PHOTOS]:
-                try:
-                    images[path] = seen(found, path)  # (1, H, W, C)
-                except DataError as reason:
-                    unread[path] = str(reason)
-            if images:
-                p = classify(np.concatenate(list(images.values())))
-                photos += [
-                    {"photo": path, "results": results}
-                    for path, results in zip(images, likeliest(labels, p, options.top))
-                ]
-            bar.update(len(paths[i : i + PHOTOS]))
-    if not photos:
-        raise DataError(f"classify: none of {len(paths)} photos can be read: {unread[paths[0]]}")
+    for some, images in shared.seen(found, paths, PHOTOS, unread):
+        photos += [
+            {"photo": path, "results": results}
+            for path, results in zip(some, likeliest(labels, classify(images), options.top))
+        ]
     facts = {"folder": options.photo, "model": options.model, "layout": found.layout,
              "photos": photos, "unread": unread}  # fmt: skip
     shared.show(options, facts, text_of_folder(facts))
@@ -117,9 +106,9 @@ def _folder(name):
     return name.endswith(("/", os.sep)) and os.path.isdir(name)
 
 
-def load(name):
+def load(name, *families):
     try:
-        return shared.load(name, "clip", "vit", "resnet")
+        return shared.load(name, *families)
     except DataError as reason:  # it could not be downloaded
         raise DataError(
             f"{reason}\n(--model {EMOJI} needs no network, nor does {ICONS})"

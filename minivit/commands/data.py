@@ -1,5 +1,7 @@
 """minivit data icons: make the icons in the cache, all that are openly licensed."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -26,9 +28,23 @@ def run(options):
     into = files.cache_folder() / "icons"
     print(f"{script.name} writes into {into}", flush=True)
     command = [sys.executable, str(script), "--into", str(into), "--jobs", str(options.jobs)]
-    if subprocess.run(command).returncode:
+    if _run(command):
         raise DataError(
             f"the icons are not complete. Mend what is said above, then go on: minivit data icons. "
             f"Offline: copy {into} from a machine that has it"
         )
     return 0
+
+
+def _run(command):
+    """The exit status. Ctrl-C reaches this process alone, which ends the other and its children:
+    each would show a traceback."""
+    with subprocess.Popen(command, start_new_session=True) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            if hasattr(os, "killpg"):
+                os.killpg(child.pid, signal.SIGTERM)
+            else:  # Windows
+                child.terminate()
+            raise

@@ -4,7 +4,7 @@ import numpy as np
 
 from minivit.commands import shared
 from minivit.commands.classify import refuse_too_long
-from minivit.engine.errors import DataError, TextError
+from minivit.engine.errors import DataError, OptionError, TextError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 BATCH, TEXTS = 16, 256  # photos, and texts of a CLIP, that are encoded at once
@@ -13,7 +13,10 @@ TABLE = 12  # as many at most are shown as a table of similarities
 
 def add_to(parsers):
     parser = parsers.add_parser("embed", help="sentences or photos as vectors")
-    parser.add_argument("inputs", nargs="+", help="sentences, or - for the lines of standard input")
+    parser.add_argument(
+        "inputs", nargs="+", type=shared.text,
+        help="sentences, or - alone for the lines of standard input",
+    )  # fmt: skip
     shared.add_model(parser, MINILM, f"a BERT, CLIP or ViT; default {MINILM}")
     parser.add_argument(
         "--photos", action="store_true", help="the inputs are files of photos, or folders of them"
@@ -32,19 +35,27 @@ def run(options):
         inputs = shared.lines(what)
         if not inputs:
             raise TextError(f"-: only empty lines came from standard input, expected {what}")
-    if options.photos:
-        inputs = [path for name in inputs for path in shared.photos_in(name)]
+    elif "-" in inputs and not options.photos:
+        raise OptionError('embed: "-", standard input, stands alone, without other inputs')
     families = ("clip", "vit", "resnet") if options.photos else ("bert", "clip")
-    families += ("clip_halves",)
-    found = shared.load(options.model, *families)
-    rows = (photos if options.photos else texts)(found, inputs)  # (n, D)
-    facts = {"model": options.model, "dimensions": rows.shape[1], "inputs": inputs}
+    found = shared.load(options.model, *families, "clip_halves")
+    facts = {"model": options.model}
+    if options.photos:
+        paths = [path for name in inputs for path in shared.photos_in(name)]
+        named, (inputs, rows, unread) = inputs, photos(found, paths)
+        for name in unread.keys() & set(named):  # of a folder, the others are enough
+            raise DataError(unread[name])
+        facts["unread"] = unread
+    else:
+        rows = texts(found, inputs)  # (n, D)
+    facts |= {"dimensions": rows.shape[1], "inputs": inputs}
     if options.out:
         shared.write(options.out, lambda file, _: np.save(file, rows))
         facts["out"] = options.out
     elif options.json:
         facts["embeddings"] = rows.tolist()
-    shared.show(options, facts, text(inputs, rows, options.out))
+    unread = [f"could not be read: {reason}" for reason in facts.get("unread", {}).values()]
+    shared.show(options, facts, "\n".join([text(inputs, rows, options.out), *unread]))
     return 0
 
 
@@ -68,22 +79,18 @@ def texts(found, lines):
 
 
 def photos(found, paths):
-    from tqdm.auto import tqdm
-
+    """(paths that could be read, their vectors, of length 1; what is wrong with the others)."""
     from minivit import no_grad
 
-    if found.preprocess is None:
-        raise DataError("embed: the model is not shown pictures of three colours")
     way = {"clip": "encode_image", "clip_halves": "forward"}.get(found.family, "features")
     encode = getattr(found.model, way)
-    rows, starts = [], range(0, len(paths), BATCH)
-    with no_grad(), tqdm(None, "photos", len(paths), disable=len(paths) < 2, leave=False) as bar:
-        for i in starts:
-            images = np.concatenate([found.preprocess(path) for path in paths[i : i + BATCH]])
+    kept, rows, unread = [], [], {}
+    with no_grad():
+        for some, images in shared.seen(found, paths, BATCH, unread):
+            kept += some
             rows.append(encode(images).numpy())  # (B, H, W, C) -> (B, D)
-            bar.update(len(images))
     rows = np.concatenate(rows)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return kept, rows / np.linalg.norm(rows, axis=1, keepdims=True), unread
 
 
 def text(inputs, rows, out):

@@ -11,7 +11,9 @@ BERT = "google-bert/bert-base-uncased"
 def add_to(parsers):
     parser = parsers.add_parser("fill", help="what stands in the place of [MASK]")
     parser.add_argument(
-        "text", help='such as "the [MASK] sat"; several masks are read. -: from standard input'
+        "text",
+        type=shared.text,
+        help='such as "the [MASK] sat"; several masks are read. -: from standard input',
     )
     shared.add_model(parser, BERT, f"a BERT, RoBERTa or DistilBERT; default {BERT}")
     parser.add_argument(

@@ -7,12 +7,12 @@
 import json
 import re
 
-from minivit.commands.shared import graded, home
+from minivit.commands.shared import add_exercise, chosen, graded, home
 
 
 def add_to(commands):
     parser = commands.add_parser("hint", help="unfold one more hint of an exercise")
-    parser.add_argument("exercise", help="its number or the name of its function")
+    add_exercise(parser)
     parser.add_argument("--again", action="store_true", help="those so far, and no more")
     parser.set_defaults(run=run)
 
@@ -21,8 +21,8 @@ def add_to(commands):
 def run(options):
     from minivit.grading import exercise
 
-    chosen = exercise.find(options.exercise)
-    page = home() / f"{chosen.stem}.md"
+    asked = chosen(options, "hint")
+    page = home() / f"{asked.stem}.md"
     if not page.exists():
         raise exercise.SubmissionError(f"there is no {page}: go to the folder of the exercises")
     hints = re.findall(
@@ -30,14 +30,14 @@ def run(options):
     )
     kept = home() / "runs" / "hints.json"
     seen = _seen(kept)
-    known = min(seen.get(chosen.function, 0), len(hints))
+    known = min(seen.get(asked.function, 0), len(hints))
     if options.again and not known:
-        print(f"no hint of exercise {chosen.number} was unfolded yet: minivit hint {chosen.number}")
+        print(f"no hint of exercise {asked.number} was unfolded yet: minivit hint {asked.number}")
         return 0
     count = known if options.again else min(known + 1, len(hints))
     for title, text in hints[:count] if options.again else hints[count - 1 : count]:
         print(f"{title}\n\n{text.strip()}\n")
-    seen[chosen.function] = count
+    seen[asked.function] = count
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
     left = len(hints) - count

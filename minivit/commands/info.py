@@ -59,6 +59,7 @@ def model_facts(path, arrays):
     from minivit.published import tables
 
     config = published.read_config(path if path.is_dir() else path.parent)
+    arrays = published.named_as_published(arrays, config)
     family = published.family_of(config, arrays)
     layout = published.empty(family, config, arrays)
     tables.check(arrays, layout.table, layout.ignore)

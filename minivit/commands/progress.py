@@ -1,5 +1,7 @@
 """minivit progress: points so far, over all exercises."""
 
+import contextlib
+
 from minivit.commands.shared import columns, graded, home
 
 
@@ -15,7 +17,9 @@ def run(options):
     exercises, verdicts = exercise.registry(), {}
     for number, each in exercises.items():
         path = report.results_path(home(), each)
-        if path.exists():
-            verdicts[number] = judge.Verdict.read(path)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            verdicts[number] = judge.Verdict.read(path)  # none, or none that can be read: not tried
     print(report.progress(exercises.values(), verdicts, columns(report.WIDTH)), end="")
+    if not verdicts:
+        print(f"No results in {home().resolve()}: minivit check 1 writes the first.")
     return 0

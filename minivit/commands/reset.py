@@ -4,12 +4,12 @@ import os
 import re
 
 from minivit import files
-from minivit.commands.shared import graded, home
+from minivit.commands.shared import add_exercise, chosen, graded, home
 
 
 def add_to(commands):
     parser = commands.add_parser("reset", help="begin an exercise anew; your file is kept")
-    parser.add_argument("exercise", help="its number or the name of its function")
+    add_exercise(parser)
     parser.set_defaults(run=run)
 
 
@@ -17,11 +17,14 @@ def add_to(commands):
 def run(options):
     from minivit.grading import exercise
 
-    chosen = exercise.find(options.exercise)
-    found = [p for s in (".py", ".ipynb") if (p := home() / f"{chosen.stem}{s}").exists()]
+    asked = chosen(options, "reset")
+    found = [p for s in (".py", ".ipynb") if (p := home() / f"{asked.stem}{s}").exists()]
     originals = {path: _original(path, exercise) for path in found}
     if not found:
-        raise exercise.SubmissionError(f"there is no {chosen.stem}.py or .ipynb in {home()}/")
+        raise exercise.SubmissionError(
+            f"there is no {asked.stem}.py or .ipynb in {home().resolve()}: go to the folder of the "
+            "exercises, or unpack the file once more"
+        )
     for path, text in originals.items():
         if path.read_bytes() == text.encode("utf-8"):
             print(f"{path} is as it was handed out")

@@ -10,7 +10,10 @@ from minivit.engine.errors import CheckpointError, DataError, TextError
 
 def add_to(parsers):
     parser = parsers.add_parser("search", help="a folder's pictures, ranked by words")
-    parser.add_argument("words", help='what to look for, such as "a red flag"')
+    parser.add_argument(
+        "words", type=shared.text,
+        help='what to look for, such as "a red flag"; - from standard input',
+    )  # fmt: skip
     parser.add_argument("folder", help="a folder of pictures, with the folders in it")
     shared.add_model(
         parser, classify.CLIP, f"a CLIP; default {classify.CLIP}. {classify.ICONS!r} and "
@@ -25,14 +28,12 @@ def add_to(parsers):
 
 
 def run(options):
+    if options.words == "-":
+        options.words = " ".join(shared.lines("what to look for"))
     if not options.words.strip():
         raise TextError("search: the words are empty; expected what to look for")
     paths = pictures_in(options.folder)
-    found = classify.load(options.model)
-    if found.family != "clip":
-        raise CheckpointError(
-            f"--model {options.model}: a model of the family {found.family}; words need a CLIP"
-        )
+    found = classify.load(options.model, "clip")
     if found.tokenizer is None:
         raise CheckpointError(f"{options.model}: the model has no vocabulary beside it")
     templates = ["{}"] if options.model != classify.ICONS else classify.default_templates("icons")
@@ -66,24 +67,13 @@ def pictures_in(folder):
 
 def vectors(found, paths):
     """(paths that could be read, their unit vectors (n, d_e), what is wrong with the others)."""
-    from tqdm.auto import tqdm
-
     from minivit import no_grad
 
-    kept, rows, unread, batch = [], [], {}, []
-    with no_grad(), tqdm(paths, "pictures", disable=len(paths) < 2, leave=False) as bar:
-        for path in bar:
-            try:
-                batch.append(classify.seen(found, path))
-                kept.append(path)
-            except DataError as reason:
-                unread[str(path)] = str(reason)
-            if batch and (len(batch) == embed.BATCH or path == paths[-1]):
-                rows.append(found.model.encode_image(np.concatenate(batch)).numpy())
-                batch = []
-    if not kept:
-        first = next(iter(unread.values()))
-        raise DataError(f"search: none of {len(paths)} pictures can be read. The first: {first}")
+    kept, rows, unread = [], [], {}
+    with no_grad():
+        for some, images in shared.seen(found, paths, embed.BATCH, unread):
+            kept += some
+            rows.append(found.model.encode_image(images).numpy())
     return kept, np.concatenate(rows), unread
 
 

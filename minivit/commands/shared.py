@@ -62,6 +62,15 @@ def number(least, below=math.inf, kind=float):
     return parse
 
 
+def text(argument):
+    """For add_argument(type=...): text, of which each character can be encoded."""
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{argument!r} is not UTF-8 text") from None
+    return argument
+
+
 def given(what):
     """The bytes of standard input, which "-" stands for; `what` was expected there."""
     content = sys.stdin.buffer.read()
@@ -86,6 +95,34 @@ def photos_in(name):
     if not found:
         raise DataError(f"{name}: there is no photo in this folder: {', '.join(sorted(ENDINGS))}")
     return found
+
+
+def seen(found, paths, size, unread):
+    """The pictures that can be read, in batches: (their paths, what the model sees (B, H, W, C)).
+
+    unread: takes {path: what is wrong} of the others. All of them: DataError.
+    """
+    import numpy as np
+    from tqdm.auto import tqdm
+
+    if found.preprocess is None:
+        raise CheckpointError("the model is not shown pictures of three colours")
+    with tqdm(None, "pictures", len(paths), disable=len(paths) < 2, leave=False) as bar:
+        for i in range(0, len(paths), size):
+            some, images = [], []
+            for path in paths[i : i + size]:
+                try:
+                    images.append(found.preprocess(path))  # (1, H, W, C)
+                    some.append(path)
+                except DataError as reason:
+                    unread[str(path)] = str(reason)
+            if some:
+                yield some, np.concatenate(images)
+            bar.update(len(paths[i : i + size]))
+    if unread.keys() == set(map(str, paths)):
+        first = next(iter(unread.values()))
+        many = f"none of {len(paths)} pictures can be read. The first: "
+        raise DataError(many * (len(paths) > 1) + first)
 
 
 def check_out(path, *endings):
@@ -134,6 +171,22 @@ def graded(run):
         return run(options)
 
     return run_graded
+
+
+def add_exercise(parser):
+    """The exercise of a command; one that is missing is asked for by `chosen`."""
+    parser.add_argument("exercise", nargs="?", help="its number or the name of its function")
+
+
+def chosen(options, command):
+    """The exercise that was named."""
+    from minivit.grading import exercise
+
+    if options.exercise is None:
+        raise exercise.SubmissionError(
+            f"which exercise? For example: minivit {command} 1. All of them: minivit progress"
+        )
+    return exercise.find(options.exercise)
 
 
 def columns(most):

@@ -84,8 +84,10 @@ class Recorder:
         self.start = time.process_time()
 
     def after(self, result):
+        if self.code is None:  # none of these, or the one in which recording began
+            return
         seconds = time.process_time() - self.start
-        if self.code is None or not result.success or seconds < LONG:
+        if not result.success or seconds < LONG:
             return
         sources = [source for _, source in self.cells]
         read = read_by(sources[self.place + 1 :], sources[: self.place + 1])

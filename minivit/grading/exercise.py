@@ -4,10 +4,12 @@ Each module of `checks/` describes one exercise in a variable EXERCISE, and bein
 takes to be listed. Its text stands in one file, `exercises/source/NN_function.py`.
 """
 
+import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -155,15 +157,21 @@ def registry():
 
 
 def find(name):
-    """The exercise with this number or function name."""
+    """The exercise with this number or function name; or whose file, or function, this is."""
     exercises = registry()
+    name = str(getattr(name, "__name__", name))
+    name = Path(name).stem if name.endswith((".py", ".ipynb", ".md")) else name
     for exercise in exercises.values():
         if str(name) in (str(exercise.number), f"{exercise.number:02d}", exercise.function) or (
             str(name) == exercise.stem
         ):
             return exercise
-    known = ", ".join(f"{e.number} ({e.function})" for e in exercises.values())
-    raise SubmissionError(f"expected an exercise, got {name!r}; there are: {known}")
+    functions = [e.function for e in exercises.values()]
+    near = difflib.get_close_matches(name, functions, 1, 0.5) or functions[1:2]
+    raise SubmissionError(
+        f"expected an exercise, got {name!r}: a number from 1 to {max(exercises)} or the name of a "
+        f"function such as {near[0]}. All of them: minivit progress"
+    )
 
 
 # -- comparing -------------------------------------------------------------------------------------
@@ -176,8 +184,10 @@ def as_array(expected, got):
 
 def same(expected, got, tolerance=DOUBLE):
     """Equal in shape, and in value up to `tolerance` of the largest expected number (whole numbers:
-    exactly)."""
+    exactly). float32 that comes is judged as float32: its dtype is another property's."""
     got = as_array(expected, got)
+    if getattr(got, "dtype", None) == np.float32:
+        tolerance = max(tolerance, SINGLE)
     if expected.dtype.kind in "iu":
         return (
             isinstance(got, np.ndarray) and got.dtype.kind in "iu" and np.array_equal(expected, got)

@@ -159,6 +159,8 @@ class Judge:
     def __init__(self, exercise, student, seed):
         self.exercise, self.student, self.seed = exercise, student, seed
         self.named = set()  # (output, mistake) of the properties so far
+        self.passed = []  # properties
+        self.unnamed = set()  # outputs that are wrong where no mistake explains it
         self.said = set()  # sentences of them
         self.crashes = {}  # strategies, steps answered -> smallest case where the function raises
         self.since = (0.0, 0.0)  # what the student's function had used before this property
@@ -184,6 +186,7 @@ class Judge:
             return outcome
         if found is None:
             outcome.points, outcome.status = prop.points, "pass"
+            self.passed.append(prop)
             return outcome
         case, failure, outcome.mistake = found
         outcome.sentence = failure.sentence
@@ -235,7 +238,11 @@ class Judge:
         smaller = self.examine(prop, smallest)[0] if smallest else None
         if smaller:
             case, failure = smallest, smaller
-        known = self.named_mistake(prop, case) if failure.expected is not None else ""
+        if failure.expected is None or prop.output in self.unnamed:
+            return case, failure, ""  # a mistake that looks like it on special inputs is not it
+        known = self.named_mistake(prop, case)
+        if not known and np.isfinite(failure.got).all():
+            self.unnamed.add(prop.output)
         return case, failure, known
 
     def cases(self, prop):
@@ -328,20 +335,20 @@ class Judge:
     def named_mistake(self, prop, smallest):
         """The mistake that gives what the function gave, on every case where it gave something.
 
-        On the inputs of this property; where several do, the one that does so on all inputs of the
-        properties with this output. If that leaves more than one there is no difference to name,
-        and if it leaves none, what they have in common is not the mistake.
+        On the inputs of this property and of those that passed; where several do, the one that does
+        so on all inputs of the properties with this output. If that leaves more than one there is
+        no difference to name, and if it leaves none, what they have in common is not the mistake.
         """
         known = [m for m in self.exercise.mistakes if m.output == prop.output]
         tried = self.answers(prop, [smallest, *(c for c, _ in self.cases(prop))]) if known else []
         if not tried:
             return ""
         known = [m for m in known if all(m.gives(case, got) for case, got in tried)]
-        if len(known) > 1:
-            for other in self.exercise.properties:
-                if other.output == prop.output and other is not prop:
-                    tried = self.answers(prop, [c for c, _ in self.cases(other)])
-                    known = [m for m in known if all(m.gives(c, got) for c, got in tried)]
+        several = len(known) > 1
+        for other in self.exercise.properties if several else self.passed if known else ():
+            if other.output == prop.output and other is not prop:
+                tried = self.answers(prop, [c for c, _ in self.cases(other)])
+                known = [m for m in known if all(m.gives(c, got) for c, got in tried)]
         return known[0].title if known else ""
 
     def answers(self, prop, cases):

@@ -8,7 +8,8 @@ import numpy as np
 from minivit.grading.exercise import registry
 
 WIDTH = 96
-LARGEST_SHOWN = 200  # numbers of an array in a report
+LARGEST_SHOWN = 200  # numbers of an array in a report, and
+LONGEST_SHOWN = 600  # letters of anything else
 MARKS = {"pass": "pass", "fail": "FAIL", "todo": "todo", "waiting": "-"}
 
 
@@ -137,7 +138,7 @@ def shown(case):
 def show(value, precision=6):
     """A value that can be pasted into Python."""
     if not isinstance(value, np.ndarray):
-        return repr(value)[:200]
+        return repr(value)[:LONGEST_SHOWN]
     if value.size > LARGEST_SHOWN:
         return f"an array of shape {value.shape}, dtype {value.dtype}"
     text = np.array2string(

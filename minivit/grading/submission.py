@@ -111,6 +111,11 @@ def _integer(digits):
 
 def from_namespace(namespace):
     """The Submission of a running notebook (all cells that were run, in order) or a script."""
+    if not isinstance(namespace, dict):
+        raise SubmissionError(
+            f"expected globals() as the second argument, got {type(namespace).__name__}: "
+            'check("attention", globals())'
+        )
     if "In" in namespace:
         texts = [ipython.plain(text) for text in namespace["In"]]
         return Submission("this notebook", [(f"In [{i}]", 1, text) for i, text in enumerate(texts)])
@@ -142,7 +147,7 @@ def needed(submission, name):
     return [ast.unparse(s.node) for s in child.choose(statements, name)]
 
 
-def check(exercise, namespace):
+def check(exercise, namespace=None):
     """Check a function that is defined in this notebook, print the report, give the points.
 
     `check("layer_norm", globals())` judges the function that this kernel has, as `minivit check 17`

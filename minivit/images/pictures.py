@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minivit import files
 from minivit.engine.errors import DataError, OptionError, ShapeError
 
 MOST_PIXELS = 64_000_000  # of one image: 256 MB as RGBA bytes
@@ -30,7 +31,7 @@ def read(source, channels=3, most_pixels=MOST_PIXELS):
     if channels not in (1, 3):
         raise OptionError(f"read: channels is {channels!r}, expected 1 or 3")
     image = picture(source, most_pixels)
-    with _damage(source):
+    with named(source), _damage(source):
         values = _values(image)
     return values if channels == 3 else values @ np.float32([[0.299], [0.587], [0.114]])
 
@@ -58,7 +59,20 @@ def picture(source, most_pixels=MOST_PIXELS):
         )
     with _damage(source):
         image.load()
+        _scale_transparency(image, content)
         return pillow("ImageOps").exif_transpose(image)
+
+
+def _scale_transparency(image, content):
+    """Pillow 13 spreads the greys of 2 and 4 bits over 0..255, and cuts colours of 16 bits to
+    bytes, but not the one that a PNG calls transparent: it would be none of the picture's."""
+    level = image.info.get("transparency")
+    if image.format == "PNG" and isinstance(level, (int, tuple)):
+        bits = content[24]  # of the header, IHDR
+        if bits in (2, 4) and image.mode == "L":
+            image.info["transparency"] = level * 255 // (2**bits - 1)
+        elif bits == 16 and image.mode == "RGB":
+            image.info["transparency"] = tuple(n >> 8 for n in level)
 
 
 def rgb(image):
@@ -86,13 +100,28 @@ def _content(source):
     if str(source) == "":
         raise DataError("the name of the picture is empty, expected the path of a file")
     try:
-        return str(source), Path(source).read_bytes()
-    except OSError as reason:
-        raise DataError(f"{source}: cannot be read ({reason.strerror})") from reason
+        content = Path(source).read_bytes()
+    except (OSError, ValueError) as reason:  # ValueError: a null character
+        why = getattr(reason, "strerror", None) or reason
+        raise DataError(f"{source}: cannot be read ({why})") from reason
+    if content.startswith(files.POINTER):
+        raise DataError(f"{source}: cannot be read ({files.NOT_FETCHED})")
+    return str(source), content
 
 
 def _name(source):
     return f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
+
+
+@contextlib.contextmanager
+def named(source):
+    """Of many pictures, an error says which one is meant, where it is a file."""
+    try:
+        yield
+    except DataError as reason:
+        if not isinstance(source, (str, Path)) or str(source) in str(reason):
+            raise
+        raise DataError(f"{source}: {reason}") from reason
 
 
 @contextlib.contextmanager
@@ -121,6 +150,7 @@ def _values(image):
             )
         # mode I says nothing of the range: values that all are bytes were meant as bytes
         white = 255 if image.mode == "I" and grey.max() <= 255 else 65535
+        grey = np.where(grey == image.info.get("transparency"), white, grey)
         return np.repeat(grey[:, :, None] / np.float32(white / 2) - 1, 3, axis=2)
     if transparent(image):
         rgba = np.asarray(image.convert("RGBA")).astype(np.float32)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from minivit import files, nn
 from minivit.engine import backend
-from minivit.engine.errors import CheckpointError, DtypeError, OptionError, StateError
+from minivit.engine.errors import CheckpointError, DtypeError, OptionError, ShapeError, StateError
 from minivit.published import refused, tables, weights
 
 # files of this folder
@@ -67,7 +67,8 @@ def load(source, path=None, classes=()):
     _check_classes(classes)
     file = find(source, path)
     folder = file if file.is_dir() else file.parent
-    config, arrays = read_config(folder), weights.read(file)
+    config = read_config(folder)
+    arrays = named_as_published(weights.read(file), config)
     family = family_of(config, arrays)
     try:
         layout = empty(family, config, arrays, classes)
@@ -101,11 +102,11 @@ def find(source, path=None):
     files.path_of("load: source", source)
     if path is None and str(source) in shipped():
         return shipped()[str(source)]
+    from minivit.published import hub, sentences
+
     found = Path(source) if path is None else files.path_of("load: path", path)
     if path is None and not _exists(found):
-        from minivit.published import hub
-
-        return hub.fetch(str(source))
+        found = hub.fetch(str(source))
     if not _exists(found):
         raise CheckpointError(f"{found}: there is no such file or folder")
     if found.is_dir():
@@ -113,6 +114,7 @@ def find(source, path=None):
         if steps and not (found / CONFIGS[0]).exists():  # a Trainer's folder: the newest
             found = max(steps, key=lambda path: (len(path.name), path.name))
         files.finish(found)
+        found = sentences.transformer_in(found)
     return found
 
 
@@ -123,11 +125,19 @@ def _exists(path):
         return False
 
 
+def named_as_published(arrays, config):
+    """The tensors of a file under the names that its family knows."""
+    return arrays if config.get("model_type") == "minivit" else weights.plain(arrays)
+
+
 def empty(family, config, arrays, classes=()):
     """The `Layout` of a file: its model has shapes, and no weights yet."""
     with backend.use("cpu"), nn.empty():
         if not classes:
-            return family.build(config, arrays)
+            try:
+                return family.build(config, arrays)
+            except ShapeError as reason:  # such as 5 heads of a width of 32
+                raise CheckpointError(f"config.json does not fit the tensors: {reason}") from reason
         if name_of(family) != "own":
             raise OptionError("load: classes are for models of your own, not for published ones")
         return family.build(config, arrays, classes)
@@ -140,26 +150,31 @@ def read_config(folder):
     return next((config for config in found if "model_type" in config), (found or [{}])[-1])
 
 
-def read_json(path, largest=100_000_000, kind=dict):
+def read_json(path, largest=100_000_000, kind=dict, name=None):
     """The object (or the list: `kind`) in a JSON file; a file without one, or over `largest` bytes:
-    CheckpointError."""
+    CheckpointError. name: what an error calls the file."""
+    name = name or path.name
     try:
         if path.stat().st_size > largest:
             raise ValueError(f"it has over {largest} bytes")
-        text = path.read_bytes()
-        if text.startswith(weights.POINTER):
-            raise ValueError(weights.NOT_FETCHED)
-        content = json.loads(text)
+        content = json.loads(files.fetched(path, name))
         if not isinstance(content, kind):
             raise ValueError("it is not " + ("an object {...}" if kind is dict else "a list [...]"))
+    except CheckpointError:
+        raise
     except (OSError, ValueError, RecursionError) as reason:
-        raise CheckpointError(f"{path.name}: cannot be read ({reason})") from reason
+        raise CheckpointError(f"{name}: cannot be read ({reason})") from reason
     return content
 
 
 def family_of(config, names):
     """The family's module, by model_type or else by the names of the tensors."""
     families = [importlib.import_module(f"{__name__}.{name}") for name in FAMILIES]
+    if config.get("quantization_config"):
+        raise CheckpointError(
+            "config.json has a quantization_config: the weights are codes of few bits, which are "
+            "not read. Save the model in float32, float16 or bfloat16"
+        )
     if "model_type" in config:
         kind = config["model_type"]
         if isinstance(kind, str) and kind in refused.REFUSED:
@@ -169,6 +184,8 @@ def family_of(config, names):
         what = f"config.json: model_type is {kind!r}, expected one of {known}"
     else:
         found = [f for f in families if f.recognises(names)]
+        if "model_cfg" in config and not found:  # OpenCLIP's: it says what is not built here
+            found = [f for f in families if "clip" in f.MODEL_TYPES]
         shown = ", ".join(sorted(names)[:4])
         said = {key: config[key] for key in ("architecture", "architectures") if key in config}
         told = f"config.json has {said or 'no model_type'}" if config else "no config.json"

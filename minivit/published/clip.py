@@ -124,27 +124,45 @@ def openai_settings(config, arrays):
         )
     config = section(config, "model_cfg")
     vision, text = section(config, "vision_cfg"), section(config, "text_cfg")
-    fields.demand(
-        vision, timm_model_name=None, pool_type="tok", attentional_pool=False, no_ln_pre=False,
-        final_ln_after_pool=False, pos_embed_type="learnable", act_kwargs=None, norm_kwargs=None,
-        qk_norm=False, scaled_cosine_attn=False,
-    )  # fmt: skip
-    fields.demand(
-        text, hf_model_name=None, text_arch="clip", pool_type="argmax", no_causal_mask=False,
-        embed_cls=False, final_ln_after_pool=False, act_kwargs=None, norm_kwargs=None,
-        qk_norm=False, scaled_cosine_attn=False,
-    )  # fmt: skip
-    act = "quick_gelu" if config.get("quick_gelu") else "gelu"
-    return vision, text, act, "OpenCLIP"
+    for said, usual in ((config, {}), (vision, VISION), (text, TEXT)):
+        for key in said.keys() - READ:
+            if said[key] not in (None, False, {}, usual.get(key)):
+                raise CheckpointError(
+                    f"open_clip_config.json: {key} is {said[key]!r}, which is not built here"
+                )
+    quick = config.get("quick_gelu") or False
+    if type(quick) is not bool:
+        raise CheckpointError(f"open_clip_config.json: quick_gelu is {quick!r}, not true or false")
+    return vision, text, "quick_gelu" if quick else "gelu", "OpenCLIP"
+
+
+# of OpenCLIP's settings those that are read, that the tensors tell, or that matter in training
+# alone; and of others the value with which the network is the one that is built here
+READ = {
+    "embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "cast_dtype", "output_dict",
+    "init_logit_scale", "layers", "width", "heads", "head_width", "mlp_ratio", "patch_size",
+    "image_size", "context_length", "vocab_size", "patch_dropout", "output_tokens", "pad_id",
+    "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained", "timm_pool", "timm_proj",
+    "timm_proj_bias", "timm_drop", "timm_drop_path", "hf_model_pretrained", "hf_proj_type",
+    "hf_pooler_type", "tokenizer_mode", "eos_id", "proj_type",
+}  # fmt: skip
+VISION = {"pool_type": "tok", "pos_embed_type": "learnable", "block_type": "default"}
+TEXT = {"pool_type": "argmax", "text_arch": "clip", "block_type": "default"}
 
 
 def openai_vit(arrays, vision, act, E):
     D, C, P, _ = fields.shape(arrays, "visual.conv1.weight", 4)
     N, _ = fields.shape(arrays, "visual.positional_embedding")
+    side = grid_side("visual.positional_embedding", N - 1) * P
+    if vision.get("image_size", side) not in (None, side, [side, side]):
+        raise CheckpointError(
+            f"open_clip_config.json: image_size is {vision['image_size']!r}, and the positions are "
+            f"those of {side} x {side} pixels"
+        )
     hidden, _ = fields.shape(arrays, "visual.transformer.resblocks.0.mlp.c_fc.weight")
     layers = tables.count_layers(arrays, "visual.transformer.resblocks.")
     encoder = VisionTransformer(
-        grid_side("visual.positional_embedding", N - 1) * P, P, D, layers,
+        side, P, D, layers,
         heads(vision, "heads", D, vision.get("head_width", 64)), C, hidden, act,
     )  # fmt: skip
     at = "image_encoder."

@@ -65,7 +65,8 @@ def heads(config, key, width, layers=0, sizes=()):
 def shape(arrays, name, dims=2):
     """The shape of a tensor that must be in the file, with as many axes as `dims`."""
     if name not in arrays:
-        raise StateError(f"the file has no tensor {name}")
+        others = ", ".join(sorted(arrays)[:3])
+        raise StateError(f"the file has no tensor {name}, but {others} ...")
     found = getattr(arrays, "stored", arrays)[name].shape  # of a file: known without reading it
     if len(found) != dims or 0 in found:
         raise StateError(f"{name}: the file has the shape {found}, expected {dims} axes")

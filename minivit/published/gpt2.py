@@ -27,7 +27,9 @@ def build(config, arrays):
         config, scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False,
         add_cross_attention=False,
     )  # fmt: skip
-    (V, D), (context, _) = (fields.shape(arrays, f"{p}{n}.weight") for n in ("wte", "wpe"))
+    tokens = [name for name in (f"{p}wte.weight", HEAD) if name in arrays]  # tied: one or both
+    V, D = fields.shape(arrays, tokens[0] if tokens else f"{p}wte.weight")
+    context, _ = fields.shape(arrays, f"{p}wpe.weight")
     found = tables.count_layers(arrays, f"{p}h.")
     layers = tables.integer(config, "n_layer", found, found)
     _, hidden = fields.shape(arrays, f"{p}h.0.mlp.c_fc.weight")
@@ -38,13 +40,14 @@ def build(config, arrays):
         activation=fields.activation(config, "activation_function", "gelu_new"),
         eps=fields.epsilon(config, "layer_norm_epsilon", 1e-5),
     )  # fmt: skip
-    return Layout("Hugging Face", model, table_of(p, layers, HEAD in arrays), MASKS)
+    return Layout("Hugging Face", model, table_of(p, layers, tokens), MASKS)
 
 
-def table_of(p, layers, head=False):
-    """p: what stands before the names. head: whether the file has the tied head, too."""
-    token = (f"{p}wte.weight", HEAD) if head else (f"{p}wte.weight",)
-    table = {"wte.weight": (token, fields.tied), "wpe.weight": f"{p}wpe.weight"}
+def table_of(p, layers, tokens=()):
+    """p: what stands before the names. tokens: the names of the embedding, which is the head's
+    matrix, too."""
+    tokens = tuple(tokens) or (f"{p}wte.weight",)
+    table = {"wte.weight": (tokens, fields.tied), "wpe.weight": f"{p}wpe.weight"}
     table |= {f"norm.{w}": f"{p}ln_f.{w}" for w in ("weight", "bias")}
     for i in range(layers):
         table |= layer(f"layers.{i}.", f"{p}h.{i}.")

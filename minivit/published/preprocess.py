@@ -60,7 +60,10 @@ class Preprocess:
     def pixels(self, picture):
         """The picture resized and cropped, in bytes (H, W, 3): what a person can look at. (With
         TWO_BY_TWO in fractions of bytes, which TensorFlow does not round.)"""
-        picture = _unpacked(picture)
+        with pictures.named(picture):
+            return self._pixels(_unpacked(picture))
+
+    def _pixels(self, picture):
         pillow = self.resizer == "pillow" and self.resample != TWO_BY_TWO
         if not self.shows_hidden or picture.mode[0] in "IF" or not pillow:
             picture = pictures.rgb(picture)
@@ -71,6 +74,7 @@ class Preprocess:
             resized = resizing.resize(np.asarray(picture), H, W, self.resample)
         else:
             resized = picture.resize((W, H), FILTERS.index(self.resample))
+            resized.info.pop("transparency", None)  # of which Pillow would warn
             resized = np.asarray(resized.convert("RGB"))
         top, left = (self._offset(n, m) for n, m in zip((H, W), self.size))
         return resized[top : top + self.size[0], left : left + self.size[1]]
@@ -105,7 +109,10 @@ class Preprocess:
         """This, changed by a dict with the keys of Hugging Face's image processors."""
         _check_keys(said)
         if not said.get("do_resize", True) or said.get("do_pad"):
-            raise CheckpointError("preprocessor_config.json: do_resize is off, or do_pad is on")
+            wrong = "do_pad is on" if said.get("do_resize", True) else "do_resize is off"
+            raise CheckpointError(
+                f"preprocessor_config.json: {wrong}; here a picture is resized, and not padded"
+            )
         size, shortest, squashed = self.size, self.shortest, None
         if said.get("size") is not None:
             size, shortest = _resizing(said["size"], said.get("default_to_square", square))
@@ -166,6 +173,8 @@ def as_open_clip(side, said):
             f"open_clip_config.json: resize_mode is {mode!r} and interpolation {filtered!r}; "
             "expected 'shortest' or 'squash', and 'bicubic' or 'bilinear'"
         )
+    if said.get("mode") not in (None, "RGB"):
+        raise CheckpointError(f"open_clip_config.json: mode is {said['mode']!r}, expected 'RGB'")
     mean, std = _numbers(said, "mean", MEAN), _numbers(said, "std", STD)
     shortest = side if mode == "shortest" else None
     return replace(as_openai(side), shortest=shortest, resample=filtered, mean=mean, std=std)
@@ -216,7 +225,7 @@ PROCESSORS = ("CLIP", "ViT", "DeiT", "Bit", "Siglip", "ImageGPT", "Blip")  # the
 
 def _check_keys(said):
     """Refuse by name what is not done here: it would change the pixels in silence."""
-    kind = said.get("image_processor_type")
+    kind = said.get("image_processor_type") or said.get("feature_extractor_type")  # of old
     known = [f"{x}{end}" for x in PROCESSORS for end in ("ImageProcessor", "ImageProcessorFast",
              "ImageProcessorPil", "FeatureExtractor")]  # fmt: skip
     if kind is not None and kind not in known:
@@ -266,7 +275,8 @@ def _numbers(said, key, default):
     if len(values) != len(default) or not all(map(_number, values)) or (
         key.endswith("std") and not all(values)
     ):  # fmt: skip
-        raise CheckpointError(f"preprocessing: {key} is {values!r}, not {len(default)} numbers")
+        what = f"{len(default)} numbers" + ", none of them 0" * key.endswith("std")
+        raise CheckpointError(f"preprocessing: {key} is {values!r}, expected {what}")
     return tuple(map(float, values))
 
 

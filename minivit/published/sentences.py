@@ -19,6 +19,16 @@ from minivit.published import read_json, tables, vocabularies, weights
 from minivit.transformer import activate
 
 MODULES, PROMPTS = "modules.json", "config_sentence_transformers.json"
+SETTINGS = [  # of the Transformer; older versions had a name for each kind
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+]
+TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+UNCHANGED = {  # a setting of the Transformer: the values that change nothing here
+    "transformer_task": ("feature-extraction",), "module_output_name": ("token_embeddings",),
+    "modality_config": ({"text": TEXT},), "unpad_inputs": (True, False),
+    "model_args": ({"add_pooling_layer": False},),
+}  # fmt: skip
 WEIGHTED = ("Dense", "LayerNorm")  # steps that have weights
 STEPS = ("Transformer", "Pooling", *WEIGHTED, "Normalize", "Dropout")
 POOLINGS = {  # the mode: what older files have in its place, in the order of joining
@@ -96,18 +106,18 @@ class SentenceHead(nn.Module):
     """All that follows the Transformer: (B, N, D) -> (B, E).
 
     prompts: {name: text put in front}; prompt: the name of the one that is used unless another is
-    asked for, or None.
+    asked for, or None. first: only so many numbers of a vector are kept.
     """
 
-    def __init__(self, pooling, steps, prompts=None, prompt=None, lower=False):
-        self.pooling, self.steps = pooling, list(steps)
+    def __init__(self, pooling, steps, prompts=None, prompt=None, lower=False, first=None):
+        self.pooling, self.steps, self.first = pooling, list(steps), first
         self.prompts, self.prompt, self.lower = dict(prompts or {}), prompt, lower
 
     def forward(self, h, mask, prompt=0):
         x = self.pooling(h, mask, prompt)
         for step in self.steps:
             x = step(x)
-        return x
+        return x if self.first is None else x[:, : self.first]
 
 
 # -- from files ------------------------------------------------------------------------------------
@@ -115,20 +125,7 @@ def listed(folder):
     """[(kind, its folder)] of modules.json, checked; None where there is no such file."""
     if not (folder / MODULES).is_file():
         return None
-    modules, found = read_json(folder / MODULES, kind=list), []
-    for module in modules:
-        entry = module if isinstance(module, dict) else {}
-        name, path = entry.get("type"), entry.get("path")
-        package, _, kind = name.rpartition(".") if isinstance(name, str) else ("", "", "")
-        if kind not in STEPS or package.partition(".")[0] != "sentence_transformers":
-            raise CheckpointError(
-                f"{MODULES}: the step {name!r} is not built here, only {', '.join(STEPS)}; without "
-                f"it the vectors would be others. (To read the encoder alone, remove {MODULES})"
-            )
-        plain = isinstance(path, str) and path.isprintable() and "\\" not in path
-        if not plain or path.strip("/") in (".", "..") or "/" in path.strip("/"):
-            raise CheckpointError(f"{MODULES}: {path!r} is not the name of a folder in this one")
-        found.append((kind, path.strip("/")))
+    found = [_step(entry) for entry in read_json(folder / MODULES, kind=list)]
     order = [kind for kind, _ in found]
     if order[:2] != ["Transformer", "Pooling"] or {"Transformer", "Pooling"} & set(order[2:]):
         raise CheckpointError(
@@ -138,15 +135,53 @@ def listed(folder):
     return found
 
 
+def _step(entry):
+    """(kind, its folder) of an entry of modules.json."""
+    entry = entry if isinstance(entry, dict) else {}
+    name, path = entry.get("type"), entry.get("path")
+    package, _, kind = name.rpartition(".") if isinstance(name, str) else ("", "", "")
+    if kind not in STEPS or package.partition(".")[0] != "sentence_transformers":
+        raise CheckpointError(
+            f"{MODULES}: the step {name!r} is not built here, only {', '.join(STEPS)}; without "
+            f"it the vectors would be others. (To read the encoder alone, remove {MODULES})"
+        )
+    plain = isinstance(path, str) and path.isprintable() and "\\" not in path
+    folder = path.strip("/") if plain else ""
+    if not plain or folder in (".", "..") or "/" in folder or len(folder) > weights.LONGEST:
+        shown = path[: weights.LONGEST] if isinstance(path, str) else path
+        raise CheckpointError(f"{MODULES}: {shown!r} is not the name of a folder in this one")
+    if not folder and kind in ("Pooling", *WEIGHTED):
+        raise CheckpointError(f"{MODULES}: the step {name!r} has no folder of its own")
+    return kind, folder
+
+
+def transformer_in(folder):
+    """Where the Transformer of a folder lies, by modules.json: mostly in the folder itself, of
+    older versions in one of its own, such as 0_Transformer."""
+    modules = read_json(folder / MODULES, kind=list) if (folder / MODULES).is_file() else []
+    kind, path = _step(modules[0]) if modules else ("", "")
+    return folder / path if kind == "Transformer" else folder
+
+
+def _root(folder):
+    """The folder of modules.json for that of the Transformer."""
+    if not (folder / MODULES).is_file() and (folder.parent / MODULES).is_file():
+        if transformer_in(folder.parent) == folder:
+            return folder.parent
+    return folder
+
+
 def wanted(folder):
     """(files that modules.json makes useful, those that it needs), to be downloaded."""
     steps = (listed(folder) or [])[1:]
     needed = [f"{path}/{weights.WHOLE[0]}" for kind, path in steps if kind in WEIGHTED]
-    return [f"{path}/config.json" for _, path in steps], needed
+    settings = [] if (folder / SETTINGS[0]).exists() or not steps else SETTINGS[1:]
+    return [*settings, *(f"{path}/config.json" for _, path in steps)], needed
 
 
 def head_of(folder, width):
-    """The `SentenceHead` of a folder whose Transformer is `width` wide."""
+    """The `SentenceHead` behind the Transformer of a folder, which is `width` wide."""
+    inner, folder = folder, _root(folder)
     steps = listed(folder)
     if steps is None:
         alone = folder / "1_Pooling" / "config.json"
@@ -169,8 +204,11 @@ def head_of(folder, width):
             "by name, and one of the names"
         )
     prompts = {key: text or "" for key, text in prompts.items()}
-    lower = _flag(_bert_settings(folder), "do_lower_case", False, "sentence_bert_config.json")
-    return SentenceHead(pooling, built, prompts, name, lower).eval()
+    first = said.get("truncate_dim")
+    if first is not None:
+        tables.integer(said, "truncate_dim", 1 << 20)
+    lower = _flag(_transformer_settings(inner), "do_lower_case", False, SETTINGS[0])
+    return SentenceHead(pooling, built, prompts, name, lower, first).eval()
 
 
 def extras(folder, model, tokenizer):
@@ -184,9 +222,9 @@ def extras(folder, model, tokenizer):
 
 def longest(folder, context):
     """The number of tokens of a text that are read: the files' limit, at most the context."""
-    said = _bert_settings(folder).get("max_seq_length")
+    said = _transformer_settings(folder).get("max_seq_length")
     if said is not None:
-        return tables.integer({"max_seq_length": said}, "max_seq_length", context)
+        return min(tables.integer({"max_seq_length": said}, "max_seq_length", 1 << 30), context)
     path = folder / "tokenizer_config.json"
     said = read_json(path).get("model_max_length") if path.is_file() else None
     if said is None:
@@ -198,20 +236,28 @@ def longest(folder, context):
     return int(min(said, context))
 
 
-def _bert_settings(folder):
-    path = folder / "sentence_bert_config.json"
-    return read_json(path) if path.is_file() else {}
+def _transformer_settings(folder):
+    """What a file says of the Transformer. What would change its states is refused by name."""
+    name = next((name for name in SETTINGS if (folder / name).is_file()), None)
+    said = read_json(folder / name) if name else {}
+    for key in said.keys() - {"max_seq_length", "do_lower_case"}:
+        if said[key] not in (None, {}, *UNCHANGED.get(key, ())):
+            raise CheckpointError(
+                f"{name}: {key} is {said[key]!r}, which is not done here; the vectors would be "
+                "others"
+            )
+    return said
 
 
 def _settings(folder, path, what):
-    file = folder / path / "config.json"
-    if not file.is_file():
-        raise CheckpointError(f"{path}/config.json is not there, which says {what}")
-    return read_json(file)
+    name = f"{path}/config.json"
+    if not (folder / name).is_file():
+        raise CheckpointError(f"{name} is not there, which says {what}")
+    return read_json(folder / name, name=name)
 
 
 def _flag(said, key, default, file):
-    value = said.get(key, default)
+    value = default if said.get(key) is None else said[key]
     if type(value) is not bool:
         raise CheckpointError(f"{file}: {key} is {value!r}, expected true or false")
     return value

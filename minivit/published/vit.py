@@ -243,16 +243,17 @@ def hugging_face(config, arrays):
     patches, pooler = f"{at}embeddings.patch_embeddings.projection", f"{at}pooler.dense"
     D, C, P, _ = fields.shape(arrays, f"{patches}.weight", 4)
     _, N, _ = fields.shape(arrays, f"{at}embeddings.position_embeddings", 3)
-    found = tables.count_layers(arrays, f"{at}encoder.layer.")
+    deep = fields.prefix_of(arrays, f"{at}encoder.layer.").removesuffix("encoder.layer.")
+    found = tables.count_layers(arrays, f"{deep}encoder.layer.")
     layers = tables.integer(config, "num_hidden_layers", found, found)
-    hidden, _ = fields.shape(arrays, f"{at}encoder.layer.0.intermediate.dense.weight")
+    hidden, _ = fields.shape(arrays, f"{deep}encoder.layer.0.intermediate.dense.weight")
     headed = "classifier.weight" in arrays
     pooled = not headed and f"{pooler}.weight" in arrays
     classes = fields.shape(arrays, "classifier.weight")[0] if headed else 0
     pre_logits = fields.shape(arrays, f"{pooler}.weight")[0] if pooled else 0
     if pooled:
         fields.demand(config, pooler_act="tanh")
-    biased = f"{at}encoder.layer.0.attention.attention.query.bias" in arrays
+    biased = f"{deep}encoder.layer.0.attention.attention.query.bias" in arrays
     model = ViT(
         image_side(config, math.isqrt(N - 1) * P), P, C, classes, D, layers,
         tables.integer(config, "num_attention_heads", D, 12), hidden,
@@ -260,13 +261,14 @@ def hugging_face(config, arrays):
         eps=fields.epsilon(config, "layer_norm_eps", 1e-12),
         pre_logits=pre_logits,
     )  # fmt: skip
-    table = hf_table(at, layers, headed, pooled, biased)
+    table = hf_table(at, layers, headed, pooled, biased, deep)
     unused = (f"{at}embeddings.mask_token", *([f"{at}pooler.*"] if headed else []))
     return Layout("Hugging Face", model, table, unused)
 
 
-def hf_table(at, layers, headed, pooled, biased=True):
-    """at: what stands before the names of all but the head."""
+def hf_table(at, layers, headed, pooled, biased=True, deep=None):
+    """at: what stands before the names of all but the head; deep: before those of the layers, which
+    in files of a ViTMSN by transformers 5 differs."""
     table = {
         "projection.weight": (
             f"{at}embeddings.patch_embeddings.projection.weight",
@@ -281,7 +283,7 @@ def hf_table(at, layers, headed, pooled, biased=True):
         {"classifier": "head"} if headed else {f"{at}pooler.dense": "pre_logits"} if pooled else {}
     )
     for i in range(layers):
-        ours, theirs = f"layers.{i}.", f"{at}encoder.layer.{i}."
+        ours, theirs = f"layers.{i}.", f"{at if deep is None else deep}encoder.layer.{i}."
         same |= {theirs + t: ours + o for t, o in HF_LAYER.items()}
         q, k, v = (f"{theirs}attention.attention.{x}" for x in ("query", "key", "value"))
         weights = f"{q}.weight", f"{k}.weight", f"{v}.weight"

@@ -200,6 +200,7 @@ SIGLIP_LAYER = {"ln_1": "layer_norm1", "attn.out_proj": "self_attn.out_proj",
 def siglip(config, arrays):
     """SiglipVisionModel (Zhai et al. 2023): a ViT without class token, read out by a MAP head."""
     fields.need(config, "the number of heads, the activation and eps")
+    fields.demand(config, vision_use_head=True)
     at = fields.prefix_of(arrays, "vision_model.")
     patches, position = f"{at}embeddings.patch_embedding", f"{at}embeddings.position_embedding"
     D, C, P, _ = fields.shape(arrays, f"{patches}.weight", 4)

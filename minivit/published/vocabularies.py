@@ -11,6 +11,7 @@ The first two read tokenizer.json where it is the only file. None: the folder ha
 import contextlib
 import functools
 
+from minivit import files
 from minivit.engine.errors import CheckpointError, TextError
 from minivit.published import read_json
 from minivit.text import BPE, WordPiece, pad
@@ -174,7 +175,9 @@ def processor(path):
             'pip install sentencepiece, or pip install "minivit[translate]"'
         ) from error
     try:
-        return SentencePieceProcessor(model_proto=path.read_bytes())
+        return SentencePieceProcessor(model_proto=files.fetched(path))
+    except CheckpointError:
+        raise
     except (RuntimeError, OSError) as reason:
         raise CheckpointError(f"{path.name}: cannot be read ({reason})") from reason
 

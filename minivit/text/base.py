@@ -1,9 +1,8 @@
 """Shared by all tokenizers here: a table of symbols, and words remembered."""
 
-from pathlib import Path
-
 import numpy as np
 
+from minivit import files
 from minivit.engine.backend import to_numpy
 from minivit.engine.errors import CheckpointError, RangeError, ShapeError, TextError
 from minivit.engine.numerics import checked_index
@@ -86,7 +85,8 @@ def read_lines(path):
 def read_text(path):
     """The text of a UTF-8 file, its line ends being "\\n"."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        text = files.fetched(path).decode("utf-8")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file") from None
     except UnicodeDecodeError as error:

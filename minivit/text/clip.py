@@ -10,10 +10,10 @@ import gzip
 import html
 import re
 import zlib
-from pathlib import Path
 
 import numpy as np
 
+from minivit import files
 from minivit.engine.errors import CheckpointError, OptionError, ShapeError
 from minivit.engine.record import function
 from minivit.text.bpe import BPE
@@ -59,7 +59,7 @@ class CLIPTokenizer(BPE):
         The file is in the repository openai/CLIP, and in the Python package open-clip-torch.
         """
         try:
-            lines = gzip.decompress(Path(path).read_bytes()).decode().split("\n")
+            lines = gzip.decompress(files.fetched(path)).decode().split("\n")
         except FileNotFoundError:
             raise CheckpointError(
                 f"{path}: there is no such file. It is part of the repository openai/CLIP and of "

@@ -81,6 +81,8 @@ WRONG = {
         1, "C: here * slopes => here + slopes", "A: grad[c] * s for => grad[c] + s for"),
     ("g", "the last node begins with 0; its gradient is 1"): (
         0, "C: += 1.0 => += 0.0", "A: grad[n - 1] = 1.0 => pass", "B: start[-1] = 1 => pass"),
+    ("g", "the walk ends at the first input that it meets: inputs may stand behind other nodes"): (
+        7, "C: while node >= 0: => while node >= 0 and parents[node]:"),
     ("g", "only nodes without parents keep their gradient"): (
         1, "C: here = g[node] => here = g[node]; g[node] = 0.0 if parents[node] else here",
         "A: np.array(grad, => np.array([0 if p else x for p, x in zip(parents, grad)],",

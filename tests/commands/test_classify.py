@@ -300,7 +300,7 @@ def test_a_photo_that_cannot_be_read_does_not_end_the_folder(here, tmp_path, mon
     monkeypatch.chdir(here)
     (tmp_path / "a.png").write_bytes(b"no picture")
     arguments = ["classify", str(tmp_path), "--model", "vit"]
-    assert commands.main(arguments) == 2 and "none of 1 photos" in capsys.readouterr().err
+    assert commands.main(arguments) == 2 and "a.png: not an image" in capsys.readouterr().err
     (tmp_path / "b.png").write_bytes((here / "coffee.png").read_bytes())
     assert commands.main(arguments) == 0
     out = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """minivit search: a folder's pictures by words; what cannot be done is said in words."""
 
+import io
 import json
 
 import numpy as np
@@ -50,7 +51,8 @@ def test_what_is_no_picture_is_left_out_and_said(folder, capsys):
     ("pizza", "nowhere", "there is no such folder"),
     ("pizza", "notes.txt", "that is a file"),
     ("pizza", "empty", "no picture in this folder"),
-    ("pizza", "bad", "none of 1 pictures can be read"),
+    ("pizza", "bad", "x.jpg: not an image"),
+    ("pizza", "worse", "none of 2 pictures can be read. The first:"),
     ("  ", ".", "the words are empty"),
     ("pizza " * 40, ".", "too long"),
 ])  # fmt: skip
@@ -58,6 +60,9 @@ def test_wrong_uses_are_answered_in_words(folder, capsys, words, where, says):
     (folder / "empty").mkdir()
     (folder / "bad").mkdir()
     (folder / "bad" / "x.jpg").write_bytes(b"")
+    (folder / "worse").mkdir()
+    for name in ("x.jpg", "y.jpg"):
+        (folder / "worse" / name).write_bytes(b"")
     assert search(words, folder / where) == 2
     out, errors = capsys.readouterr()
     assert not out and says in errors
@@ -65,4 +70,10 @@ def test_wrong_uses_are_answered_in_words(folder, capsys, words, where, says):
 
 def test_a_model_that_knows_no_words_is_refused(folder, capsys):
     assert commands.main(["search", "pizza", str(folder), "--model", "emoji-resnet"]) == 2
-    assert "need a CLIP" in capsys.readouterr().err
+    assert "this needs clip" in capsys.readouterr().err
+
+
+def test_words_may_come_from_a_pipe(folder, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"pizza\n")))
+    assert search("-", folder, "--json", "--top", 1) == 0
+    assert json.loads(capsys.readouterr().out)["words"] == "pizza"

@@ -1,6 +1,7 @@
 """minivit complete and minivit embed, run as a student runs them, on small random models."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +231,41 @@ def test_a_folder_of_photos_is_embedded_in_batches(here, monkeypatch, capsys, tm
     (tmp_path / "empty").mkdir()
     assert commands.main([*arguments, str(tmp_path / "empty")]) == 2
     assert "there is no photo in this folder" in capsys.readouterr().err
+
+
+def test_a_photo_that_cannot_be_read_does_not_end_the_folder(here, tmp_path, monkeypatch, capsys):
+    """One that is named does. A wide picture that cannot be resized is named, too."""
+    monkeypatch.chdir(here)
+    shutil.copy("coffee.png", tmp_path / "b.png")
+    Image.new("1", (60_000, 1)).save(tmp_path / "a.png")
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    arguments = ["embed", "--model", "clip", "--photos"]
+    assert commands.main([*arguments, "--json", str(tmp_path)]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    names = [str(tmp_path / f"{x}.png") for x in "abc"]
+    assert facts["inputs"] == names[1:2] and len(facts["embeddings"]) == 1
+    assert list(facts["unread"]) == [names[0], names[2]]
+    assert all(facts["unread"][name].startswith(f"{name}: ") for name in facts["unread"])
+    assert commands.main([*arguments, names[1], names[1]]) == 0
+    assert "2 vectors" in capsys.readouterr().out
+    assert commands.main([*arguments, names[1], names[0]]) == 2
+    assert f"{names[0]}: a picture of 60000 x 1 pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [
+    ["classify", "x.png", "--labels", "a\udcff"], ["classify", "x.png", "--template", "\ud800{}"],
+    ["embed", "\udc80"], ["search", "\udc80", "."], ["fill", "[MASK] \udcff"],
+])  # fmt: skip
+def test_what_is_no_text_is_refused(arguments, capsys):
+    """A shell hands on any bytes; those that are no UTF-8 come as half characters."""
+    with pytest.raises(SystemExit) as end:
+        commands.main(arguments)
+    assert end.value.code == 2 and "is not UTF-8 text" in capsys.readouterr().err
+
+
+def test_standard_input_stands_alone(capsys):
+    assert commands.main(["embed", "a", "-", "--model", "emoji"]) == 2
+    assert "stands alone" in capsys.readouterr().err
 
 
 def test_standard_input_that_is_no_text_is_refused(here):

@@ -84,6 +84,42 @@ def test_a_deck_steps_forward_and_back_by_keyboard_and_every_slide_fits(browser,
         assert faults(page, "scrollable-region-focusable", "landmark-one-main", "region") == []
 
 
+@pytest.mark.parametrize("name", DECKS)
+def test_a_deck_is_readable_on_a_telephone_and_without_javascript(browser, site, name):
+    with Visit(browser, f"file://{site}/slides/{name}.html", 390, height=844) as page:
+        page.wait_for_function("window.Reveal?.isReady?.()")
+        letters = """[...document.querySelectorAll('section :is(p, li, h1, h2)')].map(
+            e => parseFloat(getComputedStyle(e).fontSize) * Reveal.getScale())"""
+        assert min(page.evaluate(letters)) >= 11
+        slide = """Reveal.getSlides().filter(s => s.scrollHeight * Reveal.getScale() > innerHeight
+            || s.scrollWidth * Reveal.getScale() > innerWidth).map(s => s.innerText)"""
+        assert page.evaluate(slide) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    address = f"file://{site}/slides/{name}.html"
+    with Visit(browser, address, 390, java_script_enabled=False) as page:
+        tops = [s.bounding_box() for s in page.locator(".slides > section").all()]
+        assert len(tops) > 15
+        for above, below in itertools.pairwise(tops):
+            assert 50 < above["height"] <= below["y"] - above["y"] + 1
+        hidden = page.locator(".fragment").evaluate_all(
+            "all => all.filter(e => getComputedStyle(e).visibility != 'visible').length"
+        )
+        assert hidden == 0
+
+
+def test_a_widget_moves_on_its_slide(browser, site):
+    with Visit(browser, f"file://{site}/slides/03_text.html", 1280, height=720) as page:
+        page.wait_for_function("window.Reveal?.isReady?.()")
+        page.evaluate(
+            "Reveal.slide(Reveal.getSlides().findIndex(s => s.classList.contains('widget')))"
+        )
+        frame = page.frame_locator("section.present iframe")
+        told = frame.locator("#widget-merges [role=status]")
+        before = told.inner_text()
+        frame.locator("#widget-merges button", has_text="forward").click()
+        assert told.inner_text() != before
+
+
 def test_a_figure_is_reached_from_the_index_and_a_question_hides_its_answer(browser, site):
     with Visit(browser, f"file://{site}/index.html") as page:
         page.click("#F25 figcaption a >> text=slide")
@@ -121,6 +157,10 @@ def test_paper_shows_answers_and_hides_what_only_draws(browser, site):
         answer = page.locator(".text details p").first
         assert answer.evaluate("a => a.offsetHeight") > 10
         assert page.locator(".code > details").first.evaluate("d => d.offsetHeight") == 0
+        assert not page.locator(".site").is_visible()
+        assert page.locator("#widget-merges [role=status]").is_visible()  # as it stands
+        page.goto(f"file://{site}/api/minivit/nn.html")
+        assert not page.locator("nav.pdoc").is_visible()
 
 
 def test_every_link_leads_somewhere_and_no_page_is_too_large(site):

@@ -1,5 +1,6 @@
 """The figures: what is in them (arrays, dots, words), never their pixels."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -109,19 +110,24 @@ def test_five_steps_grid_has_a_line_at_each_patch(steps):
 
 # -- F20 -------------------------------------------------------------------------------------------
 def test_forward_pass_shows_the_first_and_last_layer_and_the_probabilities(arrays):
-    figure = plots.forward_pass(arrays, tuple("abcde"), true=2)
+    weight = RNG.standard_normal((12, 12))
+    figure = plots.forward_pass(arrays, weight, tuple("abcde"), true=2)
     said = words(figure)
-    for expected in ("layer 1", "… layer 3", "17 x 12", "16 x 12", "A of head 1 of 2"):
+    for expected in ("layer 1", "… layer 3", "17 x 12", "16 x 12", "E\n12 x 12", "A of head 1"):
         assert expected in said
     bars = [axes for axes in figure.axes if axes.patches]
     np.testing.assert_allclose([b.get_width() for b in bars[0].patches], arrays["probabilities"][0])
     colors = [bar.get_facecolor() for bar in bars[0].patches]
     assert [c != colors[0] for c in colors] == [False, False, True, False, False]
+    drawn_arrows = [t for t in figure.findobj(plt.Text) if getattr(t, "arrow_patch", None)]
+    assert len(drawn_arrows) == 4  # two residual paths: along, and up to the sum
     whole = ["patches", "tokens", "1.out", "3.out"]
     inside = ["tokens", "1.ln_1", "1.attention", "1.attn", "1.middle", "1.ln_2", "1.mlp", "1.out"]
     shown = images(figure)
-    assert len(shown) == 1 + len(whole) + 1 + len(inside)  # the image first, [class] between
-    for array, name in zip([*shown[1:5], *shown[6:]], [*whole, *inside]):
+    assert len(shown) == 1 + len(whole) + 2 + len(inside)  # the image first; E; [class] between
+    np.testing.assert_array_equal(shown[2], weight.T)
+    np.testing.assert_array_equal(shown[6], arrays["class"].T)
+    for array, name in zip([shown[1], *shown[3:6], *shown[7:]], [*whole, *inside]):
         expected = arrays[name][0, 0] if name == "1.attention" else arrays[name][0]
         np.testing.assert_array_equal(array, expected)
 
@@ -139,6 +145,24 @@ def test_tables_show_exact_numbers_and_mark_cells():
     nothing_is_cut_off(figure)
 
 
+@pytest.mark.parametrize("numbers", [(1, 1), (86, 85_798_656), (632, 630_764_800)])
+def test_neighbours_in_a_row_of_a_table_keep_apart(numbers):
+    """Whatever is written, and in bold: a blank between two cells, as wide as a letter."""
+    said, counted = numbers
+    row = ("ViT-Base/16", 12, 768, "3,072", 16, f"{said}M", counted, counted + 1)
+    header = ["Model, at 224 x 224", "Layers", "Hidden\nsize D", "MLP\nsize", "Heads",
+              "the slide\nsays", "counted:\nno head",
+              "counted: with a head\nof 1,000 classes"]  # fmt: skip
+    marked = {(0, j) for j in range(len(row))}
+    figure = drawing.tables([("Models", header, [row], marked)])
+    figure.canvas.draw()
+    for line in (header, [f"{v:,}" if isinstance(v, int) else v for v in row]):
+        texts = [t for t in figure.findobj(plt.Text) if t.get_text() in line]
+        boxes = sorted((t.get_window_extent() for t in texts), key=lambda box: box.x0)
+        assert len(boxes) == len(row)
+        assert all(b.x0 - a.x1 > 9 for a, b in itertools.pairwise(boxes))
+
+
 def test_a_row_of_another_length_is_named():
     with pytest.raises(ShapeError, match="Models"):
         drawing.tables([("Models", ["a", "b"], [[1]], ())])
@@ -152,6 +176,7 @@ def test_filters_show_each_component_stretched_about_grey():
     assert len(shown) == 3  # as many as there are, not as many as there is room for
     np.testing.assert_allclose(shown[1] * 2 - 1, pictures[1] / np.abs(pictures[1]).max())
     assert [axes.get_xlabel() for axes in figure.axes[:3]] == ["50%", "25%", "< 1%"]
+    assert "share of the variance" in figure.get_supxlabel()
 
 
 # -- F25 -------------------------------------------------------------------------------------------
@@ -184,6 +209,14 @@ def test_attention_distance_has_a_dot_for_each_seed_layer_and_head():
     assert set(by_label["looks everywhere alike"].get_ydata()) == {4.0}
     assert "pixels" in axes.get_ylabel()
     assert axes.get_xlabel() == "layer"
+
+
+def test_attention_distances_of_two_models_stand_on_one_scale():
+    near, far = RNG.uniform(3, 5, (2, 3, 4)), RNG.uniform(13, 15, (3, 4, 5))
+    figure = plots.attention_distance([("a", near[None, 0], near[None, 1], 4.0),
+                                       ("b", far, far, 16.0)])  # fmt: skip
+    left, right = (axes.get_ylim() for axes in figure.axes)
+    assert left == right and left[0] < 3.5 and left[1] > 16
 
 
 # -- beside the forty ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ plt = pytest.importorskip("matplotlib.pyplot")
 
 from minivit import course  # noqa: E402
 from minivit.course.plots import clip as plots  # noqa: E402
+from minivit.course.plots import clip_results  # noqa: E402
 from minivit.engine.errors import ShapeError  # noqa: E402
 from tests.course import figures  # noqa: E402
 
@@ -34,7 +35,7 @@ def test_logits_are_drawn_as_they_are_with_the_diagonal_framed():
     left = fig.axes[0]
     assert (left.images[0].get_array() == logits).all()
     assert sorted(p.get_xy() for p in left.patches) == [(-0.5, -0.5), (0.5, 0.5), (1.5, 1.5)]
-    assert [t.get_text() for t in left.get_xticklabels()] == ["x", "y", "z"]
+    assert [t.get_text() for t in left.get_yticklabels()] == ["x  1", "y  2", "z  3"]
     with pytest.raises(ShapeError, match=r"\(3, 4\)"):
         plots.logits_matrices([("a", np.zeros((3, 4)))], pictures(3), ["x", "y", "z"])
     with pytest.raises(ShapeError, match="image"):
@@ -42,22 +43,27 @@ def test_logits_are_drawn_as_they_are_with_the_diagonal_framed():
 
 
 def test_pseudocode_shows_each_line_its_arrays_and_their_shapes():
-    steps = [("# a comment", {}), ("x = f(I)", {"I": pictures(5), "x": np.ones((5, 2))}),
-             ("T", {"T": np.ones((5, 9)), "logits": np.eye(5)}),
-             ("loss = g(x)", {"loss": np.array(1.25)})]  # fmt: skip
-    written = words(plots.pseudocode(steps, ["ram", "scarf", "bow", "cat", "ox"]))
+    x = np.random.default_rng(0).standard_normal((5, 2))
+    blocks = [("# I - images\n# T - texts\n# t  - a number",
+               {"I": pictures(5), "T": np.ones((5, 9)), "t": np.array(3.04)}),
+              ("x = f(I)", {"x": x, "y": x}),
+              ("logits = x\n\nlabels = g(x)\nloss = h(x)",
+               {"logits": np.eye(5), "labels": np.arange(5), "loss": np.array(0.00125)}),
+    ]  # fmt: skip
+    fig = plots.pseudocode(blocks, ["ram", "scarf", "bow", "cat", "ox"])
+    written = words(fig)
     for text in (
-        "# a comment",
-        "ram",
-        "ox",
-        "logits [5, 5]",
-        "x = f(I)",
-        "I [5, 4, 4, 3]",
-        "x [5, 2]",
-        "loss []",
-        "1.250",
+        *("# I - images", "# t  - a number", "x = f(I)", "logits = x", "loss = h(x)"),
+        *("ram", "ox", "I [5, 4, 4, 3]", "T [5, 9]", "x [5, 2]", "logits [5, 5]"),
+        *(" → 3.0400", " → 0 1 2 3 4", " → 0.0013"),
     ):
         assert text in written
+    images = [axes.images[0].get_array() for axes in fig.axes if axes.images]
+    assert any(i.shape == x.shape and (i == x).all() for i in images)
+    lines = {t.get_text(): t for t in fig.findobj(plt.Text)}
+    assert lines["loss = h(x)"].get_position()[1] == lines[" → 0.0013"].get_position()[1]
+    width, height = fig.get_size_inches()
+    assert width > height
 
 
 def test_softmax_bars_sum_to_one_and_points_lie_where_they_are():
@@ -73,30 +79,47 @@ def test_softmax_bars_sum_to_one_and_points_lie_where_they_are():
 
 def test_text_encoder_shows_every_symbol_and_count():
     fig = plots.text_encoder(
-        "A cat", [("letters", ["a", "c"])], ["[SOS]", "cat", "[EOS]"], [8, 3, 9],
-        {"embedding": 1234, "layers": 5678}, "title",
+        "A cat, by ours", [("letters", ["a", "c"])], ["[SOS]", "cat", "[EOS]"], [8, 3, 9],
+        {"embedding": 1234, "layers": 5678}, "the paper's",
     )  # fmt: skip
     written = words(fig)
-    for text in ("[SOS]", "cat", "[EOS]", "8", "3", "9", "  1,234", "  5,678", "title"):
+    expected = "[SOS]", "cat", "[EOS]", "8", "3", "9", "  1,234", "  5,678"
+    for text in (*expected, "A cat, by ours", "the paper's"):
         assert text in written
 
 
 def test_image_encoders_show_computed_and_published():
     row = {"name": "RN9", "parameters": 2_000_000, "flops": 5e9, "published parameters": 2.1,
            "published GFLOPs": 5.5, "gpu_days": 77}  # fmt: skip
-    fig = plots.image_encoders([row, {**row, "name": "ViT-9", "gpu_days": None}])
-    left, right = fig.axes
-    assert [bar.get_width() for bar in left.containers[0]] == [2.0, 2.0]
-    assert right.lines[0].get_xdata()[0] == 5.5
-    assert [w for w in words(fig) if "V100" in w] == ["5.0,\n77 V100-days"]
+    fig = plots.image_encoders(
+        [row, {**row, "name": "ViT-8", "gpu_days": None}, {**row, "name": "ViT-9", "gpu_days": 22}]
+    )
+    left, middle, right = fig.axes
+    assert [bar.get_width() for bar in left.containers[0]] == [2.0] * 3
+    assert middle.lines[0].get_xdata()[0] == 5.5
+    widths = [bar.get_width() for bar in right.containers[0]]
+    assert (widths[0], widths[2]) == (77, 22) and np.isnan(widths[1])
+    written = words(fig)
+    assert {"77", "22", "x 3.5"} <= set(written) and "nan" not in written
+    of = {h.get_label(): h.get_facecolor() for h in fig.legends[0].legend_handles[:2]}
+    for bar, kind in zip(left.containers[0], ("ResNet", "ViT", "ViT")):
+        assert bar.get_facecolor() == of[f"{kind}, computed"]
 
 
-def test_efficiency_draws_each_seed_and_the_mean():
+def test_efficiency_draws_each_seed_the_mean_and_each_ratio_at_its_level():
     accuracy = np.array([[0.1, 0.2], [0.3, 0.6]])
-    axes = plots.efficiency({"one": ([10, 20], accuracy)}, chance=0.01, target=0.3).axes[0]
+    curves = {"caption": ([10, 20], accuracy / 2), "contrastive": ([10, 20], accuracy)}
+    fig = clip_results.efficiency(curves, 0.01, [(0.2, 10, 20, "x 2.0"), (0.1, 5, 20, "x 4.0")])
+    axes = fig.axes[0]
     drawn = [line.get_ydata() for line in axes.lines]
-    assert np.allclose(drawn[:2], accuracy) and np.allclose(drawn[2], [0.2, 0.4])
+    assert np.allclose(drawn[3:5], accuracy) and np.allclose(drawn[5], [0.2, 0.4])
     assert axes.get_xscale() == "log"
+    written = {t.get_text(): t for t in fig.findobj(plt.Text)}
+    for name, line in (("caption", axes.lines[2]), ("contrastive", axes.lines[5])):
+        assert written[name].get_color() == line.get_color()
+    assert {written[w].xy[1] for w in ("x 2.0", "x 4.0")} == {0.2, 0.1}
+    tips = {t.xy for t in axes.texts if not t.get_text()}
+    assert tips == {(10, 0.2), (5, 0.1)}
 
 
 def test_zero_shot_classifier_shows_vectors_and_probabilities():
@@ -108,14 +131,18 @@ def test_zero_shot_classifier_shows_vectors_and_probabilities():
     images = [axes.images[0].get_array() for axes in fig.axes if axes.images]
     assert any(i.shape == (3, 5) and np.allclose(i, vectors.T) for i in images)
     assert "70%" in words(fig) and "→ a b" in words(fig)
+    assert "→ text encoder → Wᵀ, 3 x 5" in words(fig) and "softmax(exp(t) I_e W)" in words(fig)
 
 
 def test_differences_are_sorted_and_in_points():
-    fig = plots.sorted_differences([("t", {"a": -10, "b": 25, "c": 0}), ("p", {"x": 5, "y": 9})])
+    fig = clip_results.sorted_differences(
+        [("t", {"a": -10, "b": 25, "c": 0}), ("p", {"x": 5, "y": 9})]
+    )
     left, right = fig.axes
     assert [round(bar.get_width(), 6) for bar in left.patches] == [25, 0, -10]
     assert [t.get_text() for t in right.get_yticklabels()] == ["y", "x"]
     assert "+25.0" in words(fig)
+    assert left.get_title() == "t:\nbetter on 1 of 3" and "2 of 2" in right.get_title()
     for axes, values in ((left, (25, -10)), (right, (5, 9))):
         low, high = axes.get_xlim()
         assert low < min(0, *values) or min(values) > 0
@@ -124,32 +151,37 @@ def test_differences_are_sorted_and_in_points():
 
 def test_compute_efficiency_draws_families_in_order_of_compute():
     family = {"ViT": [("big", 8.0, 0.9, [0.8, 1.0]), ("small", 2.0, 0.5, [0.5])]}
-    axes = plots.compute_efficiency([("t", "x", "y", family)]).axes[0]
+    axes = clip_results.compute_efficiency([("t", "x", "y", family)]).axes[0]
     assert axes.lines[0].get_xydata().tolist() == [[2.0, 0.5], [8.0, 0.9]]
     dots = np.concatenate([line.get_ydata() for line in axes.lines[1:]])
     assert sorted(dots.tolist()) == [0.5, 0.8, 1.0]
 
 
 def test_a_line_says_how_much_more_the_others_spend_for_the_same_score():
-    nets = {"ViT": [("a", 1.0, 0.5, []), ("b", 2.0, 0.95, [])],
-            "ResNet": [("c", 2.0, 0.4, []), ("d", 8.0, 0.6, [])]}  # fmt: skip
-    fig = plots.compute_efficiency([("t", "x", "y", nets)])
-    assert [w for w in words(fig) if w.startswith("x ")] == ["x 4.0"]  # none reaches b's
+    nets = {"ViT": [("a", 1.0, 0.5, []), ("b", 2.0, 0.95, []), ("c", 3.0, 0.1, []),
+                    ("d", 9.0, 0.97, [])],
+            "ResNet": [("e", 2.0, 0.4, []), ("f", 8.0, 0.6, [])]}  # fmt: skip
+    fig = clip_results.compute_efficiency([("t", "x", "y", nets)])
+    found = [w for w in words(fig) if w.startswith("x ")]
+    assert found == ["x 4.0", "x > 4.0"]  # none reaches b's; c is below them all; d spends the most
 
 
 @pytest.mark.parametrize("true, rank", [("b", 1), ("f", 6)])
 def test_cards_show_the_rank_of_the_truth_even_if_it_is_low(true, rank):
     p = np.array([0.2, 0.4, 0.15, 0.12, 0.1, 0.03])
-    fig = plots.example_cards([("set", pictures(1)[0], list("abcdef"), p, true, 6)])
+    fig = clip_results.example_cards([("set", pictures(1)[0], list("abcdef"), p, true, 6)])
     written = " ".join(words(fig))
     assert f"set: {true}\n{p['abcdef'.index(true)]:.1%}, ranked {rank} out of 6" in written
-    assert written.count("✓") == 1 and written.count("✗") == 4
+    assert written.count("✓") == 1 and written.count("✗") == (4 if rank <= 5 else 3)
     assert f"✓ {true}" in written
+    assert ("…" in written) == (rank > 5)  # between the best and the truth
+    assert "probability" in written
 
 
 def test_prompt_bars_are_percentages():
     accuracies = {"bare": {"s": 0.5, "t": 0.1}, "photo": {"s": 0.25, "t": 0.2}}
-    fig = plots.prompts(accuracies, {"s": 0.01, "t": 0.1}, "published")
+    fig = clip_results.prompts(accuracies, {"s": 0.01, "t": 0.1}, "ours: it hurts")
     heights = [bar.get_height() for bars in fig.axes[0].containers for bar in bars]
     assert heights == [50, 10, 25, 20]
-    assert "published" in words(fig)
+    assert "ours: it hurts" in words(fig)
+    assert len({bars[0].get_hatch() for bars in fig.axes[0].containers}) == 2  # without colours

@@ -288,20 +288,25 @@ def test_the_layer_diagram_draws_every_stage():
 
 
 def test_guesses_mark_what_stood_there():
-    example = (["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", [("dog", 0.6), ("cat", 0.3)])
-    fig = transformer.masked_words([example], {"seed 0": ([0, 9], [5.0, 4.0])})
+    bars = [("dog", 0.6), ("cat", 0.3)]
+    example = (["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", 17, bars)
+    fig = transformer.masked_words([example], [([0, 9], [5.0, 4.0])], "title", ("ln 4000", 8.3))
     colors = [bar.get_facecolor() for bar in fig.axes[0].patches]
     assert [bar.get_width() for bar in fig.axes[0].patches] == [0.6, 0.3]
-    assert colors[0] != colors[1] and titles(fig)[0] == "a [MASK]s   (cat)"
+    assert colors[0] != colors[1] and "30.0%, ranked 17" in texts(fig)
+    assert fig.subfigs[0].get_suptitle() == "[CLS] a [MASK]s [SEP]" and "ln 4000" in texts(fig)
 
 
-def test_next_tokens_has_a_panel_a_step():
+def test_next_tokens_puts_what_was_drawn_at_the_end_of_the_next_text():
     steps = [("he was", [(" a", 0.5), (" the", 0.2)], " the"), ("he was the", [(" $", 0.9)], " $")]
-    fig = transformer.next_tokens(steps, columns=3)
-    shown = [axes for axes in fig.axes if axes.get_visible()]
-    assert len(shown) == 2 and [len(axes.patches) for axes in shown] == [2, 1]
-    assert "he was the" in titles(fig)[1]
-    assert [t.get_text().endswith("drawn") for t in shown[0].texts] == [False, True]
+    fig = transformer.next_tokens(steps, "title")
+    left, bars, after, more = fig.axes
+    assert [len(axes.patches) for axes in (bars, more)] == [2, 1]
+    assert [t.get_text() for t in left.texts if t.get_text()] == ["he was"]
+    new, old = (t for t in after.texts if t.get_text())
+    assert (old.get_text(), new.get_text()) == ("he was", "␣the")
+    drawn = [t for t in bars.get_yticklabels() if t.get_color() == new.get_color()]
+    assert [t.get_text() for t in drawn] == ["␣the"]
 
 
 def test_alignments_check_their_shape():
@@ -319,7 +324,7 @@ def test_pipeline_shows_symbols_ids_and_vectors():
     steps = [[["l", "o"], ["lo"]], [["Ġ", "a"]]]
     vectors = np.arange(12.0).reshape(3, 4)
     fig = text.pipeline("lo a", steps, [7, 8, 9], vectors)
-    assert all(word in texts(fig) for word in ("lo", "Ġ", "→ 7", "→ 9"))
+    assert all(word in texts(fig) for word in ("lo", "␣", "→ 7", "→ 9"))
     assert np.array_equal(fig.axes[-1].images[0].get_array(), vectors)
 
 
@@ -337,7 +342,7 @@ def test_every_published_row_has_a_source_and_its_month_is_that_of_the_source(na
     assert len(rows) >= 15 and len({row["model"] for row in rows}) == len(rows)
     for row in rows:
         assert row["source"], row
-        found = re.search(r"arXiv (\d\d)(\d\d)\.\d{4,5}", row["source"])
+        found = re.search(r"arXiv (\d\d)(\d\d)\.\d{4,5}", row["source"] + row.get("note", ""))
         if found:
             assert [int(row["year"]), int(row["month"])] == [2000 + int(found[1]), int(found[2])]
     draw = {"history_transformers": [history.families],

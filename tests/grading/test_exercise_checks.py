@@ -1,6 +1,7 @@
 """Every exercise: the solution has all points, the starter none, each known mistake its name."""
 
 import re
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,33 @@ def test_the_page_says_what_a_student_needs(exercise):
     assert not re.sub(r"<details>.*?</details>", "", hints, flags=re.S).strip()
     question = source.split("# ## Explain")[1].split("# %%")[0]
     assert "a person reads" in " ".join(question.replace("#", "").split())
+
+
+def lengths(page, case):
+    """{letter: length} of a case, by the table of shapes on the exercise's page."""
+    table = page.split("## The equations")[1].split("## What is checked")[0]
+    found = {n: v for n, v in case.inputs.items() if n in ("rows", "columns", "height", "width")}
+    for names, cell in re.findall(r"^\| (`.*?) \| (.*?) \|", table, re.M):
+        names, shapes = re.findall(r"`(\w+)`", names), re.findall(r"`[(\[](.*?)[)\]]`", cell)
+        for name, shape in zip(names, shapes * len(names) if len(shapes) == 1 else shapes):
+            value = case.inputs.get(name)
+            sizes = value if isinstance(value, list) else np.shape(value)
+            letters = [letter.strip() for letter in shape.split(",") if letter.strip()]
+            if len(letters) == len(sizes):
+                found |= {a: n for a, n in zip(letters, sizes) if re.fullmatch(r"[\w']+", a)}
+    return found
+
+
+@pytest.mark.parametrize("exercise", registry().values(), ids=by_name)
+def test_any_two_lengths_are_equal_in_some_inputs_and_differ_in_others(exercise):
+    """No answer can exchange two axes unseen, nor tell them from one another by their lengths."""
+    page = (FOLDER / f"{exercise.stem}.md").read_text("utf-8")
+    seen = set()
+    for prop in exercise.properties[:-1]:  # not the rules of the house
+        for case, _ in judge.Judge(exercise, None, judge.PUBLIC).cases(prop):
+            found = lengths(page, case)
+            seen |= {(a, b, found[a] == found[b]) for a, b in combinations(sorted(found), 2)}
+    pairs = {(a, b) for a, b, _ in seen}
+    one = "unbroadcast hide_tokens next_distribution merge_pair chain_rule layer_norm adamw_step"
+    assert pairs or exercise.function in one.split()
+    assert {(a, b, same) for a, b in pairs for same in (True, False)} == seen

@@ -503,7 +503,7 @@ def test_the_command_says_what_is_missing(tmp_path, capsys, monkeypatch):
     assert commands.main(["check", "17", "nowhere/mine.py"]) == 2
     assert "there is no file" in capsys.readouterr().err
     assert commands.main(["check", "99"]) == 2
-    assert "expected an exercise, got '99'; there are: 1 (unbroadcast)" in capsys.readouterr().err
+    assert "got '99': a number from 1 to 25 or the name of a function" in capsys.readouterr().err
     assert not os.listdir(tmp_path)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from minivit import commands
+from minivit.grading import judge
 from minivit.grading.exercise import find
 from minivit.grading.process import runner
 from minivit.grading.teachers import classroom, judging, workshop
@@ -125,6 +126,25 @@ def test_what_is_judged_ends_with_a_grading_that_is_killed(tmp_path):
     subprocess.run([sys.executable, "-c", "from minivit.grading.teachers import workshop\n"
                     "workshop.sweep()"], env=environment, check=True)  # fmt: skip
     assert not any(folder.exists() for folder in left)
+
+
+@LINUX
+def test_control_c_ends_a_grading_at_once(tmp_path):
+    """In a terminal it reaches all its processes; a student's has a session of its own."""
+    write(tmp_path / "class", {f"s{i}/{STEM}.py": SLEEPS + f"# {i}\n" for i in range(9)})
+    call = [sys.executable, "-m", "minivit.commands", "grade", str(tmp_path / "class"),
+            "--out", str(tmp_path / "out"), "--seed", "5", "--processes", "2"]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+    while process.poll() is None and not list((tmp_path / "out").rglob(f"{STEM}.json")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate()[1].decode()
+    assert process.returncode == 130 and said.endswith("interrupted\n") and "Trace" not in said
+    begun = list((tmp_path / "out").rglob(f"{STEM}.json"))
+    assert 1 <= len(begun) <= 4 and not list((tmp_path / "out").rglob("*.key"))
+    assert not list(tmp_path.glob(workshop.PREFIX + "*"))
 
 
 def test_the_folder_of_a_living_grading_stays(tmp_path, monkeypatch):
@@ -245,6 +265,14 @@ def test_only_one_and_the_others_stay_whatever_became_of_their_files(tmp_path, m
 
 def test_of_two_people_of_one_name_each_keeps_the_own_results(tmp_path, monkeypatch):
     """A folder with one of them is no other class, and a third person is no one of them."""
+
+    def quickly(exercise, answer, *, seed, results):
+        verdict = judge.new_verdict(exercise, answer.where)
+        right = "g[parent] += g[node]" in "".join(text for _, _, text in answer.cells)
+        verdict.outcomes[0].points, verdict.complete = 10 if right else 2, True
+        verdict.write(results)
+
+    monkeypatch.setattr(judge, "judge", quickly)
     monkeypatch.setattr(judging, "ProcessPoolExecutor", Pool)
     out = tmp_path / "out"
 

@@ -28,6 +28,26 @@ def test_marks_name_students_by_any_name(tmp_path):
     assert found["ben"][E.number] == marks.Mark(1.5, 9.5, "=1+1")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+@pytest.mark.parametrize("first", ["", "\ufeff", "sep={}{}", "\ufeffSEP={}{}"])
+def test_a_table_is_read_as_spreadsheets_write_it(first, between, end, tmp_path):
+    lines = ["student,exercise,points,comment", "ada,16,9,x", 'ben,16,8,"a b"', ""]
+    text = first.format(between, end) + end.join(lines).replace(",", between)
+    (tmp_path / "m.csv").write_bytes(text.encode())
+    found = marks.read(PEOPLE, tmp_path / "m.csv").marks
+    assert [found[name][16].points for name in ("ada", "ben")] == [9, 8]
+
+
+@pytest.mark.parametrize("field", ["9" * 200_000, "\0", '"9', "9\n\n\n;;;"])
+def test_no_table_ends_the_grading(field, tmp_path):
+    (tmp_path / "m.csv").write_text(f"student,exercise,points\nada,16,{field}")
+    try:
+        assert marks.read(PEOPLE, tmp_path / "m.csv").marks["ada"][16].points == 9
+    except SubmissionError as error:
+        assert "m.csv" in str(error)
+
+
 @pytest.mark.parametrize(
     "line", ["zoe,chain_rule,1,", "ada,no_such,1,", "ada,chain_rule,3,", "ada,chain_rule,,nan"]
 )

@@ -48,7 +48,6 @@ EQUAL = {
     "next_distribution": {
         "top_p < 1 -> top_p <= 1": "all tokens hold 1, up to rounding",
         "1 -> 2 in if top_p < 1": "all tokens hold 1, up to rounding",
-        "before >= top_p -> before > top_p": DRAWN,
     },
     "cached_attention": {
         "np.tri(n, N, N - n, dtype=bool) -> np.tri(n, N, N - n)": "np.where takes 1.0 for True",

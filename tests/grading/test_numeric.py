@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minivit.grading import gradient_errors
+from minivit.grading.exercise import SubmissionError
 
 X = np.random.default_rng(1).normal(size=(2, 3))
 
@@ -19,3 +20,14 @@ def test_a_gradient_of_another_shape_and_one_without_a_tuple(capsys):
     assert gradient_errors(lambda x: (x.sum(), lambda g: g * np.ones(3)), X) == {1: np.inf}
     assert "expected (2, 3)" in capsys.readouterr().out
     assert gradient_errors(lambda x: (x.sum(), lambda g: g * np.ones((2, 3))), X)[1] < 1e-7
+
+
+@pytest.mark.parametrize("function, inputs, what", [
+    ("layer_norm", (), "expected a function first"),
+    (lambda x: x, (np.ones(3),), "gave ndarray, expected \\(y, vjp\\)"),
+    (lambda x: (x, x), (np.ones(3),), "gave tuple, expected \\(y, vjp\\)"),
+    (lambda x, b: (x, lambda g: (g,)), (np.ones(3), np.ones(3)), "gave 1 gradients, expected 2"),
+], ids=range(4))  # fmt: skip
+def test_what_is_no_function_with_a_vjp_is_said(function, inputs, what):
+    with pytest.raises(SubmissionError, match=what):
+        gradient_errors(function, *inputs)

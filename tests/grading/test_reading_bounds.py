@@ -21,21 +21,21 @@ def cells(*texts):
 
 
 HOSTILE = {  # name: (suffix, text, what the trouble says)
-    "many statements": (".py", "x\n" * 600_000, "more than 1 MB of code"),
-    "many lines": (".py", "\n" * 2_000_000, "more than 1 MB of code"),
-    "half a megabyte of statements": (".py", "x\n" * 250_000, ""),
-    "one with a command": (".py", "x\n" * 250_000 + "%time x\n", ""),
+    "many statements": (".py", "x;" * 600_000, "more than 1 MB of code"),
+    "many lines": (".py", "\n" * 1_100_000, "more than 1 MB of code"),
+    "half a megabyte of statements": (".py", "x;" * 250_000, ""),
+    "one with a command": (".py", "x;" * 250_000 + "\n%time x\n", ""),
     "blank lines": (".py", "(\n" + "\n" * 200_000, ""),
     "blanks": (".py", "(\n=" + " " * 900_000 + "x", ""),
     "many commands": (".py", "%time x = 1\n" * 400, "too many commands of IPython"),
-    "as many as are read": (".py", "%\n" * 120, ""),
+    "as many as are read": (".py", "%\n" * 70, ""),
     "commands in commands": (".ipynb", cells("%%time\n" * 120), ""),
     "commands in many cells": (".ipynb", cells(*["!ls\n" * 90] * 200), "too many commands"),
     "many cells": (".ipynb", cells(*["#"] * 30_000), "more than 1 MB of code"),
-    "many empty cells": (".ipynb", cells(*[""] * 50_000), ""),
+    "many empty cells": (".ipynb", cells(*[""] * 5_000), ""),
     "many lists": (".ipynb", '{"cells": [], "x": [' + "[]," * 3_000_000 + "[]]}", "no notebook"),
     "many keys": (".ipynb", '{"cells": [], "x": [' + '{"":0},' * 700_000 + "0]}", "no notebook"),
-    "many names": (".py", "".join(f"a{i}=\n" for i in range(200_000)), "more than 1 MB of code"),
+    "many names": (".py", "".join(f"{i:030}a=\n" for i in range(40_000)), "more than 1 MB of code"),
 }
 
 

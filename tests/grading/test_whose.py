@@ -6,8 +6,11 @@ import tarfile
 import zipfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minivit.grading.exercise import SubmissionError
+from minivit.grading.process.child import printable
 from minivit.grading.teachers import archives, handed_in
 from tests.grading.exports import BOOK, PY, RIGHT, STEM, WRONG, write, zipped
 
@@ -179,3 +182,59 @@ def test_a_hard_link_in_the_archive_of_a_class_is_the_file_once_more(tmp_path):
     found, others = handed_in.submissions(tmp_path / "class.tar", tmp_path / "scratch")
     assert [name for name, there in found.items() if there.answers] == ["ada", "ben"]
     assert others == [f"cem/{STEM}.py is a link, not a file"]
+
+
+def test_gradescopes_numbers_stay_as_they_are_written(tmp_path):
+    """0042 is no 34, No is a name, and each form of a time is one."""
+    times = ["2026-11-03 22:15:00.000000000 Z", "2026-11-03T14:15:00.123456-08:00",
+             "2026-11-03 22:15:00 +0000"]  # fmt: skip
+    sids, known = ("0042", "1_000", "12e4"), "---\n"
+    for i, (sid, when) in enumerate(zip(sids, times)):
+        known += (f"submission_{i}:\n  :submitters:\n  - :name: No\n    :sid: {sid}\n"
+                  f"    :email: \n  :created_at: {when}\n")  # fmt: skip
+    files = {f"submission_{i}/{STEM}.py": PY for i in range(3)}
+    found, _ = handed(files | {"submission_metadata.yml": known}, tmp_path)
+    people = [there.person for there in found.values()]
+    assert [p.sid for p in people] == list(sids) and {p.name for p in people} == {"No"}
+    assert {p.email for p in people} == {""}
+    assert len({p.when.astimezone().replace(microsecond=0) for p in people}) == 1
+
+
+PARTS = st.sampled_from([
+    "ada", "Ben (2)", "Week 3", "1", "Jane Doe_1001_assignsubmission_file_", "Submitted files",
+    "12345-67890 - Jane Doe - Nov 3, 2026 1034 PM", "submission_7", "Zoe\u0308", "source", "old",
+    "Doe, Jane(jdoe)", "a.zip", "hw.py", "\u202egnp", "x" * 90, " lead", "trail.",
+])  # fmt: skip
+ENDS = st.sampled_from([
+    f"{STEM}.py", f"{STEM} (1).PY", f"doejane_12345_67890_{STEM}.py", f"[1] Doe_{STEM}.py",
+    f"Week 3_jdoe_attempt_2026-11-03-22-15-00_{STEM}.py", "homework.py", "answer.txt", "notes.txt",
+    f"Jane Doe_1001_assignsubmission_file_{STEM}.py", "doejane_12345_text.html", "Untitled",
+    f"{STEM}.pdf", "essay.docx", "submission_metadata.yml", f"ada_{STEM}.py", f"{STEM}\n.py",
+])  # fmt: skip
+TREES = st.lists(
+    st.tuples(st.lists(PARTS, max_size=3), ENDS), min_size=1, max_size=7, unique_by=str
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(TREES, st.booleans())
+def test_each_file_is_an_answer_or_is_named(tmp_path_factory, tree, packed):
+    """Whatever an export looks like: no file is silent, and no name ends the reading."""
+    folder, files = tmp_path_factory.mktemp("tree"), {}
+    for number, (parts, end) in enumerate(tree):
+        name = "/".join([*parts, end])
+        if not any(name.startswith(f"{other}/") or other.startswith(f"{name}/") for other in files):
+            files[name] = PY + f"# {number}, told apart\n" + f"x = {number}\n"
+    try:
+        found, others = handed(files, folder, packed)
+    except SubmissionError as error:
+        assert "holds no submissions" in str(error)
+        return
+    answers = {a.path.read_text("utf-8") for t in found.values()
+               for many in t.answers.values() for a in many}  # fmt: skip
+    said = " ".join([*others, *(n for t in found.values() for n in (*t.notes, *t.remarks))])
+    for name, text in files.items():
+        parts = name.split("/")
+        read = text in answers or parts[-1] in ("submission_metadata.yml", "notes.txt")
+        shown = [printable(part) for part in parts]
+        assert read or any(part in said for part in shown) or " more" in said, (name, said)

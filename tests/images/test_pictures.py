@@ -73,6 +73,48 @@ def test_a_palette_is_looked_up_and_its_transparent_colour_is_white():
     assert pictures.read(holes.getvalue())[0, 0].tolist() == [1, 1, 1]
 
 
+def png(pixels, bits, kind, transparent):
+    """A PNG as Pillow does not write it: (h, w) greys or (h, w, 3) colours of 1 to 16 bits."""
+    rows = pixels.reshape(len(pixels), -1)
+    if bits == 16:
+        lines = [row.astype(">u2").tobytes() for row in rows]
+    else:
+        planes = [(row[:, None] >> np.arange(bits)[::-1] & 1).ravel() for row in rows]
+        lines = [np.packbits(plane.astype(np.uint8)).tobytes() for plane in planes]
+    height, width = pixels.shape[:2]
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)),
+        (b"tRNS", np.array(transparent, ">u2").tobytes()),
+        (b"IDAT", zlib.compress(b"".join(b"\0" + line for line in lines))), (b"IEND", b""),
+    ]  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(x)) + name + x + struct.pack(">I", zlib.crc32(name + x))
+        for name, x in parts
+    )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@given(st.integers(0, 2**32 - 1))
+def test_one_grey_may_be_transparent_whatever_the_bits(bits, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 2**bits, (5, 7))
+    hidden = pixels[2, 3]
+    expected = np.where(pixels == hidden, 1, pixels / (2**bits - 1) * 2 - 1)
+    content = png(pixels, bits, 0, hidden)
+    np.testing.assert_allclose(pictures.read(content)[:, :, 0], expected, atol=1e-2)
+    seen = np.asarray(pictures.rgb(pictures.picture(content)))[:, :, 0]
+    np.testing.assert_allclose(seen / 127.5 - 1, expected, atol=1e-2)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_one_colour_of_sixteen_bits_may_be_transparent(seed):
+    pixels = np.random.default_rng(seed).integers(0, 1 << 16, (4, 6, 3))
+    expected = pixels / 65535 * 2 - 1
+    expected[1, 2] = 1
+    found = pictures.read(png(pixels, 16, 2, pixels[1, 2]))
+    np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_sixteen_bits_keep_their_range(format):
     deep = np.array([[0, 256, 32768, 65535]], np.uint16)

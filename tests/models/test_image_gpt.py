@@ -384,19 +384,27 @@ def test_norm_orders_draw_means_of_seeds(plots):
     assert left.get_yscale() == "log" and "0.001" in middle.get_title()
 
 
+SOURCE = [{"source": "Chen et al. 2020", "place": "section 4.1 and Table 2"}]
+
+
 def test_probes_by_layer_mark_the_best_layer_given(plots):
     curves = {n: np.random.default_rng(0).random((3, 9)) for n in ("AR", "BERT")}
-    fig = plots.probes_by_layer(curves, {"AR": 4, "BERT": 2}, {"raw": 0.9}, {"AR": np.ones(9)})
-    marked = lines(fig.axes[0])["best by validation: 4"]
-    assert marked[0] == pytest.approx(curves["AR"][:, 4].mean())
-    assert "this notebook" in lines(fig.axes[0]) and "this notebook" not in lines(fig.axes[1])
-    assert [a.get_title() for a in fig.axes] == ["AR", "BERT"]
+    panels = [("one", {"AR": curves["AR"]}, {"AR": 4}, {"raw": 0.9}),
+              ("two", curves, {"AR": 1, "BERT": 2}, {})]  # fmt: skip
+    fig = plots.probes_by_layer(panels, {"ours": np.array([1.0, 2.0]), "printed": 2.4}, SOURCE)
+    first, second, losses = fig.axes
+    marked = [line for line in first.lines if line.get_markersize() == 20]
+    assert [line.get_ydata()[0] for line in marked] == [pytest.approx(curves["AR"][:, 4].mean())]
+    assert np.allclose(lines(second)["BERT"], curves["BERT"].mean(axis=0))
+    dots = [list(line.get_xdata()) for line in losses.lines if line.get_marker() == "o"]
+    assert dots == [[1.0, 2.0], [2.4]]
+    assert "Chen et al. 2020, Table 2, section 4.1" in fig.get_supxlabel()
 
 
 def test_sizes_write_the_exact_counts(plots):
     counts = {s: image_gpt.count_parameters(s) for s in image_gpt.SIZES}
     ours = {"small": (1000, np.array([0.5, 0.6, 0.7]), np.array([2.0, 2.1, 2.2]))}
-    fig = plots.sizes(counts, dict.fromkeys(counts, "?M"), ours, [("L", counts["L"], 60.3)])
+    fig = plots.sizes(counts, dict.fromkeys(counts, "?M"), ours, [("L", counts["L"], 60.3)], SOURCE)
     said = words(fig)
     assert all(f"{n:,}" in said for n in counts.values()) and "iGPT-XL" in said
     assert np.allclose(lines(fig.axes[1])["small, 1k"], ours["small"][1])
@@ -406,11 +414,9 @@ def test_tuning_bars_have_the_heights_of_the_means(plots):
     a = np.array([80.0, 82.0, 84.0])
     ours = {"AR": (a, a + 10, None, None), "BERT": (a, a, a + 5, a + 1)}
     fig = plots.tuning_bars(
-        [("here", ours), ("published", {"AR": (("<", 95.3), 99.0, None, None)})]
+        [("here", ours), ("published", {"AR": (("<", 95.3), 99.0, None, None)})], SOURCE
     )
-    heights = [
-        [round(p.get_height(), 6) for p in axes.patches if p.get_height()] for axes in fig.axes
-    ]
+    heights = [[round(p.get_width(), 6) for p in axes.patches] for axes in fig.axes]
     assert heights == [[82, 92, 82, 87, 82, 83], [95.3, 99.0]]
     assert all(number in words(fig) for number in ("92.0", "< 95.3", "99.0"))
 
@@ -424,4 +430,4 @@ def test_completions_and_samples_show_the_pixels(plots):
     assert (given[4:] == 1).all() and np.allclose(given[:4], (x[0, :4] + 1) / 2)
     fig = plots.samples([("T = 0.5", x), ("T = 1", x)], columns=2)
     assert [a.get_ylabel() for a in fig.axes] == ["T = 0.5", "T = 1"]
-    assert fig.axes[0].images[0].get_array().shape == (17, 17, 3)
+    assert fig.axes[0].images[0].get_array().shape == (19, 19, 3)

@@ -419,3 +419,19 @@ def test_a_field_of_a_tokenizer_of_a_wrong_kind_is_refused_when_it_is_read(key, 
     (folder / "config.json").write_text(json.dumps(said))
     with pytest.raises(CheckpointError, match=f"config.json: {key} is"):
         minivit.load(folder)
+
+
+class Wrapped(nn.Module):
+    def __init__(self, name="model"):
+        setattr(self, name, nn.Linear(3, 2))
+
+    def forward(self, x):
+        return next(iter(self.__dict__.values()))(x)
+
+
+@pytest.mark.parametrize("name", ["model", "module", "encoder", "net"])
+def test_names_that_are_wrappers_elsewhere_are_ours(name, tmp_path):
+    model = Wrapped(name)
+    minivit.save(model, tmp_path)
+    found = minivit.load(tmp_path, classes=[Wrapped]).model
+    assert {n for n, _ in found.named_tensors()} == {f"{name}.weight", f"{name}.bias"}

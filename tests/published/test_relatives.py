@@ -331,12 +331,60 @@ def test_buffers_that_old_files_have(tmp_path):
     assert minivit.load(tmp_path).model.vocabulary == 30
 
 
-@pytest.mark.parametrize(
-    "wrapper", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model._orig_mod."]
-)
+@pytest.mark.parametrize("wrapper", [
+    "module.", "_orig_mod.", "module._orig_mod.", "model.", "model._orig_mod.", "net.module.",
+    "backbone.", "0.auto_model.", "base_model.model.",
+])  # fmt: skip
 def test_names_of_pytorchs_wrappers(wrapper, tmp_path):
-    check(tmp_path, vit(), (IMAGES,), logits, image,
-          lambda w: {wrapper + k: v for k, v in w.items()})  # fmt: skip
+    write(tmp_path, vit(), lambda w: {wrapper + k: v for k, v in w.items()})
+    same_as(tmp_path, vit())
+
+
+@pytest.mark.parametrize("part", weights.WITHIN)
+@pytest.mark.parametrize("at", ["vit.", "vit.encoder.layer.0.", "vit.encoder.layer.1.attention."])
+def test_a_wrapper_of_a_part(part, at, tmp_path):
+    write(tmp_path, vit(), lambda w: {k.replace(at, at + part): v for k, v in w.items()})
+    same_as(tmp_path, vit())
+
+
+def same_as(folder, model):
+    with torch.no_grad():
+        expected = logits(model, torch.tensor(IMAGES)).numpy()
+    found = minivit.load(folder).model(IMAGES.astype(np.float32)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+TIED = [  # a model with a tied head, the name that its file has, and the other one
+    (T.GPT2LMHeadModel, "transformer.wte.weight", "lm_head.weight"),
+    (T.BertForMaskedLM, "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"),
+    (T.BertForMaskedLM, "cls.predictions.bias", "cls.predictions.decoder.bias"),
+    (T.RobertaForMaskedLM, "roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight"),
+    (T.RobertaForMaskedLM, "lm_head.bias", "lm_head.decoder.bias"),
+    (T.DistilBertForMaskedLM, "distilbert.embeddings.word_embeddings.weight",
+     "vocab_projector.weight"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, name, other", TIED, ids=lambda x: getattr(x, "__name__", x))
+def test_a_file_may_keep_either_name_of_what_is_tied(kind, name, other, tmp_path):
+    sizes = dict(n_embd=24, n_layer=2, n_head=3, n_positions=12, vocab_size=30)
+    sizes = sizes if "GPT2" in kind.__name__ else TEXT
+    if "Distil" in kind.__name__:
+        sizes = dict(vocab_size=30, dim=24, n_layers=2, n_heads=3, hidden_dim=40)
+    model = made(kind, kind.config_class(**sizes))
+    write(tmp_path / "a", model)
+    write(tmp_path / "b", model, lambda w: {other if k == name else k: v for k, v in w.items()})
+    assert other in weights.read(tmp_path / "b") and name not in weights.read(tmp_path / "b")
+    one, two = (dict(minivit.load(tmp_path / x).model.named_tensors()) for x in "ab")
+    assert one.keys() == two.keys()
+    for key, tensor in one.items():
+        np.testing.assert_array_equal(tensor.numpy(), two[key].numpy())
+
+
+def test_quantised_weights_are_refused_with_the_reason(tmp_path):
+    write(tmp_path, vit(), config=vit().config.to_dict() | {"quantization_config": {"bits": 8}})
+    with pytest.raises(CheckpointError, match="quantization_config: the weights are codes"):
+        minivit.load(tmp_path)
 
 
 def test_a_tied_gpt2_as_save_model_writes_it(tmp_path):
@@ -398,13 +446,15 @@ def test_a_relative_that_is_not_read_is_refused_with_the_reason(kind, tmp_path):
 
 
 def test_vit_msn(tmp_path):
-    """Masked Siamese networks: a ViT without a head."""
+    """Masked Siamese networks: a ViT without a head, and with one."""
 
     def first_token(model, images):
         return seen(model, images).last_hidden_state[:, 0]
 
     model = made(T.ViTMSNModel, T.ViTMSNConfig(**SIZE))
-    check(tmp_path, model, (IMAGES,), first_token, image)
+    check(tmp_path / "a", model, (IMAGES,), first_token, image)
+    headed = made(T.ViTMSNForImageClassification, T.ViTMSNConfig(**SIZE, num_labels=5))
+    check(tmp_path / "b", headed, (IMAGES,), logits, image)
 
 
 def test_camemberts_pieces_have_other_ids_than_xlms(tmp_path):

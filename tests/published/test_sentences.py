@@ -2,6 +2,7 @@
 its name. The package itself says what the vectors are (parity)."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -55,7 +56,9 @@ def test_a_step_that_is_not_here_is_refused_by_its_name(kind, tmp_path):
     assert repr(kind) in str(error.value)
 
 
-@pytest.mark.parametrize("path", ["..", "a/b", "../x", "a\\b", "a\nb", None, 3, "."])
+@pytest.mark.parametrize(
+    "path", ["..", "a/b", "../x", "a\\b", "a\nb", None, 3, ".", pytest.param("a" * 300, id="long")]
+)
 def test_a_path_out_of_the_folder_is_refused(path, tmp_path):
     folder = folder_of(tmp_path, [POOL])
     modules = json.loads((folder / "modules.json").read_text())
@@ -115,6 +118,7 @@ def test_one_text_is_one_vector_and_none_are_none(tmp_path):
 @pytest.mark.parametrize(
     "settings, tokenizer, expected",
     [({}, {}, 12), ({"max_seq_length": 5}, {"model_max_length": 7}, 5),
+     ({"max_seq_length": 600, "do_lower_case": None}, {}, 12),
      ({"max_seq_length": None}, {"model_max_length": 7}, 7), ({}, {"model_max_length": 1e30}, 12),
      ({}, {"model_max_length": None}, 12)],
 )  # fmt: skip
@@ -123,6 +127,74 @@ def test_how_long_a_text_may_be(settings, tokenizer, expected, tmp_path):
     (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     assert minivit.load(folder).tokenizer.longest == expected
+
+
+# -- folders of older versions, and settings -------------------------------------------------------
+@pytest.mark.parametrize("name", sentences.SETTINGS)
+def test_the_settings_have_had_many_names(name, tmp_path):
+    folder = folder_of(tmp_path, [POOL])
+    (folder / name).write_text('{"max_seq_length": 5, "do_lower_case": true}')
+    found = minivit.load(folder)
+    assert found.tokenizer.longest == 5 and found.sentences.lower
+
+
+@pytest.mark.parametrize("key, value", [
+    ("transformer_task", "fill-mask"), ("module_output_name", "scores"), ("query_length", 3),
+    ("tokenizer_args", {"model_max_length": 4}), ("config_args", {"num_hidden_layers": 1}),
+    ("processor_kwargs", {"do_lower_case": False}), ("modality_config", {"image": {}}),
+    ("processing_kwargs", {"text": {"max_length": 4}}), ("model_args", {"x": 1}),
+])  # fmt: skip
+def test_a_setting_that_changes_the_vectors_is_refused_by_name(key, value, tmp_path):
+    folder = folder_of(tmp_path, [POOL])
+    (folder / "sentence_bert_config.json").write_text(json.dumps({key: value}))
+    with pytest.raises(CheckpointError, match=f"{key} is .* the vectors would be others"):
+        minivit.load(folder)
+
+
+@pytest.mark.parametrize("at", ["0_Transformer", "x/"])
+def test_the_transformer_may_have_a_folder_of_its_own(at, tmp_path):
+    """So did versions 0 and 1. Settings of the text, and the tokenizer, lie there too."""
+    flat = folder_of(tmp_path / "flat", [POOL, NORMALIZE], prompts={"q": "a "})
+    (flat / "sentence_bert_config.json").write_text('{"max_seq_length": 6}')
+    deep = tmp_path / "deep"
+    shutil.copytree(flat, deep / at)
+    for name in ("modules.json", sentences.PROMPTS, POOL[1], NORMALIZE[1]):
+        shutil.move(deep / at / name, deep / name)
+    modules = json.loads((deep / "modules.json").read_text())
+    modules[0]["path"] = at
+    (deep / "modules.json").write_text(json.dumps(modules))
+    ours, theirs = minivit.load(deep), minivit.load(flat)
+    assert ours.tokenizer.longest == 6
+    for name in (None, "q"):
+        np.testing.assert_array_equal(
+            embed(ours, TEXTS, prompt_name=name), embed(theirs, TEXTS, prompt_name=name)
+        )
+
+
+@pytest.mark.parametrize("kind", ["StaticEmbedding", "CLIPModel", "WordEmbeddings", "BoW"])
+def test_what_begins_otherwise_is_refused_before_weights_are_looked_for(kind, tmp_path):
+    modules = [{"type": f"{PACKAGE}models.{kind}", "path": f"0_{kind}"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(CheckpointError, match=f"{kind}' is not built here"):
+        minivit.load(tmp_path)
+
+
+def test_a_pooling_without_a_folder_is_refused(tmp_path):
+    folder = folder_of(tmp_path, [POOL])
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[1]["path"] = ""  # where the BERT's own config.json lies
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(CheckpointError, match="has no folder of its own"):
+        minivit.load(folder)
+
+
+def test_vectors_may_be_cut_and_stay_so(tmp_path):
+    prompts = {"prompts": {}, "default_prompt_name": None}
+    whole = minivit.load(folder_of(tmp_path / "a", [POOL, NORMALIZE], **prompts))
+    cut = minivit.load(folder_of(tmp_path / "b", [POOL, NORMALIZE], **prompts, truncate_dim=3))
+    np.testing.assert_array_equal(embed(cut, TEXTS), embed(whole, TEXTS)[:, :3])
+    minivit.save(cut.model, tmp_path / "c", cut.tokenizer, sentences=cut.sentences)
+    np.testing.assert_array_equal(embed(minivit.load(tmp_path / "c"), TEXTS), embed(cut, TEXTS))
 
 
 # -- against the package ---------------------------------------------------------------------------
@@ -175,6 +247,7 @@ def test_the_steps_are_those_of_the_package(package, tmp_path_factory, modes, ac
         prompts={"query": "a b ", "document": ""},
         default_prompt_name=data.draw(st.sampled_from(["query", "document", None])), device="cpu",
     )  # fmt: skip
+    theirs.truncate_dim = data.draw(st.sampled_from([None, 3]))
     theirs.max_seq_length = data.draw(st.sampled_from([None, 8]))
     folder = tmp_path_factory.mktemp("saved")
     theirs.save(str(folder), create_model_card=False)
@@ -191,7 +264,7 @@ def test_the_steps_are_those_of_the_package(package, tmp_path_factory, modes, ac
     features = {"token_embeddings": x, "attention_mask": torch.tensor(mask).long()}
     for module in list(theirs.double())[1:]:
         features = module(features)
-    y = features["sentence_embedding"]
+    y = features["sentence_embedding"][:, : ours.sentences.first]
     g = np.random.default_rng(1).standard_normal(y.shape)
     (y * torch.tensor(g)).sum().backward()
     for _, p in ours.sentences.named_tensors():

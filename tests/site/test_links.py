@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from minivit import files
 from minivit.course import kept
 
 nbformat = pytest.importorskip("nbformat")
@@ -60,6 +61,26 @@ def test_a_long_cell_shows_what_it_gave_in_build(tmp_path, monkeypatch):
     assert magic == "%%kept"
     said, variables = kept.unpacked((tmp_path / path).read_bytes())
     assert said["outputs"][0]["text"] == "done\n" and variables == b"variables"
-    untouched = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x")])
-    lite.keep(untouched, "10_never_executed", tmp_path)
-    assert untouched.cells[0].source == "x"
+
+
+@pytest.mark.parametrize("made", [None, ["b", "c"], ["a", "b", "c", "d"], ["x", "b", "c"]])
+def test_nothing_is_kept_of_a_lecture_that_is_another_than_the_executed_one(
+    tmp_path, monkeypatch, made
+):
+    """Not executed, or not all of it, or with another cell before the kept one."""
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
+    kept_file = tmp_path / "kept/09_mine/b.kept"
+    files.write_whole(kept_file, kept.packed({"cell": "b", "seconds": 91.0}, b"variables"))
+
+    def book(names):
+        return nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(name, id=name) for name in names]
+        )
+
+    if made:
+        (tmp_path / "lectures").mkdir()
+        nbformat.write(book(made), tmp_path / "lectures/09_mine.ipynb")
+    now = book("abc")
+    lite.keep(now, "09_mine", tmp_path / "site")
+    assert [cell.source for cell in now.cells] == ["a", "b", "c"]
+    assert not (tmp_path / "site").exists()

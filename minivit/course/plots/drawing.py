@@ -5,6 +5,8 @@ import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from minivit.course import COLORS
 from minivit.engine.errors import ShapeError
@@ -51,7 +53,7 @@ def note(fig, words):
     """Write a line below the whole figure that holds `fig`; the same words stand there once."""
     fig = fig.get_figure(root=True)
     size = POINTS * max(1, fig.get_figwidth() / 10)
-    letters = int(fig.get_figwidth() * 72 / (0.56 * size))
+    letters = int(fig.get_figwidth() * 72 / (0.53 * size))
     line = textwrap.fill(words.replace("$", r"\$"), letters, break_on_hyphens=False)
     said = fig.get_supxlabel()
     if line not in said:
@@ -90,15 +92,25 @@ def smoothed(axes, runs, window=20):
 
 
 def times_more(axes, points, others=()):
-    """A line from each (x, y) to where the curve of others has its y, and how many times its x that
-    is; none where no other reaches so far up, or down. x is on a logarithmic axis."""
+    """An arrow from each (x, y) to where the curve of others has its y, and how many times its x
+    that is: more than the last one's, where none reaches so far up; no arrow from below them all.
+    x is on a logarithmic axis."""
     others = sorted((y, x) for x, y in others)
     for x, y in points:
-        if others and others[0][0] <= y <= others[-1][0]:
+        if others and others[0][0] <= y:
             heights, places = zip(*others)
             there = np.exp(np.interp(y, heights, np.log(places)))
-            axes.hlines(y, x, there, color="black", linewidth=2, zorder=0)
-            axes.annotate(f"x {there / x:.1f}", (there, y), (8, 0), va="center",
+            more = "> " * bool(y > heights[-1])
+            if there <= x:
+                continue
+            axes.annotate(
+                "",
+                (there, y),
+                (x, y),
+                zorder=0,
+                arrowprops=dict(arrowstyle="->", linewidth=2, shrinkA=0, shrinkB=0),
+            )
+            axes.annotate(f"x {more}{there / x:.1f}", (there, y), (8, 0), va="center",
                           textcoords="offset points", fontweight="bold")  # fmt: skip
 
 
@@ -110,6 +122,9 @@ def learning(histories, labels):
     return fig
 
 
+TABLE = 13.6  # inches
+
+
 def tables(parts):
     """F21: tables as a figure, one below the other: words and exact numbers.
 
@@ -119,7 +134,7 @@ def tables(parts):
         if any(len(row) != len(header) for row in rows):
             raise ShapeError(f"tables: {title}: a row has more or fewer cells than {header}")
     heights = [1.1 + 0.38 * _lines(header) + 0.54 * len(rows) for _, header, rows, _ in parts]
-    fig = plt.figure(figsize=(13.6, sum(heights)))
+    fig = plt.figure(figsize=(TABLE, sum(heights)))
     for part, given in zip(
         np.atleast_1d(fig.subfigures(len(parts), 1, height_ratios=heights)), parts
     ):
@@ -133,23 +148,37 @@ def _lines(header):
 
 def _table(axes, title, header, rows, marked):
     words = [[f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in rows]
-    columns = zip(header, *words)
-    longest = [max(len(w) for cell in column for w in cell.split("\n")) for column in columns]
+    widths = [
+        max(
+            [_wide(line, "normal") for line in name.split("\n")]
+            + [_wide(w, "bold") for w in column]
+        )
+        for name, *column in zip(header, *words)
+    ]
     bare(axes)
     axes.set_title(title, fontsize=20, fontweight="bold")
-    edges = np.cumsum([0, *(n + 3 for n in longest)])
+    gap = (TABLE - sum(widths)) / len(widths)
+    edges = np.cumsum([0, *(w + gap for w in widths)])
     axes.set(xlim=(0, edges[-1]), ylim=(len(rows) + 0.1, -0.5 - 0.65 * _lines(header)))
     for j, name in enumerate(header):
-        side, x = ("left", 0.5) if j == 0 else ("right", edges[j + 1] - 1)
-        axes.text(x, -0.45, name, ha=side, va="bottom", fontsize=18.9, color=BLUE)
+        side, x = ("left", 0.1) if j == 0 else ("right", edges[j + 1] - 0.1)
+        axes.text(x, -0.45, name, ha=side, va="bottom", fontsize=19.5, color=BLUE)
         for i, row in enumerate(words):
             bold = (i, j) in marked
             axes.text(
-                x, i + 0.35, row[j], ha=side, va="center", fontsize=18.9,
+                x, i + 0.35, row[j], ha=side, va="center", fontsize=19.5,
                 color=ORANGE if bold else "black", fontweight="bold" if bold else "normal",
             )  # fmt: skip
     for y in [-0.3, *np.arange(1, len(rows)) - 0.15]:
         axes.axhline(y, color="black", linewidth=1.5 if y < 0 else 0.3)
+
+
+def _wide(words, weight):
+    """Inches of a table's cell."""
+    if not words:
+        return 0.0
+    font = FontProperties(weight=weight)
+    return TextPath((0, 0), words.replace("$", ""), size=19.5, prop=font).get_extents().width / 72
 
 
 def show(fig, alt):

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.transforms import Bbox
 
 from minivit.course.plots.drawing import BLUE, GREEN, ORANGE
+from minivit.course.plots.published import name_sources
 
 
 def _when(row):
@@ -16,7 +17,7 @@ def families(rows):
     arrow leads from what a model was made from (`after`), if that is in its lane."""
     lanes = ["encoder-decoder", "encoder", "decoder"]
     markers = {"text": "o", "images": "s", "sound": "^"}
-    fig, panels = plt.subplots(3, 1, figsize=(11, 8.4), sharex=True)
+    fig, panels = plt.subplots(3, 1, figsize=(11, 7.6), sharex=True)
     for axes, lane, color in zip(panels, lanes, (GREEN, BLUE, ORANGE)):
         places = {}
         members = sorted((r for r in rows if r["family"] == lane), key=_when)
@@ -27,10 +28,12 @@ def families(rows):
             places[row["model"]] = x, y
         for row in members:
             if row["after"] in places:
+                down = places[row["model"]][1] < places[row["after"]][1]
+                bent = f"arc3,rad={-0.5 if down else -0.2}"
                 axes.annotate(
                     "", places[row["model"]], places[row["after"]],
                     arrowprops=dict(arrowstyle="->", color=color, linewidth=1.5, shrinkA=7,
-                                    shrinkB=7, alpha=0.6, connectionstyle="arc3,rad=-0.2"),
+                                    shrinkB=7, alpha=0.6, connectionstyle=bent),
                 )  # fmt: skip
         axes.set(yticks=[], ylim=(-0.7, 4.6))
         axes.set_ylabel(lane, color=color, fontsize=18)
@@ -39,6 +42,8 @@ def families(rows):
     panels[0].legend(loc="upper left", ncols=3, columnspacing=0.8, handletextpad=0)
     years = range(2017, 2024)
     panels[-1].set(xticks=years, xlim=(2017, 2023.9), xlabel="year")
+    name_sources(fig, "month and lineage of each model by its own paper or announcement, listed in "
+                      "data/published/history_transformers.csv")  # fmt: skip
     return fig
 
 
@@ -51,7 +56,7 @@ STYLES = {  # family -> marker, colour
 
 def error_by_year(rows):
     """F09: ImageNet top-1 error by year, with the best so far; hollow: the paper's own number."""
-    fig, axes = plt.subplots(figsize=(11, 8))
+    fig, axes = plt.subplots(figsize=(11, 7.2))
     ordered = sorted(rows, key=lambda row: (_when(row), -float(row["top1"])))
     points = [(_when(row), 100 - float(row["top1"]), row["model"]) for row in ordered]
     for (x, error, _), row in zip(points, ordered):
@@ -66,6 +71,7 @@ def error_by_year(rows):
               linestyle="none")  # fmt: skip
     axes.set(xlabel="year of the paper", ylabel="ImageNet top-1 error (%)")
     axes.set(xticks=range(2012, 2025, 2), xlim=(2010.9, 2024.2), ylim=(0, 44))
+    name_sources(fig, rows)
     _on_a_staircase(axes, best)
     for x, y, name in points:
         if y > 2 * min(q[1] for q in points if q[0] <= x):  # far from all others: say who
@@ -80,14 +86,14 @@ def _on_a_staircase(axes, best, drop=2.5):
     low = 100.0
     for x, y, name in best:
         low = min(y - 1.0, low - drop)
-        if y - low > 1.3 * drop:
+        if y - low > 1.01:
             axes.plot([x, x], [low, y], "-", color="grey", linewidth=0.8, zorder=0)
         axes.text(x - 0.12, low, name, fontsize=15.6, ha="right", va="top")
 
 
 def accuracy_by_family(rows):
     """F10: ImageNet top-1 accuracy by year, a marker for each family."""
-    fig, axes = plt.subplots(figsize=(11, 9))
+    fig, axes = plt.subplots(figsize=(11, 9.6))
     for family, (marker, color) in STYLES.items():
         for row in (r for r in rows if r["family"] == family):
             hollow = row["measured_by"] != "timm"
@@ -99,7 +105,10 @@ def accuracy_by_family(rows):
     axes.plot([], [], "o", color="grey", mfc="white", label="as published", linestyle="none")
     axes.set(xlabel="year of the paper", ylabel="ImageNet top-1 accuracy (%)", ylim=(60, 93))
     axes.set(xticks=range(2012, 2025, 2), xlim=(2011.6, 2026))
-    _name_points(axes, [(_when(row), float(row["top1"]), row["model"]) for row in rows])
+    name_sources(fig, rows)
+    _name_points(
+        axes, [(_when(row), float(row["top1"]), row["model"]) for row in sorted(rows, key=_when)]
+    )
     axes.legend(loc="lower right")
     return fig
 

@@ -20,8 +20,10 @@ from minivit.course.plots.drawing import (
     picture,
     sheet,
 )
+from minivit.course.plots.published import name_sources
 from minivit.engine.errors import ShapeError
 
+FRAME = 0.6  # a light grey around each sample, so that white on white has an edge
 KINDS = {  # one colour and one marker for each way of training, in every figure
     "AR": (BLUE, "o"),
     "BERT": (ORANGE, "s"),
@@ -113,7 +115,7 @@ def objectives(image, targets, position, hidden, sees):
             else f"{asked.sum()} questions, a\nnew mask each time", fontsize=17,
         )  # fmt: skip
         panels[3].imshow(sees[name], cmap="Blues", vmin=0, vmax=1.4, interpolation="none")
-        panels[3].set_xlabel("looked at", fontsize=17), panels[3].set_ylabel("looks", fontsize=17)
+        panels[3].set_xlabel("key", fontsize=17), panels[3].set_ylabel("query", fontsize=17)
         panels[3].set_xticks([0, n - 1]), panels[3].set_yticks([0, n - 1])
         panels[3].set_title("attention mask", fontsize=17)
         panels[3].tick_params(labelsize=17)
@@ -182,64 +184,61 @@ def norm_orders(gradients, curves, steps, final, rate):
     for axes in (top, middle, low):
         axes.tick_params(labelsize=17.5)
         axes.xaxis.label.set_size(17.5), axes.yaxis.label.set_size(17.5)
-    for axes in (top, middle):
-        axes.legend(fontsize=17.5, loc="upper right")
+    handles = top.get_legend_handles_labels()
+    measured.legend(*handles, loc="outside upper center", ncols=2, fontsize=17.5)
     return fig
 
 
 # -- F14 -------------------------------------------------------------------------------------------
-def probes_by_layer(curves, best, lines, here=None):
-    """F14: probe accuracy after every layer. curves {"AR": (seeds, L + 1), "AR, at random places":
-    ...}; best {"AR": layer, ...}; here {"AR": (L + 1,), ...}: this notebook's; lines {name:
-    accuracy}: drawn across the panels whose name is a kind alone."""
-    rows = -(-len(curves) // 2)
-    fig, panels = plt.subplots(rows, 2, figsize=(11.5, 4.8 * rows), sharey=True, squeeze=False)
-    for unused in panels.ravel()[len(curves) :]:
-        unused.remove()
-    for axes, (name, values) in zip(panels.ravel(), curves.items()):
-        color, marker = KINDS[name.partition(",")[0]]
-        values = np.asarray(values)
-        layers = np.arange(values.shape[1])
-        axes.plot(layers, values.T, color=color, linewidth=1, linestyle="-", alpha=0.45)
-        mean = values.mean(axis=0)
-        axes.plot(
-            layers, mean, marker, color=color, linestyle="-", label=f"mean of {len(values)} seeds"
-        )
-        axes.plot(
-            best[name], mean[best[name]], "o", ms=20, mfc="none", mec=BLACK, mew=2,
-            linestyle="none", label=f"best by validation: {best[name]}",
-        )  # fmt: skip
-        if here and name in here:
-            axes.plot(layers, here[name], "d", color=BLACK, ms=6, linestyle=":", lw=1.5,
-                      label="this notebook")  # fmt: skip
-        for (line, accuracy), style in zip(lines.items() if name in KINDS else (), ("--", "-.")):
-            axes.axhline(accuracy, color="grey", linestyle=style, linewidth=1.5)
-            if name == next(n for n in curves if n in KINDS):
-                axes.text(0.05, accuracy + (0.01 if style == "-." else -0.01), line, color="0.35",
-                          va="bottom" if style == "-." else "top")  # fmt: skip
+def probes_by_layer(panels, losses, sources):
+    """F14: probe accuracy after every layer, and what the last layer loses. panels: [(title, {name:
+    (seeds, L + 1)}, {name: best layer}, {line: accuracy})]; losses {label: points below the best,
+    (seeds,) or a published number}."""
+    fig, grid = plt.subplots(1, len(panels) + 1, figsize=(13, 7.4),
+                             width_ratios=[1.25] * len(panels) + [0.8])  # fmt: skip
+    for axes, (title, curves, best, lines) in zip(grid, panels):
+        for name, values in curves.items():
+            color, marker = KINDS[name]
+            layers, mean = np.arange(values.shape[1]), values.mean(axis=0)
+            axes.plot(layers, values.T, color=color, linewidth=1, linestyle="-", alpha=0.45)
+            axes.plot(layers, mean, marker, color=color, linestyle="-", label=name)
+            axes.plot(best[name], mean[best[name]], "o", ms=20, mfc="none", mec=BLACK, mew=2)
+        for line, accuracy in lines.items():
+            axes.axhline(accuracy, color="grey", linestyle="--", linewidth=1.5)
+            axes.text(layers[-1], accuracy, line, color="0.3", ha="right", va="bottom")
         axes.set(xlabel="layer (0: the input)", xticks=layers[:: 1 if len(layers) < 10 else 2])
-        axes.set_title(name, fontsize=18, color=color)
-        axes.legend(loc="lower right")
-    panels[0, 0].set_ylim(bottom=panels[0, 0].get_ylim()[0] - 0.15)  # room for the legend
-    for axes in panels[:, 0]:
-        axes.set_ylabel("accuracy of a linear probe")
+        axes.set_title(title, fontsize=18.5)
+        axes.legend(loc="center right")
+    grid[0].set_ylabel("accuracy of a linear probe")
+    for y, (label, points) in enumerate(losses.items()):
+        color = BLUE if np.ndim(points) else ORANGE
+        grid[-1].plot(np.atleast_1d(points), [y] * np.size(points), "o", color=color,
+                      linestyle="none")  # fmt: skip
+        grid[-1].text(0.03, y - 0.15, label, va="bottom", transform=grid[-1].get_yaxis_transform())
+    grid[-1].axvline(0, color="black", linewidth=1)
+    grid[-1].set(yticks=[], ylim=(len(losses) - 0.5, -0.9), xlabel="points")
+    grid[-1].set_title("last layer below\nthe best", fontsize=18.5)
+    grid[-1].margins(x=0.3)
+    name_sources(fig, sources)
     return fig
 
 
 # -- F15 -------------------------------------------------------------------------------------------
-def sizes(counts, slide, ours, published):
+def sizes(counts, slide, ours, published, sources):
     """F15: parameters of the published sizes, ours {name: (parameters, accuracies (seeds,), bits
-    (seeds,))}, and published [(label, parameters, accuracy in %)]."""
-    fig = plt.figure(figsize=(11.5, 9.4))
+    (seeds,))}, and published [(label, parameters, accuracy in %)] with their sources."""
+    fig = plt.figure(figsize=(11.5, 8))
     upper, lower = fig.subfigures(2, 1, height_ratios=[1, 1.7])
     bars = upper.subplots()
     names = list(counts)
-    bars.barh(range(len(names)), [counts[n] for n in names], color=SKY)
+    most = max(counts.values())
+    bars.barh(range(len(names)), [counts[n] / 1e9 for n in names], color=SKY)
     for i, name in enumerate(names):
-        bars.text(counts[name], i, f" {counts[name]:,} (slide: {slide[name]})", va="center")
-    bars.set(xscale="log", xlabel="parameters, counted from the shapes", xlim=(1e7, 6e11))
+        far = counts[name] > most / 2
+        bars.text(counts[name] / 1e9, i, f" {counts[name]:,} (slide: {slide[name]}) ", va="center",
+                  ha="right" if far else "left")  # fmt: skip
+    bars.set(xlabel="billion parameters, counted from the shapes")
     bars.set_yticks(range(len(names)), [f"iGPT-{n}" for n in names])
-    bars.set_xticks([10.0**k for k in range(7, 12)])
     bars.invert_yaxis()
     left, right = lower.subplots(1, 2)
     for name, color, marker in zip(ours, (SKY, BLUE, BLACK), "^os"):
@@ -249,7 +248,7 @@ def sizes(counts, slide, ours, published):
         left.plot(np.mean(bits), np.mean(accuracies), marker, color=color, ms=17, mfc="none", mew=2)
     left.invert_xaxis()
     left.set(xlabel="bits a pixel, held-out (better →)", ylabel="linear probe, best layer")
-    left.set_title("ours: a dot a seed, large: mean", fontsize=16.5)
+    left.set_title("ours: a dot a seed; hollow: mean", fontsize=16.5)
     left.xaxis.set_major_locator(MaxNLocator(5))
     left.legend(loc="lower right")
     for label, parameters, accuracy in published:
@@ -257,56 +256,53 @@ def sizes(counts, slide, ours, published):
         right.plot(parameters, accuracy, "o", color=ORANGE, linestyle="none")
         right.annotate(label, (parameters, accuracy), (shift, -6), ha=side,
                        textcoords="offset points")  # fmt: skip
-    right.set(xscale="log", xlabel="parameters", ylabel="ImageNet top-1, probe (%)")
-    right.set_xlim(4e7, 3e10), right.set_ylim(38, 76)
-    right.set_title("published (section 4.4, Table 2)", fontsize=16.5)
+    right.set(xscale="log", xlabel="parameters (log)", ylabel="ImageNet top-1, probe (%)")
+    right.set_xlim(4e7, 1.5e10), right.set_ylim(38, 76)
+    right.set_title("published", fontsize=16.5)
+    name_sources(fig, sources)
     return fig
 
 
 # -- F16 -------------------------------------------------------------------------------------------
-def tuning_bars(panels):
+def tuning_bars(panels, sources):
     """F16: linear probe (blue) and fine-tuned (orange) after AR and after BERT, as the paper's
     Figure 4. panels: (title, {"AR": bars, "BERT": bars}); bars: (probe, tuned, probe + masks, tuned
     + masks), each (seeds,) in % or None. A number in place of an array is published; one that ends
     a range, ("<", number), is drawn as an outline."""
-    widths = [sum(b is not None for bars in of.values() for b in bars) + 1 for _, of in panels]
-    fig, grid = plt.subplots(
-        1, len(panels), figsize=(4.2 * len(panels), 6.6), squeeze=False, width_ratios=widths
-    )
+    fig, grid = plt.subplots(1, len(panels), figsize=(13, 7), squeeze=False)
     styles = ((BLUE, ""), (ORANGE, ""), (BLUE, "//"), (ORANGE, "//"))
+    names = ("linear probe", "fine-tuned", "probe, 5 masks", "tuned, 5 masks")
     for axes, (title, groups) in zip(grid[0], panels):
-        place, ticks, seen = 0.0, [], []
-        for bars in groups.values():
-            start = place
+        place, ticks, seen = 0.0, {}, []
+        for group, bars in groups.items():
             for i in (0, 2, 1, 3):  # masks beside the bar that they add to
                 if bars[i] is None:
                     continue
                 most = isinstance(bars[i], tuple)
                 values = np.atleast_1d(bars[i][1] if most else bars[i])
                 mean, (color, hatch) = float(np.mean(values)), styles[i]
-                axes.bar(place, mean, 0.9, color="white" if most else color, hatch=hatch,
-                         ec=color if most else "white", linestyle="--" if most else "-",
-                         linewidth=2 if most else 1)  # fmt: skip
+                axes.barh(place, mean, 0.85, color="white" if most else color, hatch=hatch,
+                          ec=color if most else "white", linestyle="--" if most else "-",
+                          linewidth=2 if most else 1)  # fmt: skip
                 if len(values) > 1:
-                    axes.plot([place] * len(values), values, ".", color=BLACK, ms=9,
+                    axes.plot(values, [place] * len(values), ".", color=BLACK, ms=9,
                               linestyle="none")  # fmt: skip
-                axes.annotate(f"{'< ' if most else ''}{mean:.1f}", (place, max(values)), (0, 5),
-                              textcoords="offset points", ha="center", fontsize=17.5)  # fmt: skip
+                axes.text(1, place, f"{'< ' if most else ''}{mean:.1f}", ha="right", va="center",
+                          fontsize=18.5, transform=axes.get_yaxis_transform())  # fmt: skip
+                ticks[place] = f"{group}: {names[i]}"
                 seen.extend(values)
                 place += 1
-            ticks.append((start + place - 1) / 2)
-            place += 0.7
+            place += 0.5
         low, high = min(seen), max(seen)
-        axes.set_ylim(low - 0.35 * (high - low), high + 0.13 * (high - low))
-        axes.set_xticks(ticks, list(groups), fontsize=17.5)
-        axes.tick_params(axis="y", labelsize=17.5)
-        axes.set_title(title, fontsize=17.5)
-    grid[0, 0].set_ylabel("accuracy (%), axes cut off", fontsize=17.5)
-    for label, (color, hatch) in zip(
-        ("linear probe", "fine-tuned", "probe, five masks", "fine-tuned, five masks"), styles
-    ):
-        grid[0, 0].bar([0], [0], color=color, hatch=hatch, ec="white", label=label)
-    fig.legend(loc="outside upper center", ncols=2, fontsize=17.5)
+        axes.set(xlim=(low - 0.35 * (high - low), high + 0.8 * (high - low)))
+        axes.set_yticks(list(ticks), ticks.values(), fontsize=18.5)
+        axes.invert_yaxis()
+        axes.tick_params(axis="x", labelsize=18.5)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.set_title(title, fontsize=18.5)
+        axes.set_xlabel("accuracy (%)", fontsize=18.5)
+    grid[0, -1].set_yticklabels([])  # those of the panel before
+    name_sources(fig, sources)
     return fig
 
 
@@ -344,8 +340,10 @@ def samples(rows, columns=12):
         squeeze=False,
     )  # fmt: skip
     for axes, (label, images) in zip(panels[:, 0], rows):
-        side = images.shape[1]
-        axes.imshow(picture(sheet(images, columns, gap=max(1, side // 8))), interpolation="none")
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=16)
+        gap = max(1, images.shape[1] // 8)
+        tiles = sheet(images, columns, gap, value=FRAME)
+        tiles = np.pad(tiles, ((gap, gap), (gap, gap), (0, 0)), constant_values=FRAME)
+        axes.imshow(picture(tiles), interpolation="none")
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=16, labelpad=14)
         bare(axes)
     return fig

@@ -14,7 +14,7 @@ def pipeline(text, steps, ids, vectors):
     steps: for each piece of the text the lists of symbols after each merge; ids: (N,) the ids of
     all tokens; vectors (N, D).
     """
-    fig = plt.figure(figsize=(11, 8.6))
+    fig = plt.figure(figsize=(11, 7.2))
     upper, lower = fig.subfigures(2, 1, height_ratios=[1.5, 1])
     axes = upper.subplots()
     bare(axes)
@@ -32,12 +32,12 @@ def pipeline(text, steps, ids, vectors):
                 )  # fmt: skip
                 axes.add_patch(box)
                 axes.text(
-                    at + width / 2, -y - 0.03, shown(symbol), ha="center", va="center",
+                    at + width / 2, -y - 0.03, _blank(symbol), ha="center", va="center",
                     fontsize=16, family="monospace",
                 )  # fmt: skip
                 at += len(symbol) + 1.2
     axes.set(xlim=(-0.5, sum(widths)), ylim=(-deepest, 1))
-    blank = "; Ġ: a blank" if any("Ġ" in s for word in steps for s in word[0]) else ""
+    blank = "; ␣: a blank" if any("Ġ" in s for word in steps for s in word[0]) else ""
     axes.set_title(f'"{text}": each row one merge later; orange: the tokens{blank}', fontsize=17)
 
     left, right = lower.subfigures(1, 2, width_ratios=[1, 2])
@@ -47,7 +47,7 @@ def pipeline(text, steps, ids, vectors):
     axes.set(xlim=(0, 1), ylim=(len(ids), -1))
     axes.set_title("tokens → ids", fontsize=18)
     for n, (token, id) in enumerate(zip(tokens, ids, strict=True)):
-        axes.text(0.45, n, shown(token), ha="right", va="center", family="monospace", fontsize=16)
+        axes.text(0.45, n, _blank(token), ha="right", va="center", family="monospace", fontsize=16)
         axes.text(0.55, n, f"→ {id}", va="center", fontsize=16, color=BLUE)
     axes = right.subplots()
     heat(axes, vectors)
@@ -56,6 +56,11 @@ def pipeline(text, steps, ids, vectors):
     axes.set_yticklabels([f"{id}" for id in ids], fontsize=16)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return fig
+
+
+def _blank(symbol):
+    """A symbol of byte-level BPE, which writes a blank as Ġ; all figures draw it as ␣."""
+    return shown(symbol.replace("Ġ", " "))
 
 
 def look_up(words, ids, table, one_hot, rows, title):

@@ -70,8 +70,9 @@ def layer_diagram(stages, words):
     upper, lower = fig.subfigures(2, 1)
     panels = _under_a_band(upper, [1.4, 0.4, *[1.4] * H, 0.4, 1.4, 0.5, 1.4])
     shape = f"{stages['X'].shape[0]} x {stages['X'].shape[1]}"
+    limit = max(float(np.abs(Z).max()) for name, Z in stages.items() if name != "A")
     upper.suptitle("X ← X + MhSa[X]:  tokens look at each other", fontsize=19, color=BLUE)
-    _columns(panels[0], stages["X"], words, f"X\n{shape}")
+    _columns(panels[0], stages["X"], words, f"X\n{shape}", limit=limit)
     sign(panels[1], "→")
     for h in range(H):
         A = stages["A"][h]
@@ -82,9 +83,9 @@ def layer_diagram(stages, words):
         axes.set_ylabel("keys" if h == 0 else "", fontsize=17)
         axes.set_xlabel("queries", fontsize=17)
     sign(panels[2 + H], "→")
-    _columns(panels[3 + H], stages["MhSa[X]"], words, f"MhSa[X]\n{shape}", BLUE)
+    _columns(panels[3 + H], stages["MhSa[X]"], words, f"MhSa[X]\n{shape}", BLUE, limit=limit)
     sign(panels[4 + H], "+X\n=")
-    _columns(panels[5 + H], stages["X + MhSa[X]"], words, f"X + MhSa[X]\n{shape}")
+    _columns(panels[5 + H], stages["X + MhSa[X]"], words, f"X + MhSa[X]\n{shape}", limit=limit)
     _residual(upper, panels[0], panels[5 + H], "the residual path: X as it is")
 
     lower.suptitle(
@@ -92,14 +93,14 @@ def layer_diagram(stages, words):
         fontsize=19, color=ORANGE,
     )  # fmt: skip
     panels = _under_a_band(lower, [1.4, 0.4, 1.4, 0.5, 1.4, 0.4, 1.4])
-    _columns(panels[0], stages["LayerNorm"], words, f"LayerNorm[X]\n{shape}", GREEN)
+    _columns(panels[0], stages["LayerNorm"], words, f"LayerNorm[X]\n{shape}", GREEN, limit=limit)
     sign(panels[1], "→")
-    _columns(panels[2], stages["mlp[x_n]"], words, f"mlp[xₙ]\n{shape}", ORANGE)
+    _columns(panels[2], stages["mlp[x_n]"], words, f"mlp[xₙ]\n{shape}", ORANGE, limit=limit)
     sign(panels[3], "+xₙ\n=")
-    _columns(panels[4], stages["x_n + mlp[x_n]"], words, f"xₙ + mlp[xₙ]\n{shape}")
+    _columns(panels[4], stages["x_n + mlp[x_n]"], words, f"xₙ + mlp[xₙ]\n{shape}", limit=limit)
     _residual(lower, panels[0], panels[4], "the residual path: xₙ as it is")
     sign(panels[5], "→")
-    _columns(panels[6], stages["out"], words, f"LayerNorm[X]: out\n{shape}", GREEN)
+    _columns(panels[6], stages["out"], words, f"LayerNorm[X]: out\n{shape}", GREEN, limit=limit)
     return fig
 
 
@@ -115,7 +116,8 @@ def _residual(part, start, end, words):
     part.add_artist(
         ConnectionPatch(
             (0.5, 1.2), (0.5, 1.2), start.transAxes, end.transAxes, arrowstyle="->",
-            connectionstyle="bar,fraction=-0.025", linewidth=2.5, color="black", mutation_scale=22,
+            connectionstyle="bar,armA=-22,armB=-22,fraction=0", linewidth=2.5, color="black",
+            mutation_scale=22,
         )
     )  # fmt: skip
     part.axes[0].text(0.5, 1, words, ha="center", va="top", fontsize=17,
@@ -177,71 +179,97 @@ def accuracy_climbs(climbs, baselines):
     return fig
 
 
-def masked_words(examples, curve):
-    """F03: sentences with a masked token, the model's first guesses with probabilities; the loss.
+def masked_words(examples, curve, words, level):
+    """F03: texts with a masked token, the model's first guesses, and what stood there; the loss.
 
-    examples: [(tokens with "[MASK]", the true token, [(guess, probability)])]; curve: {label:
-    (steps, losses)}.
+    examples: [(tokens with "[MASK]", the true token, its rank, [(guess, probability)])], the true
+    token among the guesses; curve: (steps, losses) of each seed; words: the title; level:
+    (name, loss).
     """
-    n = len(examples)
-    longest = max(p for _, _, guesses in examples for _, p in guesses)
-    fig = plt.figure(figsize=(13, 11))
-    left, right = fig.subfigures(1, 2, width_ratios=[2, 1])
-    panels = left.subplots(n, 1, squeeze=False)[:, 0]
-    for axes, (tokens, truth, guesses) in zip(panels, examples):
+    longest = max(p for *_, guesses in examples for _, p in guesses)
+    rows = -(-(len(examples) + 1) // 2)
+    fig = plt.figure(figsize=(13, 0.6 + 2.5 * rows))
+    fig.suptitle(words, fontsize=18.5)
+    parts = fig.subfigures(rows, 2).ravel()
+    for part, (tokens, truth, rank, guesses) in zip(parts, examples):
+        part.suptitle(_text(tokens), fontsize=18.5, x=0.02, ha="left")
+        axes = part.subplots()
         names, p = zip(*guesses)
-        bars = axes.barh(
-            range(len(p)), p, color=[ORANGE if name == truth else BLUE for name in names]
-        )
-        axes.bar_label(bars, [f"{100 * x:.0f}%" for x in p], fontsize=18, padding=4)
-        axes.set(yticks=range(len(p)), xlim=(0, 1.18 * longest), xticks=[])
-        axes.set_yticklabels(names, fontsize=18)
+        right = [name == truth for name in names]
+        bars = axes.barh(range(len(p)), p, color=[ORANGE if r else BLUE for r in right])
+        said = [_percent(x) + (f", ranked {rank:,}" if r else "") for x, r in zip(p, right)]
+        axes.bar_label(bars, said, fontsize=18.5, padding=4)
+        axes.set(yticks=range(len(p)), xlim=(0, 1.7 * longest), xticks=[])
+        for tick, r in zip(axes.set_yticklabels(names, fontsize=18.5), right):
+            tick.set_color(ORANGE if r else "black")
         axes.invert_yaxis()
-        axes.set_title(f"{_text(tokens)}   ({truth})", fontsize=18, loc="left")
-    panels[-1].set_xlabel("probability (orange: what stood there)", fontsize=18)
-    axes = right.subplots()
-    for label, (steps, losses) in curve.items():
-        axes.plot(steps, losses, label=label)
-    axes.legend(fontsize=18)
-    axes.set_xlabel("step", fontsize=18)
-    axes.set_title("loss on the chosen\ntokens (nats)", fontsize=18)
-    axes.tick_params(labelsize=18)
-    axes.xaxis.set_major_locator(plt.MaxNLocator(2))
+    axes = parts[len(examples)].subplots()
+    for steps, losses in curve:
+        axes.plot(steps, losses)
+    name, height = level
+    axes.axhline(height, color="grey", linestyle=":", linewidth=2)
+    axes.text(steps[-1], height, name, ha="right", va="bottom", fontsize=18.5)
+    axes.set_xlabel(f"step ({len(curve)} seeds)", fontsize=18.5)
+    axes.set_ylabel("loss (nats)", fontsize=18.5)
+    axes.tick_params(labelsize=18.5)
+    axes.set_ylim(top=1.3 * height)
+    axes.xaxis.set_major_locator(plt.MultipleLocator(steps[-1] / 2))
     return fig
 
 
 def _text(tokens):
     """WordPiece tokens as one reads them: "##" joined to the word before; no $ for matplotlib."""
-    words = " ".join(t for t in tokens if t not in ("[CLS]", "[SEP]"))
-    return words.replace(" ##", "").replace("$", r"\$")
+    return " ".join(tokens).replace(" ##", "").replace("$", r"\$")
 
 
-def next_tokens(steps, columns=2):
-    """F04: the distribution at every step of a generation.
+def next_tokens(steps, words):
+    """F04: the distribution at every step of a generation, each below the one before.
 
-    steps: [(text so far, [(token, probability)], drawn token)].
+    steps: [(text so far, [(token, probability)], drawn token)]; words: the title. An arrow leads
+    from the token that was drawn to the text that it ends in the next step.
     """
-    rows = -(-len(steps) // columns)
-    fig, panels = plt.subplots(rows, columns, figsize=(6.5 * columns, 3.6 * rows), squeeze=False)
+    fig, panels = plt.subplots(len(steps), 2, figsize=(13, 0.7 + 1.28 * len(steps)),
+                               width_ratios=[1, 1.3], squeeze=False)  # fmt: skip
+    fig.suptitle(words, fontsize=18.5)
     longest = max(p for _, guesses, _ in steps for _, p in guesses)
-    for axes in panels.flat:
-        axes.set_visible(False)
-    for axes, (text, guesses, drawn) in zip(panels.flat, steps):
+    before = last = corner = None
+    for (left, axes), (text, guesses, drawn) in zip(panels, steps):
+        bare(left)
+        _so_far(left, text, before)
         names, p = zip(*guesses)
-        axes.set_visible(True)
-        bars = axes.barh(range(len(p)), p, color=[ORANGE if t == drawn else BLUE for t in names])
-        labels = [_percent(x) + ("  ← drawn" if t == drawn else "") for t, x in zip(names, p)]
-        axes.bar_label(bars, labels, fontsize=18, padding=4)
-        axes.set(yticks=range(len(p)), xlim=(0, 1.7 * longest), xticks=[])
-        for i, (tick, t) in enumerate(
-            zip(axes.set_yticklabels([shown(t) for t in names], fontsize=18), names)
-        ):
-            if t == drawn:
-                tick.set(color=ORANGE, fontweight="bold")
-                axes.texts[i].set(color=ORANGE, fontweight="bold")
-        axes.invert_yaxis()
-        axes.set_title(_last(text), fontsize=18, loc="right")
+        here = names.index(drawn)
+        bars = axes.barh(range(len(p)), p, color=[ORANGE if n == drawn else BLUE for n in names])
+        axes.bar_label(bars, [_percent(x) for x in p], fontsize=18.5, padding=4)
+        axes.set(yticks=range(len(p)), ylim=(len(p) - 0.5, -0.5), xticks=[])
+        axes.set_xlim(0, 1.2 * longest)
+        tick = axes.set_yticklabels(map(shown, names), fontsize=18.5)[here]
+        tick.set(color=ORANGE, fontweight="bold")
+        line = dict(color=ORANGE, linewidth=2.5)
+        if corner:
+            fig.add_artist(
+                ConnectionPatch(
+                    corner, (0.9, 1), last.transAxes, left.transAxes, arrowstyle="->",
+                    connectionstyle="angle,angleA=90,angleB=0,rad=6", mutation_scale=22, **line,
+                )
+            )  # fmt: skip
+        before, last, corner = text, left, (0.97, 1 - (here + 0.5) / len(p))
+        if text != steps[-1][0]:
+            left.annotate(
+                "", corner, (0, corner[1]), left.transAxes, textcoords=(tick, left.transAxes),
+                arrowprops=dict(arrowstyle="-", shrinkA=4, shrinkB=0, **line),
+            )  # fmt: skip
     return fig
+
+
+def _so_far(axes, text, before):
+    """The text of a step; what is new in it, after the text `before`, in orange."""
+    at = dict(ha="right", va="center", fontsize=18.5)
+    if before is None:
+        axes.text(0.88, 1, text.replace("$", r"\$"), transform=axes.transAxes, **at)
+        return
+    new = axes.text(0.88, 1, shown(text[len(before) :]), color=ORANGE, fontweight="bold",
+                    transform=axes.transAxes, **at)  # fmt: skip
+    axes.annotate(_last(before), (0, 0.5), xycoords=new, **at)
 
 
 def _percent(p):
@@ -274,7 +302,7 @@ def alignments(pairs):
             axes.text(j, i, f"{100 * A[i, j]:.0f}", ha="center", va="center", fontsize=16.9,
                       color="white" if A[i, j] > 0.55 else "black")  # fmt: skip
         axes.tick_params(labelsize=17)
-        axes.set_xlabel("source, encoder: K, V (numbers: %)", fontsize=17)
+        axes.set_xlabel("source, encoder: K, V (numbers: %)", fontsize=17, labelpad=14)
         axes.set_ylabel("target, decoder: queries Q", fontsize=17)
     return fig
 

@@ -3,13 +3,23 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, framed, heat, picture
+from minivit.course.plots.drawing import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    bare,
+    framed,
+    heat,
+    note,
+    picture,
+    sign,
+)
 
 
-def _matrix(axes, values, title, color="black", limit=None):
+def _matrix(axes, values, title, color="black", limit=None, size=17):
     """An array (N, D), a token a row; the colours end where 99% of the numbers do."""
     heat(axes, values, limit or float(np.quantile(np.abs(values), 0.99)), None, color)
-    axes.set_title(title, fontsize=17, color=color)
+    axes.set_title(title, fontsize=size, color=color)
     framed(axes, color, 1.5)
 
 
@@ -57,9 +67,8 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
     panels = lower.subplots(1, 11, width_ratios=widths)
     with_class = np.concatenate([class_token, projected])
     scale = float(np.quantile(np.abs(projected), 0.99))
-    for axes, sign in zip(panels[1::2], ["×", "=", "→", "+", "="]):
-        axes.text(0.5, 0.5, sign, fontsize=28, ha="center", va="center", transform=axes.transAxes)
-        bare(axes)
+    for axes, mark in zip(panels[1::2], "×=→+="):
+        sign(axes, mark, 28)
     for axes, array, title, color, limit in (
         (panels[0], patches, f"patches\nN x P²C\n{N} x {P * P * C}", "black", None),
         (panels[2], weight.T, f"3. E\nP²C x D\n{P * P * C} x {D}", BLUE, None),
@@ -79,56 +88,81 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
 
 
 # -- F20 -------------------------------------------------------------------------------------------
-def forward_pass(arrays, classes, true=None):
+def forward_pass(arrays, weight, classes, true=None):
     """F20: `inspect.trace` of one image, drawn: above the whole pass, below the inside of layer 1.
 
-    classes: a name a class; true: the label, marked among the probabilities.
+    weight: the projection's, (D, P P C); classes: a name a class; true: the label, marked among the
+    probabilities.
     """
-    image, probabilities = arrays["image"][0], arrays["probabilities"][0]
+    probabilities = arrays["probabilities"][0]
     layers = sum(name.endswith(".out") for name in arrays)
     N1, D = arrays["tokens"].shape[1:]
-    fig = plt.figure(figsize=(12, 10.5))
-    upper, lower = fig.subfigures(2, 1, height_ratios=[1, 1.05])
+    fig = plt.figure(figsize=(14, 8.8))
+    upper, lower = fig.subfigures(2, 1, height_ratios=[1, 1.02])
 
-    shown = ["patches", "tokens", "1.out", f"{layers}.out"]
-    names = ["patches", "+[class],\n+position", "layer 1", f"… layer {layers}"]
-    upper.suptitle("the whole forward pass, one image", fontsize=19, fontweight="bold")
-    panels = upper.subplots(1, 7, width_ratios=[1.2, 0.9, 1.2, 1.2, 1.2, 0.6, 1.6])
-    panels[0].imshow(picture(image), interpolation="none")
-    panels[0].set_title(f"image\n{_shape(image)}", fontsize=17)
+    upper.suptitle("the whole forward pass, one image", fontsize=21, fontweight="bold")
+    widths = [1.1, 0.3, 0.75, 0.3, 1.1, 0.5, 1.3, 0.5, 1.1, 0.3, 1.1, 0.3, 0.65, 0.3, 1.1]
+    panels = upper.subplots(1, 15, width_ratios=widths)
+    for axes, mark in zip(panels[1::2], "→×→→→→→"):
+        sign(axes, mark)
+    panels[0].imshow(picture(arrays["image"][0]), interpolation="none")
+    panels[0].set_title(f"image\n{_shape(arrays['image'][0])}", fontsize=20.2)
     bare(panels[0])
-    for axes, stage, name in zip(panels[1:], shown, names, strict=False):
-        _matrix(axes, arrays[stage][0], f"{name}\n{_shape(arrays[stage][0])}")
-    _matrix(panels[-2], arrays["class"].T, f"[class],\nLN, {D}", ORANGE)
-    bars = panels[-1]
+    for axes, array, name, color in (
+        (panels[2], arrays["patches"][0], "patches", "black"),
+        (panels[4], weight.T, "E", BLUE),
+        (panels[6], arrays["tokens"][0], "+[class] +position", "black"),
+        (panels[8], arrays["1.out"][0], "layer 1", "black"),
+        (panels[10], arrays[f"{layers}.out"][0], f"… layer {layers}", "black"),
+    ):
+        _matrix(axes, array, f"{name}\n{_shape(array)}", color, size=20.2)
+    panels[4].set_box_aspect(0.4)  # few rows
+    _matrix(panels[12], arrays["class"].T, f"LN[class]\n{D}", ORANGE, size=20.2)
+    bars = panels[14]
     colors = [ORANGE if i == true else BLUE for i in range(len(classes))]
     bars.barh(range(len(classes)), probabilities, color=colors)
     bars.set(yticks=range(len(classes)), xlim=(0, 1.05), xticks=[0, 1])
-    bars.set_yticklabels(classes, fontsize=17)
-    bars.tick_params(axis="x", labelsize=17)
+    bars.set_yticklabels(classes, fontsize=20.2)
+    bars.tick_params(axis="x", labelsize=20.2)
     bars.invert_yaxis()
-    bars.set_title(f"softmax of\n{len(classes)} logits", fontsize=17)
+    bars.set_title(f"softmax of\n{len(classes)} logits", fontsize=20.2)
 
-    lower.suptitle("inside of layer 1", fontsize=19, fontweight="bold")
-    H = arrays["1.attention"].shape[1]
-    panels = lower.subplots(2, 4)
+    lower.suptitle(
+        "inside of layer 1, and the residual path around each half", fontsize=21, fontweight="bold"
+    )
+    panels = lower.subplots(1, 15, width_ratios=[1.1, 0.3] * 7 + [1.1])
+    for axes, mark in zip(panels[1::2], "→→→+→→+"):
+        sign(axes, mark)
     for axes, stage, name, color in (
-        (panels[0, 0], "tokens", "X", "black"),
-        (panels[0, 1], "1.ln_1", "LN[X]", GREEN),
-        (panels[0, 3], "1.attn", "MhSa[LN[X]]", BLUE),
-        (panels[1, 0], "1.middle", "X ← X + MhSa[LN[X]]", "black"),
-        (panels[1, 1], "1.ln_2", "LN[X]", GREEN),
-        (panels[1, 2], "1.mlp", "mlp[LN[X]]", ORANGE),
-        (panels[1, 3], "1.out", "X + mlp[LN[X]]", "black"),
+        (panels[0], "tokens", "X", "black"),
+        (panels[2], "1.ln_1", "LN[X]", GREEN),
+        (panels[6], "1.attn", "MhSa", BLUE),
+        (panels[8], "1.middle", "X", "black"),
+        (panels[10], "1.ln_2", "LN[X]", GREEN),
+        (panels[12], "1.mlp", "mlp", ORANGE),
+        (panels[14], "1.out", "X", "black"),
     ):
-        _matrix(axes, arrays[stage][0], f"{name}\n{N1} x {D}", color)
-    axes = panels[0, 2]
+        _matrix(axes, arrays[stage][0], f"{name}\n{N1} x {D}", color, size=20.2)
+    axes = panels[4]
     axes.imshow(arrays["1.attention"][0, 0], vmin=0, interpolation="none", aspect="auto")
-    axes.set_title(f"A of head 1 of {H}\n{N1} x {N1}", fontsize=17, color=BLUE)
-    axes.set(xticks=[], yticks=[])
-    axes.set_xlabel("key", fontsize=17), axes.set_ylabel("query", fontsize=17)
-    axes.grid(False)
+    axes.set_title(f"A of head 1\n{N1} x {N1}", fontsize=20.2, color=BLUE)
+    framed(axes, BLUE, 1.5)
+    panels[0].set_xlabel(" ", fontsize=14)  # room below
+    for start, plus in ((panels[0], panels[7]), (panels[8], panels[13])):
+        _around(start, plus)
     return fig
+
+
+def _around(start, plus):
+    """The residual path: from below one panel to the plus sign, around what lies between."""
+    for arrow, places in (
+        (dict(arrowstyle="-", connectionstyle="arc,angleA=-90,angleB=-90,armA=14,armB=14"),
+         ((0.5, 0), plus.transAxes, (0.5, 0), start.transAxes)),
+        (dict(arrowstyle="->"), ((0.5, 0.4), plus.transAxes, (0.5, 0), plus.transAxes)),
+    ):  # fmt: skip
+        end, of_end, begin, of_begin = places
+        plus.annotate("", end, begin, xycoords=of_end, textcoords=of_begin,
+                      arrowprops=dict(linewidth=2.5, shrinkA=0, shrinkB=0, **arrow))  # fmt: skip
 
 
 def _shape(array):
@@ -142,7 +176,7 @@ def filters(rows, shown=10):
     pictures (k, P, P, C), share (k,) of the variance. Each picture is stretched to its own range
     about grey: only its pattern means something.
     """
-    fig = plt.figure(figsize=(11, 1.75 * len(rows)))
+    fig = plt.figure(figsize=(11, 1.85 * len(rows)))
     for part, (title, pictures, share) in zip(np.atleast_1d(fig.subfigures(len(rows), 1)), rows):
         part.suptitle(title, fontsize=17, x=0.01, ha="left")
         for k, axes in enumerate(part.subplots(1, shown)):
@@ -151,6 +185,7 @@ def filters(rows, shown=10):
                 stretched = pictures[k] / np.abs(pictures[k]).max()
                 axes.imshow(picture(stretched), interpolation="none")
                 axes.set_xlabel("< 1%" if share[k] < 0.005 else f"{share[k]:.0%}", fontsize=16)
+    note(fig, "below each component: its share of the variance")
     return fig
 
 
@@ -194,7 +229,8 @@ def attention_distance(groups):
     groups: [(title, trained, untrained, uniform)], side by side; trained and untrained: (seeds,
     layers, heads); uniform: the distance of a head that looks everywhere alike.
     """
-    fig, panels = plt.subplots(1, len(groups), figsize=(5.6 * len(groups), 6.2), squeeze=False)
+    fig, panels = plt.subplots(1, len(groups), figsize=(5.6 * len(groups), 6.2), squeeze=False,
+                               sharey=True)  # fmt: skip
     for axes, (title, trained, untrained, uniform) in zip(panels[0], groups):
         layers = np.arange(1, trained.shape[1] + 1)
         for values, place, style, label in (
@@ -207,9 +243,6 @@ def attention_distance(groups):
         axes.axhline(uniform, color=ORANGE, linestyle="--", label="looks everywhere alike")
         axes.set(xticks=layers, xlabel="layer")
         axes.set_title(title, fontsize=17)
-        low = min(trained.min(), untrained.min(), uniform)
-        high = max(trained.max(), untrained.max(), uniform)
-        axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     panels[0, 0].set_ylabel("mean attention distance (pixels)")
     fig.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig

@@ -38,19 +38,26 @@ def truth(case):
 
 @st.composite
 def cases(draw, heads=(2, 3), causal=False, dtype=np.float64, large=0,
-          lengths=(2, 3, 4, 5)):  # fmt: skip
-    """q, k, v (N, D): N tokens, D = heads · d, N ≠ D and neither equal to heads.
+          lengths=(2, 3, 4, 5), square=False, low=False):  # fmt: skip
+    """q, k, v (N, D): N tokens, D = heads · d, N ≠ D and neither equal to heads; or `square`, and N
+    is one of them.
 
     `large`: scores of several hundred at least, where exp overflows; the last query has scores of
-    0, and the first one the largest score where causal attention does not look.
+    0, and the first one the largest score where causal attention does not look. `low`: all scores
+    are thousands below 0.
     """
     H = draw(st.sampled_from(heads))
     d = draw(st.integers(1 if H > 1 else 2, 3))
     N = draw(st.sampled_from([n for n in lengths if n not in (H, H * d)]))
+    if square:
+        N = draw(st.sampled_from([n for n in (H, H * d) if n > 1]))
     q, k, v = (numbers(draw, (N, H * d), dtype) for _ in "qkv")
     if large:
         q[[0, -1]], q[0, 0], k[0, 0], k[-1, 0] = 0, 4, 1, 4
         q *= large
+    if low:
+        q[:], k[:] = 0, abs(k) + 2
+        q[:, ::d] = -500 * d
     return Case({"q": q, "k": k, "v": v, "heads": H, "causal": causal})
 
 
@@ -128,15 +135,16 @@ EXERCISE = Exercise(
     section="Attention",
     outputs=("out",),
     properties=(
-        Property("one head: softmax(q kᵀ / √D) v", 2, cases(heads=(1,)), equals("out", truth),
-                 "out"),
-        Property("several heads, each with its own columns", 3, cases(), equals("out", truth),
-                 "out"),
+        Property("one head: softmax(q kᵀ / √D) v", 2,
+                 (cases(heads=(1,)), cases(heads=(1,), square=True)), equals("out", truth), "out"),
+        Property("several heads, each with its own columns", 3, (cases(), cases(square=True)),
+                 equals("out", truth), "out"),
         Property("causal: a query sees itself and what came before", 2,
                  (cases(heads=(1,), causal=True), cases(causal=True)), equals("out", truth), "out"),
         Property("scores in the thousands give finite numbers", 1,
                  tuple(cases(causal=causal, dtype=kind, large=100 if kind == np.float32 else 1000)
-                       for causal in (False, True) for kind in FLOATS),
+                       for causal in (False, True) for kind in FLOATS)
+                 + tuple(cases(causal=True, dtype=kind, low=True) for kind in FLOATS),
                  equals("out", truth, single=1e-2)),
         keeps_dtype(truth, "q", 1, tuple(cases(causal=causal, dtype=kind)
                                          for causal in (False, True) for kind in FLOATS)),

@@ -42,10 +42,11 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, dtype=np.float64, large=0):
-    """q (N, D), k (M, D), v (M, C), g (N, C); N, M, D and C differ. `large`: scores of several
-    hundred at least, where exp overflows; the last query has scores of 0."""
-    N, M, D, C = draw(st.permutations([2, 3, 4, 5]))
+def cases(draw, dtype=np.float64, large=0, square=False):
+    """q (N, D), k (M, D), v (M, C), g (N, C); N, M, D and C differ, or `square` and are equal.
+    `large`: scores of several hundred at least, where exp overflows; the last query has scores of
+    0."""
+    N, M, D, C = [draw(st.integers(2, 4))] * 4 if square else draw(st.permutations([2, 3, 4, 5]))
     q, k, v = (
         numbers(draw, (N, D), dtype),
         numbers(draw, (M, D), dtype),
@@ -93,7 +94,7 @@ WRONG = {
     },
 }  # fmt: skip
 
-ORDINARY = cases()
+ORDINARY = (cases(), cases(square=True))
 LARGE = tuple(cases(dtype=kind, large=100 if kind == np.float32 else 1000) for kind in FLOATS)
 
 EXERCISE = Exercise(

@@ -38,13 +38,14 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, H=(1,), dtype=np.float64, large=0, tokens=(2, 3, 5)):
-    """x (N, W), probe (D,), W_k and W_v (W, D), and H heads. W is not D."""
+def cases(draw, H=(1,), dtype=np.float64, large=0, tokens=(2, 3, 5),
+          square=False):  # fmt: skip
+    """x (N, W), probe (D,), W_k and W_v (W, D), and H heads. W is not D, or with `square` it is."""
     H, N = draw(st.sampled_from(H)), draw(st.sampled_from(tokens))
-    D = H * draw(st.sampled_from((2, 3) if H > 1 else (2, 3, 4)))
-    W = D + draw(st.sampled_from((-1, 1)))
-    x, probe = numbers(draw, (N, W), dtype), numbers(draw, (D,), dtype)
-    W_k, W_v = numbers(draw, (W, D), dtype, most=2), numbers(draw, (W, D), dtype, most=2)
+    D = H * draw(st.sampled_from((2, 1, 3) if square and H > 1 else (2, 3)))
+    W = D + (0 if square else draw(st.sampled_from((-1, 1))))
+    x, probe = numbers(draw, (N, W), dtype, most=2), numbers(draw, (D,), dtype, most=2)
+    W_k, W_v = numbers(draw, (W, D), dtype, most=1), numbers(draw, (W, D), dtype, most=2)
     if large:
         x[:, 0], W_k[:] = np.arange(N), 0
         W_k[0], probe[:] = 1, 4
@@ -82,8 +83,9 @@ EXERCISE = Exercise(
     section="Other parts",
     outputs=("out",),
     properties=(
-        Property("one head", 3, cases(), equals("out", truth), "out"),
-        Property("heads", 3, cases(H=(2, 3)), equals("out", truth), "out"),
+        Property("one head", 3, (cases(), cases(square=True)), equals("out", truth), "out"),
+        Property("heads", 3, (cases(H=(2, 3)), cases(H=(2, 3), square=True)), equals("out", truth),
+                 "out"),
         Property("one token: its value", 1, cases(H=(1, 2), tokens=(1,)), equals("out", truth),
                  "out"),
         Property("scores in the thousands give finite numbers", 1,

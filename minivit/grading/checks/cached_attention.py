@@ -47,10 +47,11 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, new=(1,), old=(1, 2, 4), H=(1,), dtype=np.float64, large=0):
-    """q, k, v (n, D) of the new tokens, keys and values (M, D) of the old ones, and H heads."""
+def cases(draw, new=(1,), old=(1, 2, 4), H=(1,), dtype=np.float64, large=0, low=False):
+    """q, k, v (n, D) of the new tokens, keys and values (M, D) of the old ones, and H heads. `low`:
+    all scores are thousands below 0."""
     n, M, H = draw(st.sampled_from(new)), draw(st.sampled_from(old)), draw(st.sampled_from(H))
-    D = H * draw(st.sampled_from((2, 3) if H > 1 else (2, 3, 4)))
+    D = H * draw(st.sampled_from((2, 1, 3) if H > 1 else (2, 3, 4)))
     q, k, v = (numbers(draw, (n, D), dtype) for _ in "qkv")
     keys, values = numbers(draw, (M, D), dtype), numbers(draw, (M, D), dtype)
     if large:
@@ -58,6 +59,9 @@ def cases(draw, new=(1,), old=(1, 2, 4), H=(1,), dtype=np.float64, large=0):
         q[:], k[-1], keys[:1] = 4, 4, 3
         q[1::2] = -4
         q = q * large
+    if low:
+        q[:], k, keys = 0, abs(k) + 2, abs(keys) + 2
+        q[:, :: D // H] = -500 * (D // H)
     return Case({"q": q, "k": k, "v": v, "keys": keys, "values": values, "heads": H})
 
 
@@ -103,7 +107,8 @@ EXERCISE = Exercise(
                  "out"),
         Property("scores in the thousands give finite numbers", 1,
                  tuple(cases(new=(1, 2), H=(1, 2), dtype=d, large=n)
-                       for d, n in zip(FLOATS, (100, 1000))),
+                       for d, n in zip(FLOATS, (100, 1000)))
+                 + tuple(cases(new=(2,), dtype=d, low=True) for d in FLOATS),
                  equals("out", truth, single=1e-2), "out"),
         keeps_dtype(truth, "q", 1, tuple(cases(new=(2,), dtype=kind) for kind in FLOATS)),
         leaves_nothing_behind(truth, 1, (SEVERAL, cases(new=(2,), old=(0,)), cases(old=(0,)))),

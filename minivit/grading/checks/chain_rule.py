@@ -22,6 +22,13 @@ def gradients(case, add=True, order=-1, seed=1.0, flow=True, product=True):
     return g
 
 
+def _until_an_input(case):
+    parents, slopes = case.inputs.values()
+    end = max((i for i, mine in enumerate(parents) if not mine), default=0)
+    before = [[] for _ in range(end)]
+    return gradients(Case({"parents": before + parents[end:], "slopes": before + slopes[end:]}))
+
+
 def truth(case):
     return {"g": gradients(case)}
 
@@ -30,7 +37,12 @@ def truth(case):
 def cases(draw, kind="any"):
     """Nodes in the order in which they were computed. Kinds: "chain", one parent each; "any", one
     to three different parents; "shortcut", the last node uses an early one directly and by a chain;
-    "twice", a node uses the same parent two times; "unused", some nodes lead nowhere."""
+    "twice", a node uses the same parent two times; "unused", some nodes lead nowhere; "late", an
+    input stands behind other nodes; "ladder", 10^8 paths lead from the last node to the first."""
+    if kind == "ladder":
+        n = draw(st.integers(40, 41))
+        parents = [[], [0]] + [[i - 1, i - 2] for i in range(2, n)]
+        return Case({"parents": parents, "slopes": [[0.6, 0.5][: len(mine)] for mine in parents]})
     n = draw(st.integers(1 if kind == "chain" else 4, 6))
     parents = [[]]
     for node in range(1, n):
@@ -43,6 +55,8 @@ def cases(draw, kind="any"):
         parents[-1] = list(draw(st.permutations([n - 2, 1])))
     if kind == "any":  # two ways from the first node to the last
         parents[1], parents[2], parents[-1] = [0], [0], list(draw(st.permutations([0, 1, 2])))
+    if kind == "late":
+        parents[1], parents[2], parents[-1] = [0], [], list(draw(st.permutations([1, 2])))
     if kind == "twice":
         parents[1], parents[2] = [0, 0], [1, 1]
         parents[-1] = list(draw(st.permutations([2, n - 2])))[: 1 if n == 4 else 2]
@@ -50,7 +64,7 @@ def cases(draw, kind="any"):
         parents[1], parents[2], parents[-1] = [0], [0, 1], [1]
         parents[3:-1] = [[2] for _ in parents[3:-1]]
     slopes = [
-        [float(draw(st.sampled_from([2, 3, -1, 0.1, -0.3]))) for _ in mine] for mine in parents
+        [float(draw(st.sampled_from([2, 3, -1.1, 0.1, -0.7]))) for _ in mine] for mine in parents
     ]
     return Case({"parents": parents, "slopes": slopes})
 
@@ -93,6 +107,8 @@ MISTAKES = {
     "a node is visited before all of its children have been: breadth first from the last":
         _breadth_first,
     "only nodes without parents keep their gradient": _kept_for_leaves,
+    "the walk ends at the first input that it meets: inputs may stand behind other nodes":
+        _until_an_input,
     "a parent that is used twice by one node sends one slope only": _each_parent_once,
 }  # fmt: skip
 
@@ -105,8 +121,10 @@ EXERCISE = Exercise(
     outputs=("g",),
     properties=(
         Property("a chain: one parent each", 1, cases(kind="chain"), equals("g", truth), "g"),
-        Property("a node with several children gets a sum", 3, cases(), equals("g", truth), "g"),
-        Property("a node waits for all of its children", 2, cases(kind="shortcut"),
+        Property("a node with several children gets a sum", 3,
+                 (cases(), cases(kind="late")), equals("g", truth), "g"),
+        Property("a node waits for all of its children", 2,
+                 (cases(kind="shortcut"), cases(kind="ladder")),
                  equals("g", truth), "g"),
         Property("a node that uses the same parent twice", 2, cases(kind="twice"),
                  equals("g", truth), "g"),

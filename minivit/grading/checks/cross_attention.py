@@ -40,15 +40,20 @@ def truth(case):
 
 @st.composite
 def cases(draw, sentences=(1,), padding=True, dtype=np.float64, large=0, noise=1,
-          keys=(2, 3, 4), scaled=False):  # fmt: skip
-    """q (B, N, D), k (B, M, D), v (B, M, C), there (B, M); N, M, D and C differ.
+          keys=(2, 3, 4), scaled=False, square=False):  # fmt: skip
+    """q (B, N, D), k (B, M, D), v (B, M, C), there (B, M); N, M, D and C differ, or `square` and
+    they are equal.
 
     `padding`: each sentence has 1 to M - 1 places that are there, and several have other ones.
-    `large`: scores of several hundred at least. `noise`: how large the numbers in padding are.
+    `large`: scores in the thousands, above 0 for one query and below for the next; the largest is
+    in the padding, which stands in the middle. `noise`: how large the numbers in padding are.
     `scaled`: the scale is felt, since D > 1 and each query has two keys at least (of 3 or 4)."""
     M = draw(st.sampled_from(keys))
     shapes = st.permutations([n for n in (1, 2, 3, 4) if n != M])
     N, D, C = draw(shapes.filter(lambda shape: shape[1] > 1) if scaled else shapes)
+    N += large and N == 1
+    if square:
+        N = D = C = M
     N = N if M > 1 else 1  # one query, one key: out equals v, and is another array
     B = draw(st.sampled_from(sentences))
     q = numbers(draw, (B, N, D), dtype)
@@ -66,9 +71,9 @@ def cases(draw, sentences=(1,), padding=True, dtype=np.float64, large=0, noise=1
         k[~there] *= noise
         v[~there] *= noise
     if large:
-        q[:, 0] = 4
-        k[:, :, 0] = 4 - np.arange(M)
-        q = q * large
+        there[:] = (np.arange(M) == 0) | (np.arange(M) == M - 1)
+        q[:], k[:, :, 0] = 0, np.where(there, 2 + np.arange(M) % 2, 4)
+        q[:, ::2, 0], q[:, 1::2, 0] = 4 * large, -4 * large
     return Case({"q": q, "k": k, "v": v, "there": there})
 
 
@@ -99,14 +104,15 @@ EXERCISE = Exercise(
     section="The encoder-decoder",
     outputs=("out",),
     properties=(
-        Property("no padding: each query looks at all keys", 2, cases(padding=False),
+        Property("no padding: each query looks at all keys", 2,
+                 (cases(padding=False), cases((1, 3), padding=False, square=True)),
                  equals("out", truth), "out"),
         Property("padding is not looked at", 3, cases(), equals("out", truth), "out"),
         Property("each sentence has its own padding", 1, SEVERAL, equals("out", truth), "out"),
         Property("large numbers in padding change nothing", 1, cases(noise=1000),
                  equals("out", truth), "out"),
         Property("scores in the thousands give finite numbers", 1,
-                 tuple(cases(dtype=d, large=n) for d, n in zip(FLOATS, (100, 1000))),
+                 tuple(cases(dtype=kind, large=500, keys=(3, 4)) for kind in FLOATS),
                  equals("out", truth, single=1e-2), "out"),
         keeps_dtype(truth, "q", 1, tuple(cases(dtype=kind) for kind in FLOATS)),
         leaves_nothing_behind(truth, 1, (cases(), cases(padding=False),

@@ -47,11 +47,11 @@ def _gradient(case):
 
 
 @st.composite
-def cases(draw, dtype=np.float64, large=False):
-    """z (N, C), N ≠ C, labels (N,) of which not all are 0, and a cotangent that is not 1. `large`:
-    the first row has thousands above 0, the last one thousands below."""
+def cases(draw, dtype=np.float64, large=False, square=False):
+    """z (N, C), N ≠ C or `square`, labels (N,) of which not all are 0, and a cotangent that is
+    not 1. `large`: the first row has thousands above 0, the last one thousands below."""
     N, C = draw(st.integers(2, 4)), draw(st.integers(2, 5))
-    C += C == N
+    C = N if square else C + (C == N)
     z = numbers(draw, (N, C), dtype)
     z[:, 0] += np.ptp(z, axis=1) == 0  # no row is constant
     if large:
@@ -64,7 +64,7 @@ def cases(draw, dtype=np.float64, large=False):
     return Case({"z": z, "labels": labels}, g)
 
 
-ORDINARY = cases()
+ORDINARY = (cases(), cases(square=True))
 LARGE = tuple(cases(dtype=kind, large=True) for kind in FLOATS)
 PROPERTIES = (
     Property("loss is the mean of -log softmax(z) at the labels", 3, ORDINARY,

@@ -38,10 +38,10 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, rank=1, repeated=False, dtype=np.float64, every=False):
+def cases(draw, rank=1, repeated=False, dtype=np.float64, every=False, square=False):
     """ids of some shape, table (V, D), g (..., D). No id is there twice, or with `repeated` one is
-    at least twice. Some ids are nowhere."""
-    V, D = draw(st.sampled_from([(5, 3), (6, 2), (7, 3)]))
+    at least twice. Some ids are nowhere. V ≠ D, or `square`: V = D."""
+    V, D = draw(st.sampled_from([(5, 5)] if square else [(5, 3), (6, 2), (7, 3)]))
     shape = draw(st.sampled_from([(2,), (4,)] if rank == 1 else [(2, 2), (1, 4)]))
     count = int(np.prod(shape))
     ids = np.array(draw(st.permutations(range(V))))[:count]
@@ -83,7 +83,7 @@ WRONG = {
     },
 }  # fmt: skip
 
-REPEATED = (cases(repeated=True), cases(rank=2, repeated=True))
+REPEATED = (cases(repeated=True), cases(rank=2, repeated=True), cases(repeated=True, square=True))
 
 EXERCISE = Exercise(
     number=9,
@@ -93,7 +93,8 @@ EXERCISE = Exercise(
     section="From ids to vectors",
     outputs=("out", "gtable"),
     properties=(
-        Property("out is the rows of the table", 2, (cases(), cases(rank=2)),
+        Property("out is the rows of the table", 2,
+                 (cases(), cases(rank=2), cases(square=True)),
                  equals("out", truth), "out"),
         Property("gtable, where no id is there twice", 1, cases(), equals("gtable", truth),
                  "gtable"),

@@ -43,7 +43,7 @@ def mean(a, axis=-1):
     return a.mean(axis, keepdims=True)
 
 
-# -- inputs: small whole numbers, and no two axes of one length -----------------------------------
+# -- inputs: small whole numbers; no two axes of one length, or all --------------------------------
 SHAPES = {
     rank: st.lists(st.integers(1, 4), min_size=rank, max_size=rank, unique=True)
     .map(tuple)
@@ -53,9 +53,9 @@ SHAPES = {
 
 
 @st.composite
-def cases(draw, rank=2, dtype=np.float64, epsilons=(1e-5, 0.1, 0.5), constant=False):
+def cases(draw, rank=2, dtype=np.float64, epsilons=(1e-5, 0.1, 0.5), constant=False, square=False):
     """x (..., D) with D ≥ 3, γ and β (D,), ε, g as x; rows all equal numbers where `constant`."""
-    shape = draw(SHAPES[rank])
+    shape = (draw(st.integers(3, 4)),) * rank if square else draw(SHAPES[rank])
     if constant:
         x = np.repeat(numbers(draw, (*shape[:-1], 1), dtype), shape[-1], -1)
     else:
@@ -107,7 +107,7 @@ def derivative_of_own_forward(case, call, step=1e-4):
     return None
 
 
-ORDINARY = (cases(rank=3), cases(rank=2), cases(rank=4))
+ORDINARY = (cases(rank=3), cases(rank=2), cases(rank=4), cases(square=True))
 
 PROPERTIES = (
     Property("y is LayerNorm of x", 1, ORDINARY, equals("y", truth), "y"),

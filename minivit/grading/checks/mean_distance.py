@@ -37,7 +37,7 @@ def truth(case):
 
 @st.composite
 def cases(draw, grids=((1, 3), (4, 1)), heads=(1,), dtype=np.float64, outside=False):
-    """A (H, N + 1, N + 1), rows that sum to 1, on a grid whose sides differ. `outside`: what a
+    """A (H, N + 1, N + 1), rows that sum to 1, on a grid. `outside`: what a
     patch gives to the class token differs much from patch to patch."""
     rows, columns = draw(st.sampled_from(grids))
     H, N = draw(st.sampled_from(heads)), rows * columns
@@ -75,6 +75,7 @@ MISTAKES = {
 }  # fmt: skip
 
 GRIDS = ((2, 3), (3, 2), (1, 4))
+SQUARE = ((2, 2), (3, 3))
 
 EXERCISE = Exercise(
     number=15,
@@ -85,8 +86,8 @@ EXERCISE = Exercise(
     outputs=("distance",),
     properties=(
         Property("patches in one line", 2, cases(), equals("distance", truth), "distance"),
-        Property("patches on a grid", 3, cases(grids=GRIDS[:2]), equals("distance", truth),
-                 "distance"),
+        Property("patches on a grid", 3, (cases(grids=GRIDS[:2]), cases(grids=SQUARE)),
+                 equals("distance", truth), "distance"),
         Property("what goes to the class token does not count", 2,
                  cases(grids=GRIDS, outside=True), equals("distance", truth), "distance"),
         Property("each head has its own", 1, cases(grids=GRIDS, heads=(2, 3)),

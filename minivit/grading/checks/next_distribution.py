@@ -47,11 +47,12 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, hot=False, k=False, p=False, equal=False, large=0, spread=1, dtype=np.float64):
+def cases(draw, hot=False, k=False, p=False, equal=False, large=0, spread=1, dtype=np.float64,
+          exact=False):  # fmt: skip
     """Logits (V,) and what to take of them: a temperature that is not 1 if `hot`, a k below V if
     `k`, a top_p below 1 if `p`, in the middle between two sums of probabilities. The logits differ;
     `equal`: two do not, and the border runs between them. `large` is added to the logits, and
-    `spread` is how far they are apart."""
+    `spread` is how far they are apart. `exact`: half of the tokens hold top_p, and no more."""
     V = draw(st.integers(3, 6))
     z = np.array(draw(st.permutations(range(V))), float) / 2
     z[z.argmax()] += draw(st.integers(0, 1))
@@ -72,6 +73,9 @@ def cases(draw, hot=False, k=False, p=False, equal=False, large=0, spread=1, dty
         # near the next sum where top-k cuts too: measured on all tokens, one more would be kept
         share = 0.9 if k else draw(st.sampled_from((0.4, 0.6)))
         limit = round(float(q[:last].sum() + q[last] * share), 6)
+    if exact:  # of 2 or 4 that are equally likely: every sum is a float
+        z, limit = np.full(draw(st.sampled_from((2, 4))), z[0]), 0.5
+        kept = len(z)
     return Case({"logits": z.astype(dtype), "temperature": T, "top_k": kept, "top_p": limit})
 
 
@@ -153,7 +157,8 @@ EXERCISE = Exercise(
         Property("both: top-p of what top-k has left", 1, cases(k=True, p=True),
                  equals("p", truth), "p"),
         Property("equally likely: the one in front", 1,
-                 (cases(k=True, equal=True), cases(p=True, equal=True)), equals("p", truth), "p"),
+                 (cases(k=True, equal=True), cases(p=True, equal=True), cases(exact=True)),
+                 equals("p", truth), "p"),
         Property("logits in the thousands give finite numbers", 1,
                  (cases(large=2000, hot=True), cases(large=-2000, k=True), cases(spread=1000)),
                  equals("p", truth), "p"),

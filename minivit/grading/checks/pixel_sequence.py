@@ -33,7 +33,7 @@ def truth(case):
 
 @st.composite
 def cases(draw, shapes=((2, 3), (3, 2), (3, 4)), kind="plain", channel=None):
-    """An image (H, W, C), H ≠ W, and a palette of 3 to 5 colours. No pixel is as near to two of
+    """An image (H, W, C) and a palette of 3 to 5 colours. No pixel is as near to two of
     them, but with kind "tie" each lies in the middle of two, and with "twice" each colour is there
     twice. `begin` is any number."""
     (H, W), C = (
@@ -139,7 +139,8 @@ EXERCISE = Exercise(
     properties=(
         Property("one row of pixels: the nearest colours", 3, cases(shapes=((1, 3), (1, 5))),
                  row(1), "ids"),
-        Property("several rows, in raster order", 2, (cases(), cases(channel=3)), row(1), "ids"),
+        Property("several rows, in raster order", 2,
+                 (cases(), cases(channel=3), cases(shapes=((2, 2), (3, 3)))), row(1), "ids"),
         Property("what is read is what was predicted, one place later", 3, cases(),
                  reads_what_it_predicted_before, "ids"),
         Property("two colours at the same distance: the first", 1,

@@ -38,10 +38,11 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, dtypes=(np.float64,), strengths=(1.0, 10.0), absent=False):
+def cases(draw, dtypes=(np.float64,), strengths=(1.0, 10.0), absent=False,
+          sizes=((6, 2, 3), (7, 3, 2), (6, 4, 3))):  # fmt: skip
     """n training rows, m test rows, D features, none of them constant. Every class occurs, or with
     `absent` one does not: the first, the last or another one."""
-    n, m, D = draw(st.sampled_from([(6, 2, 3), (7, 3, 2), (6, 4, 3)]))
+    n, m, D = draw(st.sampled_from(sizes))
     classes = draw(st.integers(3, 4) if absent else st.integers(2, 3))
     dtype = draw(st.sampled_from(dtypes))
     X, Z = numbers(draw, (n, D), dtype), numbers(draw, (m, D), dtype)
@@ -69,7 +70,7 @@ MISTAKES = {
     "the constant is 1, not 100": lambda c: scores(c, constant=1.0),
     "the constant is missing: there is no bias": lambda c: scores(c, constant=0.0),
     "the targets are 0 and 1; they are -1 and +1": lambda c: scores(c, low=0.0),
-    "the penalty is missing": lambda c: scores(c, ridge=lambda s, X: 1e-9 * np.eye(X.shape[1])),
+    "the penalty is missing": lambda c: scores(c, ridge=lambda s, X: 1e-12 * np.eye(X.shape[1])),
     "the penalty is multiplied by the number of training rows":
         lambda c: scores(c, ridge=lambda s, X: len(X) * s * np.eye(X.shape[1])),
     "the penalty is added to every number, not to the diagonal":
@@ -84,11 +85,14 @@ EXERCISE = Exercise(
     section="Linear probes: how good is each layer?",
     outputs=("scores",),
     properties=(
-        Property("the scores of the test rows", 6, cases(), equals("scores", truth, 1e-8),
-                 "scores"),
+        Property("the scores of the test rows", 6, (cases(), cases(sizes=((7, 7, 2), (7, 2, 2)))),
+                 equals("scores", truth, 1e-8), "scores"),
         Property("a class without training rows has scores too", 1, cases(absent=True),
                  equals("scores", truth, 1e-8)),
-        Property("a strong penalty", 1, cases(strengths=(1024.0,)), equals("scores", truth, 1e-8)),
+        Property("a strong penalty", 1,
+                 (cases(strengths=(1024.0,)),
+                  cases(strengths=(1024.0,), sizes=((3, 3, 3), (4, 4, 4)))),
+                 equals("scores", truth, 1e-8)),
         keeps_dtype(truth, "train", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
         leaves_nothing_behind(truth, 1, cases()),
     ),

@@ -64,10 +64,12 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, pre=(False,), dtype=np.float64, idle=False, flat=False):
-    """x (N, D), A (N, N) whose rows sum to 1, W_v (D, D), W_1 (D, M), W_2 (M, D); N ≠ D ≠ M.
+def cases(draw, pre=(False,), dtype=np.float64, idle=False, flat=False, square=False):
+    """x (N, D), A (N, N) whose rows sum to 1, W_v (D, D), W_1 (D, M), W_2 (M, D); N ≠ D ≠ M, or
+    `square`: N = D = M.
     `idle`: both halves give 0. `flat`: the numbers of one token are equal."""
-    N, D, M = draw(st.sampled_from([(3, 2, 5), (2, 3, 4), (2, 4, 3), (4, 3, 2)]))
+    sizes = [(n, n, n) for n in (3, 4)] if square else [(3, 2, 5), (2, 3, 4), (2, 4, 3), (4, 3, 2)]
+    N, D, M = draw(st.sampled_from(sizes))
     x, W_v = numbers(draw, (N, D), dtype), numbers(draw, (D, D), dtype, most=2)
     W_1, W_2 = numbers(draw, (D, M), dtype, most=2), numbers(draw, (M, D), dtype, most=2)
     A = (numbers(draw, (N, N), dtype) + 5) * (1 + np.arange(N, dtype=dtype))
@@ -112,8 +114,10 @@ EXERCISE = Exercise(
     section="The slide's four lines",
     outputs=("out",),
     properties=(
-        Property("post-LN: LayerNorm after each sum", 3, cases(), equals("out", truth), "out"),
-        Property("pre-LN: LayerNorm before each half", 3, cases(pre=(True,)), equals("out", truth),
+        Property("post-LN: LayerNorm after each sum", 3, (cases(), cases(square=True)),
+                 equals("out", truth), "out"),
+        Property("pre-LN: LayerNorm before each half", 3,
+                 (cases(pre=(True,)), cases(pre=(True,), square=True)), equals("out", truth),
                  "out"),
         Property("where both halves give 0, the residual path is left", 1,
                  tuple(cases(pre=(p,), idle=True) for p in BOTH), equals("out", truth), "out"),

@@ -38,11 +38,17 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, grids=((1, 2), (2, 1), (2, 3), (3, 2)), dtypes=(np.float64,), batch=(1, 2)):
-    """B images of h·P x w·P pixels with C channels; D differs from the other lengths."""
+def cases(draw, grids=((1, 2), (2, 1), (2, 3), (3, 2)), dtypes=(np.float64,), batch=(1, 2),
+          square=False):  # fmt: skip
+    """B images of h·P x w·P pixels with C channels; D differs from the other lengths, or `square`:
+    D is the numbers of a patch or the tokens, B is D."""
     P, B = draw(st.sampled_from((1, 2, 3))), draw(st.sampled_from(batch))
     (h, w), C = draw(st.sampled_from(grids[: 2 if P == 3 else None])), draw(st.sampled_from((1, 3)))
-    D = draw(st.sampled_from([n for n in (2, 4, 5) if n not in (B, h * w, h * w + 1, P * P * C)]))
+    others = (P * P * C, h * w + 1)
+    if square:
+        B = D = draw(st.sampled_from([n for n in others if n < 6] or [P]))
+    else:
+        D = draw(st.sampled_from([n for n in (2, 4, 5) if n not in (B, h * w, *others)]))
     dtype = draw(st.sampled_from(dtypes))
     shapes = ((B, h * P, w * P, C), (D, P * P * C), (D,), (D,), (h * w + 1, D))
     arrays = [numbers(draw, shape, dtype) for shape in shapes]
@@ -99,7 +105,8 @@ EXERCISE = Exercise(
     properties=(
         Property("one patch a row: one image", 3, cases(grids=((2, 1), (3, 1)), batch=(1,)),
                  equals("tokens", truth), "tokens"),
-        Property("several images, patches in raster order", 5, cases(), equals("tokens", truth),
+        Property("several images, patches in raster order", 5,
+                 (cases(), cases(grids=((1, 1), (2, 2)), square=True)), equals("tokens", truth),
                  "tokens"),
         keeps_dtype(truth, "images", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
         leaves_nothing_behind(truth, 1, cases()),

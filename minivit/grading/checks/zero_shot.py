@@ -36,12 +36,16 @@ SIZES = ((1, 4), (4, 5), (5, 4), (2, 4))
 
 
 @st.composite
-def cases(draw, prompts=(2, 3), dtypes=(np.float64,), scales=(2.0, 10.0), large=False):
-    """Images (n, d), texts (classes, prompts, d); n, classes and prompts differ. `large`: the first
-    image looks like the first class, the last one like none."""
+def cases(draw, prompts=(2, 3), dtypes=(np.float64,), scales=(2.0, 10.0), large=False,
+          square=False):  # fmt: skip
+    """Images (n, d), texts (classes, prompts, d); n, classes and prompts differ, or `square`:
+    all four lengths are 3. `large`: the first image looks like the first class, the last one like
+    none."""
     k = draw(st.sampled_from(prompts))
     n, classes = draw(st.sampled_from([(2, 4), (4, 5), (5, 4)] if large else SIZES))
     dtype, d = draw(st.sampled_from(dtypes)), draw(st.sampled_from([3, 6]))
+    if square:
+        n = classes = k = d = 3
     I, T = numbers(draw, (n, d), dtype), numbers(draw, (classes, k, d), dtype)
     I[:, 0] += (I == 0).all(axis=-1)
     T[..., 0] = np.abs(T[..., 0]) + 1 + np.arange(k) % 2  # no vector is 0, no mean of them either
@@ -78,7 +82,8 @@ EXERCISE = Exercise(
     outputs=("p",),
     properties=(
         Property("one prompt a class", 2, cases(prompts=(1,)), equals("p", truth), "p"),
-        Property("several prompts a class", 5, cases(), equals("p", truth), "p"),
+        Property("several prompts a class", 5, (cases(), cases(square=True)), equals("p", truth),
+                 "p"),
         Property("a scale of 100 and more gives finite numbers", 1,
                  (cases(scales=(2000.0,), large=True),
                   cases(scales=(100.0, 2000.0), dtypes=(np.float32,), large=True)),

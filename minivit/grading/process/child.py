@@ -222,6 +222,7 @@ class Submission:
                 statements += [Statement(label, node) for node in tree.body]
             except BaseException as error:
                 broken.append(self.explain(error))
+        self.others = [s.node.name for s in statements if isinstance(s.node, ast.FunctionDef)]
         failed = {}  # name -> why it could not be bound
         for s in choose(statements, name):
             try:
@@ -245,7 +246,8 @@ class Submission:
             return None
         if not any(text.strip() for lines in self.lines.values() for text in lines.values()):
             return {"kind": "load", "text": "the file is empty"}
-        return {"kind": "load", "text": f"no function {self.name} is defined"}
+        there = f"; there is {', '.join(self.others[:3])}" if self.others else ""
+        return {"kind": "load", "text": f"no function {self.name} is defined{there}"}
 
     def explain(self, error):
         """An exception as text, with the student's own line where it was raised."""

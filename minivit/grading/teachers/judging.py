@@ -13,6 +13,7 @@ import hashlib
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -44,7 +45,10 @@ def judge_all(jobs, place, processes, progress):
             if said := why or _copied(same[first][0][2], job[2]):
                 failed[job[2]] = said
 
-    with ProcessPoolExecutor(max(1, processes), initializer=_begin, initargs=start) as pool:
+    with (
+        ProcessPoolExecutor(max(1, processes), initializer=_begin, initargs=start) as pool,
+        _ending_with_us(),
+    ):
         running = {pool.submit(judge_one, *many[0]): first for first, many in same.items()}
         for future in tqdm(as_completed(running), total=len(running), disable=not progress):
             if isinstance(future.exception(), BrokenProcessPool):
@@ -53,11 +57,26 @@ def judge_all(jobs, place, processes, progress):
                 done(running[future], future.result())
     for first in sorted(left):
         try:
-            with ProcessPoolExecutor(1, initializer=_begin, initargs=start) as pool:
+            with (
+                ProcessPoolExecutor(1, initializer=_begin, initargs=start) as pool,
+                _ending_with_us(),
+            ):
                 done(first, pool.submit(judge_one, *same[first][0]).result())
         except BrokenProcessPool:
             done(first, "the process that judged it was ended")
     return failed
+
+
+@contextlib.contextmanager
+def _ending_with_us():
+    """Control-C ends the processes that judge, at once; the kernel ends what they judge."""
+    before = set(multiprocessing.active_children())
+    try:
+        yield
+    except KeyboardInterrupt:
+        for process in set(multiprocessing.active_children()) - before:
+            process.kill()
+        raise
 
 
 def _copied(results, to):
@@ -79,6 +98,7 @@ def _copied(results, to):
 def _begin(folder, lock):
     """Start of each process: its temporary files lie in `folder`, and it ends with its parent."""
     tempfile.tempdir = folder
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C reaches the first process too
     if lock is not None and multiprocessing.get_start_method() == "fork":
         with contextlib.suppress(OSError):
             os.close(lock)  # or a process that is about to end would still hold it

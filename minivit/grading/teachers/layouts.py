@@ -74,7 +74,10 @@ def people(folder, scratch, exercises):
                 raise SubmissionError(f"{folder} cannot be unpacked ({why})") from error
             there = to
         teams = (there / SUBMITTED).is_dir()
-        there = there / SUBMITTED if teams else there
+        if teams:
+            above += [f"{p.name} does not count: it lies beside {SUBMITTED}"
+                      for p in _entries(there) if p.name not in (SUBMITTED, WORKING)]  # fmt: skip
+            there = there / SUBMITTED
         deeper = _look(there, exercises)
         known = teams or any(person.system for person in deeper[0])
         one_more = folder.is_file() and not packed and deeper[0] and not _own(there, exercises)
@@ -177,8 +180,10 @@ def _person(path, exercises, canvas):
 
 
 def _date(text):
-    """Blackboard's digits, or as Brightspace writes it, the clock without a colon: Nov 3, 2026 1034
-    AM; 3 November 2026 1034."""
+    """ISO 8601 as Gradescope has it; Blackboard's digits; or as Brightspace writes it, the clock
+    without a colon: Nov 3, 2026 1034 AM; 3 November 2026 1034."""
+    with contextlib.suppress(ValueError):
+        return datetime.datetime.fromisoformat(re.sub(r" (?=Z$|[+-]\d)", "", text))
     text = " ".join(re.sub(r"[^\w -]", "", text.replace("\u202f", " ")).split())
     text = re.sub(r"(?<= )(\d{3})(?=$| [AP]M)", r"0\1", text)
     days = ("%b %d %Y", "%B %d %Y", "%d %b %Y", "%d %B %Y", "%Y-%m-%d")
@@ -200,7 +205,7 @@ def _gradescope(folder, entries):
     path, known = folder / METADATA, None
     with contextlib.suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
         if path.stat().st_size <= LARGEST_METADATA:
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # texts: 0042 is no number
             known = yaml.load(path.read_text(encoding="utf-8"), loader)
     others = [] if isinstance(known, dict) else [f"{METADATA} cannot be read: no names, no times"]
     known = known if isinstance(known, dict) else {}
@@ -214,11 +219,11 @@ def _gradescope(folder, entries):
         about = about if isinstance(about, dict) else {}
         who = [w for w in about.get(":submitters") or () if isinstance(w, dict)]
         value = lambda key, who=who: ", ".join(str(w[key]) for w in who if w.get(key))  # noqa: E731
-        when = about.get(":created_at")
+        when = _date(str(about.get(":created_at")))
         found.append(Person(
             value(":name") or path.name, "Gradescope", path.name.removeprefix("submission_"),
             value(":email"), value(":sid"), given=[(path, path.name)],
-            when=when if isinstance(when, datetime.datetime) else None,
+            when=when, late="" if when or not who else "the time of handing in cannot be read",
         ))  # fmt: skip
         if not who:
             others.append(f"{path.name} stands not in {METADATA}: no name, no time")

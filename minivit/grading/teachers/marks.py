@@ -123,16 +123,27 @@ def _rows(path, wanted):
         text = Path(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeError) as error:
         raise SubmissionError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text[:4].lower() == "sep=":  # Excel's own first line
+        text = text.partition("\n")[2]
     head = text.split("\n", 1)[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
+    between = next((c for c in ";\t" if c in head), ",")
+    rows = csv.DictReader(io.StringIO(text), delimiter=between)
     rows.fieldnames = [(name or "").strip().lower() for name in rows.fieldnames or ()]
     if missing := wanted - set(rows.fieldnames):
         raise SubmissionError(
             f"{path} has no column {', '.join(sorted(missing))} in its first line"
         )
-    for row in rows:
+    for row in _without_error(rows, path):
         if any(value for value in row.values() if isinstance(value, str)):
             yield f"{path}, line {rows.line_num}", {k: v or "" for k, v in row.items() if k}
+
+
+def _without_error(rows, path):
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise SubmissionError(f"{path}, after line {rows.line_num}: {error}") from None
 
 
 def _student(people, text, where):

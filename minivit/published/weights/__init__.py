@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from minivit import files
 from minivit.engine.errors import CheckpointError
 from minivit.published.weights import npz, tensors
 
@@ -18,13 +19,24 @@ WHOLE = ("model.safetensors", "open_clip_model.safetensors")  # names in publish
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib"}
 SAVE = "s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')"
 LOAD = "w = torch.load('{}', map_location='cpu', weights_only=True); w = w.get('state_dict', w)"
-POINTER = b"version https://git-lfs.github.com/spec/"  # what such a file begins with
-NOT_FETCHED = (
-    "it is a pointer of Git LFS, not the file itself: `git lfs pull` in that repository fetches it"
-)
 LONGEST = 200  # characters of the name of a shard; file systems allow 255 bytes
-# before every name: DataParallel's, torch.compile's, Lightning's, transformers' of a model of timm
-WRAPPERS = ("module.", "_orig_mod.", "model.", "timm_model.")
+# before every name: DataParallel's, torch.compile's, Lightning's, transformers' of a model of timm,
+# sentence-transformers', and what people call the one module of theirs
+WRAPPERS = ("module.", "_orig_mod.", "model.", "timm_model.", "0.auto_model.", "auto_model.",
+            "base_model.", "net.", "network.", "backbone.", "encoder.", "clip.", "student.",
+            "teacher.", "ema.", "model_ema.")  # fmt: skip
+WITHIN = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")  # anywhere in it
+# one matrix, or its bias, has two names, and a file may keep either of them
+TIED = (
+    ("bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"),
+    ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+    ("roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight"),
+    ("lm_head.bias", "lm_head.decoder.bias"),
+    ("distilbert.embeddings.word_embeddings.weight", "vocab_projector.weight"),
+    ("model.shared.weight", "lm_head.weight"),
+    ("model.shared.weight", "model.encoder.embed_tokens.weight"),
+    ("model.shared.weight", "model.decoder.embed_tokens.weight"),
+)  # fmt: skip
 LOAD_SCRIPT = "w = torch.jit.load('{}', map_location='cpu').state_dict()"
 
 
@@ -76,15 +88,23 @@ def read(path):
     file that cannot be read, or must not be: CheckpointError.
     """
     path = Path(path)
-    found = _read_folder(path) if path.is_dir() else _read_file(path)
-    return Arrays(_unwrapped(found.stored), found.format)
+    return _read_folder(path) if path.is_dir() else _read_file(path)
 
 
-def _unwrapped(stored):
-    """The same under the names that the model itself has, without those of PyTorch's wrappers."""
+def plain(arrays):
+    """The same under the names that the published model itself has: without those of wrappers, and
+    with both names of what is tied."""
+    stored = arrays.stored
     while at := next((w for w in WRAPPERS if stored and all(n.startswith(w) for n in stored)), ""):
         stored = {name.removeprefix(at): entry for name, entry in stored.items()}
-    return stored
+    for part in WITHIN:
+        inner = {name.replace(part, ""): entry for name, entry in stored.items()}
+        stored = inner if len(inner) == len(stored) else stored
+    for name, other in TIED:
+        here = any(n.startswith(name.partition(".")[0] + ".") for n in stored)
+        if here and name not in stored and other in stored:
+            stored = {**stored, name: stored[other]}
+    return Arrays(stored, arrays.format)
 
 
 def _read_file(path):
@@ -92,7 +112,7 @@ def _read_file(path):
         if path.exists() and not path.is_file():
             raise CheckpointError(f"{path}: not a file")  # a pipe would keep us waiting
         with open(path, "rb") as file:
-            start = file.read(len(POINTER))
+            start = file.read(len(files.POINTER))
     except CheckpointError:
         raise
     except OSError as reason:
@@ -100,8 +120,8 @@ def _read_file(path):
             raise CheckpointError(_refusal(path)) from reason
         raise CheckpointError(f"{path}: cannot be read ({reason.strerror})") from reason
     with _named(path):
-        if start == POINTER:
-            raise ValueError(NOT_FETCHED)
+        if start == files.POINTER:
+            raise ValueError(files.NOT_FETCHED)
         if start[8:9] == b"{":  # after the length of the header, its JSON
             return Arrays(tensors.stored(path), "safetensors")
         if start[:2] == b"PK":
@@ -169,7 +189,7 @@ def shards(folder):
 def _index(folder):
     """{name of a tensor: name of its file}."""
     with _named(folder / INDEX):
-        text = (folder / INDEX).read_bytes()
+        text = files.fetched(folder / INDEX)
         table = json.loads(text, object_pairs_hook=tensors.unique_names)["weight_map"]
         for shard in table.values():
             plain = Path(shard).name == shard and "\\" not in shard and shard.isprintable()
