@@ -34,7 +34,7 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
     H, W, C = image.shape
     N, D = projected.shape
     P = int(np.sqrt(patches.shape[1] // C))
-    fig = plt.figure(figsize=(12, 10))
+    fig = plt.figure(figsize=(12.4, 8.7))
     upper, lower = fig.subfigures(2, 1, height_ratios=[1.15, 1])
 
     left, right = upper.subfigures(1, 2, width_ratios=[1, 1.9])
@@ -44,11 +44,11 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
         axes.axvline(x, color="white", linewidth=1.2)
     for y in range(0, H + 1, P):
         axes.axhline(y, color="white", linewidth=1.2)
-    axes.set_title(f"1. {H}x{W} pixels in\npatches of P x P = {P}x{P}", fontsize=17.5)
+    axes.set_title(f"1. {H}x{W} pixels in\npatches of P x P = {P}x{P}", fontsize=17.8)
     bare(axes)
 
     title = f"2. a sequence of N = HW/P² = {N} patches,\neach of {P}·{P}·{C} = {P * P * C} numbers"
-    right.suptitle(title, fontsize=17.5)
+    right.suptitle(title, fontsize=17.8)
     columns = -(-shown // 2)
     grid = right.subplots(2, columns + 1, width_ratios=[1] * columns + [0.35])
     order = [*range(shown - 1), N - 1]
@@ -56,7 +56,7 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
         axes = grid[place // columns, place % columns]
         axes.imshow(picture(patches[n].reshape(P, P, C)), interpolation="none")
         skipped = place == shown - 2 and N > shown
-        axes.set_xlabel(f"n = {n + 1}" + ("  …" if skipped else ""), fontsize=17.5)
+        axes.set_xlabel(f"n = {n + 1}" + ("  …" if skipped else ""), fontsize=17.8)
         bare(axes)
     for axes in grid[:, -1]:
         bare(axes)

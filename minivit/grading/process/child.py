@@ -222,7 +222,7 @@ class Submission:
                 statements += [Statement(label, node) for node in tree.body]
             except BaseException as error:
                 broken.append(self.explain(error))
-        self.others = [s.node.name for s in statements if isinstance(s.node, ast.FunctionDef)]
+        self.others = [s.node.name[:60] for s in statements if isinstance(s.node, ast.FunctionDef)]
         failed = {}  # name -> why it could not be bound
         for s in choose(statements, name):
             try:
