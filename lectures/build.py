@@ -13,6 +13,7 @@
 import argparse
 import collections
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -167,6 +168,7 @@ def execute(path, target, place, seconds):
             error = f"The cell took more than {seconds} seconds (--seconds allows more)."
         except (AssertionError, DeadKernelError):
             if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient took Ctrl-C for itself
+                logging.getLogger("asyncio").disabled = True  # its watch over the kernel fails late
                 raise KeyboardInterrupt from None
             aside.seek(0)
             error = f"{aside.read()}\nThe kernel died: out of memory, or a crash in compiled code."
