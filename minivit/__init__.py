@@ -91,8 +91,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             drawing published diagrams transformer text history image_gpt vit
             scaling clip clip_results icons ranks
         runs/             python -m minivit.course.runs
-            results image_gpt canvas scaling clip
-            verdicts plans bias readouts dictionary masked_patches iconnet icon_clip icon_variants
+            results plans image_gpt canvas scaling clip
+            verdicts bias readouts dictionary masked_patches iconnet icon_clip icon_variants
             icon_few_shot judged digits
     grading/          the exercises, and the judge of the answers
         exercise figures numeric properties report
