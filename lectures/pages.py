@@ -28,7 +28,7 @@ WAYS = {
     "api/index.html": "API",
 }
 # The first call of a cell that only draws; a reader sees the figure, and may unfold the code.
-DRAWS = re.compile(r"(?:course\.figure|drawing\.show|show)\(")
+DRAWS = re.compile(r"(?:fig = [\w.]+|course\.figure|drawing\.show|show)\(")
 
 
 def title(notebook, path):

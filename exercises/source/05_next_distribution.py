@@ -107,8 +107,8 @@ def figure():
     words, logits = " mat floor table roof moon".split(), np.array([2.0, 1.5, 1.0, 0.0, -2.0])
     settings = {"as it is": (1, 5, 1.0), "temperature 0.5": (0.5, 5, 1.0),
                 "top_k 2": (1, 2, 1.0), "top_p 0.9": (1, 5, 0.9)}  # fmt: skip
-    return plots.next_tokens([
-        (title, list(zip(words, next_distribution(logits, *how))), "")
+    return plots.distributions([
+        (title, list(zip(words, next_distribution(logits, *how))))
         for title, how in settings.items()
     ])  # fmt: skip
 

@@ -115,8 +115,8 @@ def figure():
     by_shots = {f"penalty {s:g}": (shots, [error(n, s) for n in shots]) for s in (0.1, 10, 1000)}
     by_penalty = {f"{n} a class": (strengths, [error(n, s) for s in strengths])
                   for n in (4, 16, 64)}  # fmt: skip
-    return plots.power_laws([("More examples", "examples a class", by_shots, None),
-                             ("A stronger penalty", "penalty", by_penalty, None)])  # fmt: skip
+    return plots.power_laws([("More examples", "examples a class", by_shots, None, None),
+                             ("A stronger penalty", "penalty", by_penalty, None, None)])  # fmt: skip
 
 
 draw(figure)

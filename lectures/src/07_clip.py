@@ -301,6 +301,7 @@ course.figure(
     largest of each row on the diagonal, the labels 0 to 5 and three losses of about 0.001.""",
 )
 
+# %%
 assert all(p.grad is not None for p in (*image_encoder.parameters(), *text_encoder.parameters()))
 
 # %% [markdown]

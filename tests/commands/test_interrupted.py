@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WHEN_IMPORTED = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 module, sys.argv = sys.argv[1], ["minivit", *sys.argv[2:]]
 class Finder:
     def find_spec(name, path=None, target=None):
@@ -21,6 +22,7 @@ sys.exit(minivit_command.main())
 """
 IN_A_CALLBACK = """
 import gc, signal, sys, time, types
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def main():
     first = [True]
     def callback(phase, info):

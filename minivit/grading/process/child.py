@@ -241,7 +241,8 @@ class Submission:
     def loaded(self):
         """None, or why there is no function to call."""
         if self.trouble:
-            return {"kind": "load", "text": self.trouble["text"]}
+            kind = "todo" if self.trouble["kind"] == "todo" else "load"  # a cell met the stub
+            return {"kind": kind, "text": self.trouble["text"]}
         if callable(self.function):
             return None
         if not any(text.strip() for lines in self.lines.values() for text in lines.values()):
