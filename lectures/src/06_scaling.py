@@ -415,7 +415,8 @@ def ten(*names):
 
 def three(what, *names):
     """Of three seeds, no shifts, one rate for all."""
-    return {name: of_seeds(f"variant {what} {name}") for name in names}
+    titles = {"class": "[class]", "map": "MAP"}
+    return {titles.get(name, name): of_seeds(f"variant {what} {name}") for name in names}
 
 
 adam = {"AdamW": of_seeds("variant pool class"), **three("optimizer", "Adam", "Adafactor")}

@@ -56,13 +56,15 @@ def test_head_decay_has_a_place_for_zero_and_shows_what_is_gained_over_it():
     low, high = bars.get_segments()[1][:, 1]
     assert np.isclose(high - low, 2 * np.std([30, 10], ddof=1))
     assert np.allclose(fig.axes[1].lines[0].get_ydata(), [20, 60])
-    assert {"5 shots", "t\n(from 20%)"} <= set(words(fig))
+    assert {"5 shots", "t\n(no decay: 20%)"} <= set(words(fig))
 
 
 def test_variants_show_each_seed_the_mean_and_the_bytes():
     fig = plots.variants([("pool", {"class": [0.8, 0.9], "map": [0.9, 0.9]})], {"AdamW": 8.0})
     seeds = [line.get_xdata().tolist() for line in fig.axes[0].lines]
-    assert np.allclose(seeds, [[80, 90], [90, 90]]) and {"85.0   ", "90.0   "} <= set(words(fig))
+    assert np.allclose(seeds, [[80, 90], [90, 90]]) and {"85.0", "90.0"} <= {
+        word.strip() for word in words(fig)
+    }
     assert [p.get_width() for p in fig.axes[1].patches] == [8.0]
 
 

@@ -19,22 +19,24 @@ def families(rows):
     markers = {"text": "o", "images": "s", "sound": "^"}
     fig, panels = plt.subplots(3, 1, figsize=(11, 7.6), sharex=True)
     for axes, lane, color in zip(panels, lanes, (GREEN, BLUE, ORANGE)):
-        places = {}
         members = sorted((r for r in rows if r["family"] == lane), key=_when)
-        for i, row in enumerate(members):
-            x, y = _when(row), i % 5
-            axes.plot(x, y, markers[row["domain"]], color=color, markersize=12)
-            axes.text(x + 0.09, y, row["model"], va="center")
-            places[row["model"]] = x, y
+        places = {row["model"]: (_when(row), i % 5) for i, row in enumerate(members)}
+        made = [row for row in members if row["after"] in places]
+        downwards = [r for r in made if places[r["model"]][1] < places[r["after"]][1]]
         for row in members:
-            if row["after"] in places:
-                down = places[row["model"]][1] < places[row["after"]][1]
-                bent = f"arc3,rad={-0.5 if down else -0.2}"
-                axes.annotate(
-                    "", places[row["model"]], places[row["after"]],
-                    arrowprops=dict(arrowstyle="->", color=color, linewidth=1.5, shrinkA=7,
-                                    shrinkB=7, alpha=0.6, connectionstyle=bent),
-                )  # fmt: skip
+            (x, y), name = places[row["model"]], row["model"]
+            axes.plot(x, y, markers[row["domain"]], color=color, markersize=12)
+            if name in [r["after"] for r in downwards]:  # an arrow leaves to the right of it
+                axes.text(x - 0.03, y + 0.5, name, va="center", ha="right")
+            else:
+                axes.text(x + 0.09, y, name, va="center")
+        for row in made:
+            bent = f"arc3,rad={-0.5 if row in downwards else -0.2}"
+            axes.annotate(
+                "", places[row["model"]], places[row["after"]],
+                arrowprops=dict(arrowstyle="->", color=color, linewidth=1.5, shrinkA=7, shrinkB=7,
+                                alpha=0.6, connectionstyle=bent),
+            )  # fmt: skip
         axes.set(yticks=[], ylim=(-0.7, 4.6))
         axes.set_ylabel(lane, color=color, fontsize=18)
     for domain, marker in markers.items():

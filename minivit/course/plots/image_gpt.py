@@ -300,7 +300,7 @@ def tuning_bars(panels, sources):
         axes.tick_params(axis="x", labelsize=18.5)
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.set_title(title, fontsize=18.5)
-        axes.set_xlabel("accuracy (%)", fontsize=18.5)
+        axes.set_xlabel("accuracy (%), cut off", fontsize=18.5)
     grid[0, -1].set_yticklabels([])  # those of the panel before
     name_sources(fig, sources)
     return fig

@@ -112,7 +112,7 @@ def head_decay(decays, tasks, upstream):
             shift = 0.1 * (k - (len(curves) - 1) / 2)  # beside each other
             _mean(panel, x + shift, 100 * (values - values[0]), k, name)
         start = ", ".join(f"{100 * np.mean(values[0]):.0f}" for values in curves.values())
-        panel.set(title=f"{title}\n(from {start}%)", ylabel="points gained over no decay")
+        panel.set(title=f"{title}\n(no decay: {start}%)", ylabel="points gained over no decay")
         panel.sharey(axes[0])
     title, values = upstream
     _mean(last, x, 100 * _by_seed(values, len(decays)), len(COLORS) - 1, None)
@@ -145,18 +145,18 @@ def variants(groups, held):
     for panel, (title, bars) in zip(panels, groups):
         for i, (_, values) in enumerate(bars.items()):
             mean = 100 * float(np.mean(values))
-            panel.vlines(mean, i - 0.3, i + 0.3, color=COLORS[i], linewidth=5)
+            panel.vlines(mean, i - 0.3, i + 0.3, color=COLORS[0], linewidth=5)
             panel.plot(100 * np.asarray(values), np.full(len(values), i), "o", color="black",
                        markersize=6, alpha=0.7, linestyle="none")  # fmt: skip
             panel.text(
-                1.02, i, f"{mean:.1f}   ", va="center", transform=panel.get_yaxis_transform()
+                1.02, i, f"{mean:.1f}      ", va="center", transform=panel.get_yaxis_transform()
             )
         _names(panel, bars)
         panel.set(xlabel="test accuracy (%)", title=title)
         panel.margins(x=0.1)
     for i, (_, size) in enumerate(held.items()):
-        last.barh(i, size, color=COLORS[i], alpha=0.85)
-        last.text(1.02, i, f"{size:.2f}   ", va="center", transform=last.get_yaxis_transform())
+        last.barh(i, size, color=COLORS[0], alpha=0.85)
+        last.text(1.02, i, f"{size:.2f}      ", va="center", transform=last.get_yaxis_transform())
     _names(last, held)
     last.set(xlabel="bytes for a parameter", title="what the optimizer holds")
     return fig
