@@ -129,6 +129,11 @@ def test_what_is_judged_ends_with_a_grading_that_is_killed(tmp_path):
 
 
 @LINUX
+def heard():
+    """An interrupt is heard also where a shell started the tests in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_control_c_ends_a_grading_at_once(tmp_path):
     """In a terminal it reaches all its processes; a student's has a session of its own."""
     write(tmp_path / "class", {f"s{i}/{STEM}.py": SLEEPS + f"# {i}\n" for i in range(9)})
@@ -136,7 +141,8 @@ def test_control_c_ends_a_grading_at_once(tmp_path):
             "--out", str(tmp_path / "out"), "--seed", "5", "--processes", "2"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+                               stderr=subprocess.PIPE, start_new_session=True,
+                               preexec_fn=heard)  # fmt: skip
     while process.poll() is None and not list((tmp_path / "out").rglob(f"{STEM}.json")):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
