@@ -116,6 +116,7 @@ def test_icons_of_another_version_are_refused(cache):
 def test_memory_is_that_of_the_pictures():
     """In a process of its own: other threads' memory would be counted, too."""
     script = """
+import tracemalloc
 from minivit.training import icons
 tracemalloc.start()
 net = icons.iconnet()
