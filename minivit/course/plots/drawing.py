@@ -51,7 +51,7 @@ def heat(axes, values, limit=None, title=None, color="black", extent=None):
 
 def note(fig, words):
     """Write a line below the whole figure that holds `fig`; the same words stand there once."""
-    fig = fig.get_figure(root=True)
+    fig = fig.figure  # of a part, the whole
     size = POINTS * max(1, fig.get_figwidth() / 10)
     letters = int(fig.get_figwidth() * 72 / (0.53 * size))
     line = textwrap.fill(words.replace("$", r"\$"), letters, break_on_hyphens=False)
