@@ -320,7 +320,7 @@ def _figure(build, id, makers, ways):
         path = build / "thumbnails" / f"{id}.png"
         files.write_whole(path, (GALLERY / f"{id}.png").read_bytes())
     else:
-        files.write_whole(build / "thumbnails" / path.name, thumbnails.small(path, 100_000))
+        files.write_whole(build / "thumbnails" / path.name, thumbnails.small(path, 120_000))
     row, maker = course.FIGURES[id], makers.get(id)
     return {
         "id": id,

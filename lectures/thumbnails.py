@@ -32,7 +32,7 @@ def small(path, limit=250_000):
     about.add_text("Description", alt_text(path))
     with Image.open(path) as image:
         image = image.convert("RGB")
-    for width in (1000, 800, 640, 480, 320):
+    for width in (1000, 800, 640, 480, 320, 240):
         full = image.copy()
         full.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
         few = full.quantize(256, kmeans=1 + full.width * full.height // 50)

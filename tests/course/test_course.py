@@ -544,7 +544,7 @@ def test_a_noisy_figure_shrinks_until_it_fits(tmp_path):
     with Image.open(tmp_path / "small.png") as image:
         assert image.size == (320, 32)
     Image.fromarray(noise[:9, :9]).save(tmp_path / "F02.png")
-    with pytest.raises(course.CourseError, match="more than 50 bytes even at 320 pixels"):
+    with pytest.raises(course.CourseError, match="more than 50 bytes even at 240 pixels"):
         thumbnails.small(tmp_path / "F02.png", limit=50)
 
 
