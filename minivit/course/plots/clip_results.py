@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from minivit.course import COLORS, DASHES
-from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, picture, times_more
+from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, arrow, bare, picture, times_more
 
 RIGHT, WRONG = "✓", "✗"
 HATCHES = ["", "//", "..", "xx"]  # told apart without colours
@@ -33,13 +33,7 @@ def efficiency(curves, chance, ratios=()):
     axes.annotate("chance", (seen[-1], chance), (12, 0), textcoords="offset points", va="center",
                   color="0.35")  # fmt: skip
     for k, (level, fewer, more, words) in enumerate(sorted(ratios)):
-        axes.annotate(
-            "",
-            (fewer, level),
-            (more, level),
-            zorder=3,
-            arrowprops=dict(arrowstyle="->", linewidth=2.5, shrinkA=0, shrinkB=0),
-        )
+        arrow(axes, (more, level), (fewer, level), linewidth=2.5, zorder=3)
         axes.annotate(
             words, (np.sqrt(fewer * more), level), (0, 4 if k else -28), ha="center",
             va="bottom" if k else "top", textcoords="offset points", fontweight="bold",

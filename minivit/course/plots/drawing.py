@@ -91,6 +91,12 @@ def smoothed(axes, runs, window=20):
     axes.legend()
 
 
+def arrow(axes, start, end, linewidth, zorder):
+    """From point to point of the data, up to both."""
+    ends = dict(arrowstyle="->", linewidth=linewidth, shrinkA=0, shrinkB=0)
+    axes.annotate("", end, start, zorder=zorder, arrowprops=ends)
+
+
 def times_more(axes, points, others=()):
     """An arrow from each (x, y) to where the curve of others has its y, and how many times its x
     that is: more than the last one's, where none reaches so far up; no arrow from below them all.
@@ -103,13 +109,7 @@ def times_more(axes, points, others=()):
             more = "> " * bool(y > heights[-1])
             if there <= x:
                 continue
-            axes.annotate(
-                "",
-                (there, y),
-                (x, y),
-                zorder=0,
-                arrowprops=dict(arrowstyle="->", linewidth=2, shrinkA=0, shrinkB=0),
-            )
+            arrow(axes, (x, y), (there, y), linewidth=2, zorder=0)
             axes.annotate(f"x {more}{there / x:.1f}", (there, y), (8, 0), va="center",
                           textcoords="offset points", fontweight="bold")  # fmt: skip
 
