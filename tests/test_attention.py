@@ -1,7 +1,5 @@
 """Attention beyond its op cases: masks, blocks, large scores, the module, what it must not see."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +21,7 @@ from minivit.engine.check import gradcheck
 from minivit.engine.errors import DtypeError, OptionError, RangeError, ShapeError
 from tests import strict
 from tests.devices import DEVICES
+from tests.memory import traced
 
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
 rng = np.random.default_rng(0)
@@ -252,25 +251,18 @@ def test_the_gradient_of_blocks():
 def test_long_attention_never_holds_all_scores(causal):
     """1,280 tokens and 2 heads have 13 MB of scores; a block has 256 KB."""
     x = mv.Tensor(rng.standard_normal((1, 1280, 3 * 32), dtype=np.float32), requires_grad=True)
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         y = mv.self_attention(x, heads=2, causal=causal)
         y.backward(y.data)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 3.5e6
+        assert memory()[1] < 3.5e6
 
 
 @AT_ONCE
 def test_a_mask_that_repeats_is_never_written_out():
     x = mv.Tensor(rng.standard_normal((8, 1024, 16), dtype=np.float32))
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         mv.dot_product_attention(x, x, x, heads=4, mask=np.arange(1024) < 1000)
-        assert tracemalloc.get_traced_memory()[1] < 4e6  # (B, H, N, M) would be 34 MB
-    finally:
-        tracemalloc.stop()
+        assert memory()[1] < 4e6  # (B, H, N, M) would be 34 MB
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

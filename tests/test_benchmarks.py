@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from minivit import flat, optim
 from minivit.engine.errors import ShapeError
 from minivit.training.parallel import DataParallel
 from minivit.training.trainer import classification_loss
+from tests.memory import traced
 
 STACK, CAUSAL = works.Stack(2, 16, 2), works.Stack(2, 16, 2, eps=1e-5)
 SMALL = {
@@ -117,12 +117,9 @@ def test_the_arrays_that_no_gradient_needs_are_not_kept():
     2 x 2, qkv 3, exp(scores) 1.6, attention 1, GELU 2 x 4."""
     work = works.WORKS["W2a"]
     model, (images, labels) = ours.build(work), works.data(work)
-    tracemalloc.start()
-    try:
+    with traced() as memory:
         loss = classification_loss(model, mv.Tensor(images), labels)
-        held = tracemalloc.get_traced_memory()[0]
-    finally:
-        tracemalloc.stop()
+        held = memory()[0]
     D, layers, N = work.model.stack.width, work.model.stack.layers, work.model.tokens
     assert loss.requires_grad and held / (64 * N * D * 4 * layers) < 18.5
 

@@ -64,13 +64,21 @@ def chunked_loss(I_e, T_e, t, chunk):
 # %%
 import tracemalloc
 
+
+def with_memory(*inputs):
+    """(the loss, the most bytes that it held at once)"""
+    tracemalloc.start()
+    try:
+        return float(chunked_loss(*inputs)), tracemalloc.get_traced_memory()[1]
+    finally:  # also after an error: counting makes everything slower
+        tracemalloc.stop()
+
+
 rng = np.random.default_rng(0)
 I_e, T_e = rng.normal(size=(2, 600, 8)) / 8**0.5
 for chunk in (600, 100, 20):
-    tracemalloc.start()
-    loss = chunked_loss(I_e, T_e, np.log(10.0), chunk)
-    print(f"chunk {chunk:3}: loss {loss:.6f}, {tracemalloc.get_traced_memory()[1] / 1e6:.1f} MB")
-    tracemalloc.stop()
+    loss, memory = with_memory(I_e, T_e, np.log(10.0), chunk)
+    print(f"chunk {chunk:3}: loss {loss:.6f}, {memory / 1e6:.1f} MB")
 
 # %% [markdown]
 # ## Check it
@@ -119,10 +127,7 @@ def figure():
     for n in sizes:
         I_e, T_e = rng.normal(size=(2, n, 8))
         for most, chunk in zip(memory.values(), (n, 16)):
-            tracemalloc.start()
-            float(chunked_loss(I_e, T_e, 0.0, chunk))
-            most.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
+            most.append(with_memory(I_e, T_e, 0.0, chunk)[1])
     fig = plots.memory_by_length(sizes, memory)
     fig.axes[0].set_xlabel("pairs, N")
     return fig

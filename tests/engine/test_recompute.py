@@ -1,7 +1,6 @@
 """Recomputation: the same numbers as without it, to the bit, and less memory."""
 
 import threading
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from minivit.engine.errors import ArgumentError, GraphError
 from minivit.training.parallel import DataParallel
 from minivit.transformer import TransformerLayer
 from tests.devices import DEVICES
+from tests.memory import traced
 
 ON_EVERY_DEVICE = pytest.mark.parametrize("device", DEVICES)
 
@@ -176,14 +176,11 @@ def test_only_the_input_is_kept():
     for on in (False, True):
         for layer in model.layers:
             layer.recomputed = on
-        tracemalloc.start()
-        try:
+        with traced() as memory:
             loss = (model(x) ** 2).sum()
-            held.append(tracemalloc.get_traced_memory()[0] / size / 8)
+            held.append(memory()[0] / size / 8)
             loss.backward()
-            peaks.append(tracemalloc.get_traced_memory()[1])
-        finally:
-            tracemalloc.stop()
+            peaks.append(memory()[1])
     assert held[0] > 12 and held[1] < 2 and peaks[1] < peaks[0] / 3
 
 

@@ -6,8 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import time
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivit.grading import submission
-from minivit.grading.exercise import registry
+from minivit.grading.exercise import SubmissionError, registry
 from minivit.grading.teachers import archives, classroom, handed_in, judging, layouts, names
 from tests.grading.exports import (
     BOOK,
@@ -31,6 +31,7 @@ from tests.grading.exports import (
     zipped,
 )  # fmt: skip
 from tests.grading.here import Pool
+from tests.memory import traced
 
 SEED = 3  # the inputs of test_judging.py
 
@@ -237,17 +238,40 @@ def test_odd_sizes_cost_neither_time_nor_memory(tmp_path):
     for i in range(archives.MOST_FILES // 10):
         (folder / "wide" / f"f{i}").touch()
     sparse(folder / "wide" / "bomb.tar", 3 * archives.LARGEST_TOTAL)
-    tracemalloc.start()
     start = time.process_time()
-    found, _ = handed_in.submissions(folder, tmp_path / "scratch")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    with traced() as memory:
+        found, _ = handed_in.submissions(folder, tmp_path / "scratch")
+        peak = memory()[1]
     assert found["right"].answers
     (answer,) = found["sparse"].answers[STEM]
     assert "larger than 20 MB" in submission.read(answer.path).trouble
     assert "far more than 10000 files" in " ".join(found["table"].notes)
     assert "folders deep" in " ".join([*found["deep"].notes, *found["deep"].remarks])
     assert peak < 120 << 20 and time.process_time() - start < 60
+
+
+def test_an_archive_that_may_be_a_class_is_bounded_too(tmp_path):
+    """A folder with one archive: it may be the class, and it may be what one student handed in."""
+    (tmp_path / "class").mkdir()
+    many_entries(tmp_path / "class" / "ada.zip", 1_500_000)
+    with traced() as memory:
+        found, _ = handed_in.submissions(tmp_path / "class", tmp_path / "scratch")
+        assert memory()[1] < 120 << 20
+    assert "far more than 10000 files" in " ".join(found["ada"].notes)
+    with pytest.raises(SubmissionError, match=r"cannot be unpacked .*far more than 200000 files"):
+        handed_in.submissions(tmp_path / "class" / "ada.zip", tmp_path / "scratch2")
+
+
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.REGTYPE])
+def test_each_entry_of_a_class_is_counted(tmp_path, kind):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(12):
+            entry = tarfile.TarInfo(f"{number}")
+            entry.type, entry.linkname = kind, "x"
+            archive.addfile(entry)
+    archives.extract_class(tmp_path / "a.tar", tmp_path / "enough", most=12)
+    with pytest.raises(archives.TooMuch):
+        archives.extract_class(tmp_path / "a.tar", tmp_path / "less", most=11)
 
 
 def test_a_terminal_shows_no_names_as_they_are(tmp_path):

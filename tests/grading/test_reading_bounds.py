@@ -4,13 +4,13 @@ that it takes are bounded, and what is not read has a reason.
 
 import json
 import time
-import tracemalloc
 
 import pytest
 
 from minivit.grading import ipython, submission
 from minivit.grading.teachers import archives, handed_in, layouts, names
 from tests.grading.exports import RIGHT, STEM
+from tests.memory import traced
 
 MB = 1 << 20
 
@@ -45,12 +45,11 @@ def test_a_text_takes_little_time_and_memory(name, tmp_path):
     path = tmp_path / f"{STEM}{suffix}"
     path.write_text(text, encoding="utf-8")
     person = layouts.Person("ada", given=[(path, path.name)])
-    tracemalloc.start()
     start = time.process_time()
-    there = handed_in.one(person, tmp_path / "scratch", {})
-    read = submission.read(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    with traced() as memory:
+        there = handed_in.one(person, tmp_path / "scratch", {})
+        read = submission.read(path)
+        peak = memory()[1]
     assert list(there.answers) == [STEM]
     assert trouble in read.trouble and bool(trouble) == bool(read.trouble)
     assert peak < 120 * MB, f"{peak / MB:.0f} MB"

@@ -18,6 +18,7 @@ from minivit.engine.errors import (
 from minivit.models import clip, clip_objectives, resnet
 from minivit.models.flops import flops
 from minivit.training import data, pairs
+from tests.memory import traced
 from tests.models.test_sequence_models import shaken
 
 V, L = 30, 7  # vocabulary and context of the small models here; 29 is [EOS], 28 [SOS]
@@ -232,17 +233,13 @@ def test_chunks_refuse_what_would_not_be_exact():
 def test_4096_pairs_fit():
     """The plain loss keeps every layer of 4,096 images, 1.5 GB of this small model; in chunks of
     128 the peak is 0.4 GB, the (4096, 4096) logits and their gradient."""
-    import tracemalloc
-
     model = clip.CLIP(clip.VisionTransformer(32, 8, 64, 2, 2), clip.BagOfWords(V, 16), 64, 16, 32)
     I = mv.Tensor(np.random.default_rng(0).standard_normal((4096, 32, 32, 3)).astype(np.float32))
-    tracemalloc.start()
-    model.backward_in_chunks(I, texts(4096), 128)
-    chunked = tracemalloc.get_traced_memory()[1]
-    tracemalloc.reset_peak()
-    model.loss(I, texts(4096)).backward()
-    plain = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    with traced() as memory:
+        model.backward_in_chunks(I, texts(4096), 128)
+        chunked = memory()[1]
+        model.loss(I, texts(4096)).backward()
+        plain = memory()[1]
     assert chunked < 0.5e9 and chunked < plain / 3, (chunked, plain)
 
 

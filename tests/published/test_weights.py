@@ -10,7 +10,6 @@ import re
 import struct
 import subprocess
 import sys
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from minivit import published
 from minivit.engine.errors import CheckpointError
 from minivit.published import weights
 from minivit.published.weights import tensors
+from tests.memory import traced
 
 
 def file(header, data=b"", length=None):
@@ -226,11 +226,10 @@ def test_a_zip_bomb_is_refused_before_it_takes_memory(tmp_path):
     one = npy(shape="(37500000,)", data=bytes(150_000_000))  # in 150 KB
     npz(tmp_path / "bomb.npz", [("a.npy", one)], compression=zipfile.ZIP_DEFLATED)
     del one
-    tracemalloc.start()
-    with pytest.raises(CheckpointError, match="a zip bomb"):
-        weights.read(tmp_path / "bomb.npz")
-    assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    tracemalloc.stop()
+    with traced() as memory:
+        with pytest.raises(CheckpointError, match="a zip bomb"):
+            weights.read(tmp_path / "bomb.npz")
+        assert memory()[1] < 1 << 20
 
 
 def test_members_that_share_their_bytes_are_refused(tmp_path):

@@ -1,7 +1,5 @@
 """Gradients in pieces are those of the whole batch."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +17,7 @@ from minivit.models.vit import ViT
 from minivit.training.accumulation import backward, cut
 from minivit.training.parallel import DataParallel
 from minivit.training.trainer import Trainer, classification_loss
+from tests.memory import traced
 
 
 class Tagger(nn.Module):
@@ -121,12 +120,9 @@ def test_only_one_piece_is_held():
     model = ViT(16, 2, 1, classes=2, width=16, layers=2, heads=2)
     images, peaks = mv.Tensor(np.ones((32, 16, 16, 1), np.float32)), []
     for pieces in (1, 8):
-        tracemalloc.start()
-        try:
+        with traced() as memory:
             backward(classification_loss, model, [images, np.zeros(32, int)], pieces)
-            peaks.append(tracemalloc.get_traced_memory()[1])
-        finally:
-            tracemalloc.stop()
+            peaks.append(memory()[1])
     assert peaks[1] < peaks[0] / 4
 
 

@@ -23,6 +23,9 @@ from minivit.grading.teachers import names
 MOST_FILES = 10_000  # looked at in one submission
 LARGEST_TOTAL = 5 * LARGEST_FILE  # bytes that are unpacked from one submission
 LARGEST_TABLE = 2 << 20  # bytes of a zip file's table of contents: 10,000 files have 1 MB
+MOST_OF_CLASS = 200_000  # files in the archive of a whole class
+LARGEST_OF_CLASS = 8 << 30  # bytes that are unpacked from it
+LARGEST_CLASS_TABLE = 32 << 20  # bytes: 200,000 files with names of 110
 DEEPEST = 3  # archives in archives
 FOLDERS_DEEP = 64
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # others may take 4 GB
@@ -126,17 +129,14 @@ class Listing:
 
     # -- zip ---------------------------------------------------------------------------------------
     def _zip(self, path, above, depth):
-        with open(path, "rb") as raw:
-            small = SmallReads(raw)
-            with zipfile.ZipFile(small) as archive:
-                small.most = None
-                for entry in archive.infolist():
-                    inner = above + unzipped_name(entry)
-                    if names.is_junk(inner):
-                        continue
-                    if not self._count():
-                        return
-                    self._zipped(archive, entry, inner, depth)
+        with small_zip(path, LARGEST_TABLE, MOST_FILES) as archive:
+            for entry in archive.infolist():
+                inner = above + unzipped_name(entry)
+                if names.is_junk(inner):
+                    continue
+                if not self._count():
+                    return
+                self._zipped(archive, entry, inner, depth)
 
     def _zipped(self, archive, entry, name, depth):
         if entry.is_dir():
@@ -232,18 +232,30 @@ def kind(path):
     return ""
 
 
-class SmallReads:
-    """A file of which nobody reads much at once, such as the table of a zip file."""
+@contextlib.contextmanager
+def small_zip(path, largest, most):
+    """A zip file whose table of contents has at most `largest` bytes, which is enough for `most`
+    files: the module reads it whole, and makes an object of 400 bytes of each entry."""
+    with open(path, "rb") as raw:
+        small = SmallReads(raw, largest, most)
+        with zipfile.ZipFile(small) as archive:
+            small.largest = None  # from here on, what is read is content
+            yield archive
 
-    def __init__(self, file):
-        self.file, self.most = file, LARGEST_TABLE
+
+class SmallReads:
+    """A file of which nobody reads more than `largest` bytes at once."""
+
+    def __init__(self, file, largest, most):
+        self.file, self.largest, self.most = file, largest, most
 
     def read(self, count=-1):
-        if self.most is None:
+        if self.largest is None:
             return self.file.read(count)
-        data = self.file.read(min(count, self.most + 1) if count >= 0 else self.most + 1)
-        if len(data) > self.most:
-            raise TooMuch(f"holds far more than {MOST_FILES} files, and was not looked at")
+        limit = self.largest + 1
+        data = self.file.read(limit if count < 0 else min(count, limit))
+        if len(data) > self.largest:
+            raise TooMuch(f"holds far more than {self.most} files, and was not looked at")
         return data
 
     def __getattr__(self, name):
@@ -271,7 +283,7 @@ def short(name, most=200):
     return name
 
 
-def extract_class(path, folder, most=200_000, total=8 << 30):
+def extract_class(path, folder, most=MOST_OF_CLASS, total=LARGEST_OF_CLASS):
     """Unpack the archive of a whole class into `folder`: its files under their own names, without
     links; sentences about what was left out. (A teacher's system wrote it: larger bounds.)"""
     notes = []
@@ -282,11 +294,15 @@ def extract_class(path, folder, most=200_000, total=8 << 30):
         parts = [short(os.fsencode(p.replace("\0", "")).decode("utf-8", "replace")) for p in parts]
         return Path(folder, *parts) if parts else None
 
-    def save(name, when, size, opened):
+    def count(size=0):
         nonlocal most, total
-        most, total, to = most - 1, total - size, place(name)
+        most, total = most - 1, total - size
         if most < 0 or total < 0:
             raise TooMuch("holds too much for a class")
+
+    def save(name, when, size, opened):
+        nonlocal total
+        to = place(name)
         if to is None or names.is_junk(name):
             return
         begun = False
@@ -306,8 +322,9 @@ def extract_class(path, folder, most=200_000, total=8 << 30):
             notes.append(f"{name} cannot be unpacked ({type(error).__name__})")
 
     if kind(path) == "zip" or ".zip" in path.name.lower():
-        with zipfile.ZipFile(path) as archive:
+        with small_zip(path, LARGEST_CLASS_TABLE, most) as archive:
             for entry in archive.infolist():
+                count(0 if entry.is_dir() else entry.file_size)
                 if stat.S_ISLNK(entry.external_attr >> 16):
                     notes.append(f"{unzipped_name(entry)} is a link, not a file")
                 elif not entry.is_dir():
@@ -319,6 +336,7 @@ def extract_class(path, folder, most=200_000, total=8 << 30):
     else:
         with tarfile.open(path, "r:*") as archive:
             for entry in archive:
+                count(entry.size if entry.isreg() else 0)
                 if entry.isreg() or entry.islnk():  # a hard link: the same file once more
                     size, opened = entry.size, lambda e=entry: archive.extractfile(e)
                     save(entry.name, float(entry.mtime), size, opened)
