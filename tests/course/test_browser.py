@@ -28,6 +28,9 @@ PAGES = [
 ]  # fmt: skip
 
 
+ELSEWHERE = {"api/index.html"}  # it leads on at once
+
+
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width, scheme", [(1200, "light"), (390, "dark")])
 def test_a_page_is_whole_and_readable(browser, site, name, width, scheme):
@@ -48,6 +51,20 @@ def test_a_page_is_whole_and_readable(browser, site, name, width, scheme):
         long = [(n, lines) for _, n, lines in sizes if n > 80 and n / lines > 80]
         assert long == []
         assert faults(page) == []
+
+
+def test_no_page_needs_a_sideways_scroll_at_320_pixels(browser, site):
+    """What a telephone of 320 shows, and a window of 1280 at a zoom of 400%: long names break."""
+    wide = []
+    with Visit(browser, f"file://{site}/index.html", 320) as page:
+        for path in sorted(site.rglob("*.html")):
+            name = path.relative_to(site).as_posix()
+            if (name.startswith("slides/") and path.name != "index.html") or name in ELSEWHERE:
+                continue
+            page.goto(path.as_uri())
+            if (width := page.evaluate("document.documentElement.scrollWidth")) > 320:
+                wide.append((name, width))
+    assert wide == []
 
 
 @pytest.mark.parametrize("name", ["minivit", "minivit/nn", "minivit/engine/tensor"])
@@ -161,6 +178,18 @@ def test_paper_shows_answers_and_hides_what_only_draws(browser, site):
         assert page.locator("#widget-merges [role=status]").is_visible()  # as it stands
         page.goto(f"file://{site}/api/minivit/nn.html")
         assert not page.locator("nav.pdoc").is_visible()
+
+
+PRINTED = ["lectures/03_text", "exercises/17_layer_norm", "api/minivit/nn", "slides/03_text"]
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_paper_is_white_whatever_the_screen(browser, site, name):
+    with Visit(browser, f"file://{site}/{name}.html", scheme="dark") as page:
+        ink = "getComputedStyle(document.querySelector('main')).color.match(/\\d+/g).map(Number)"
+        assert max(page.evaluate(ink)) > 200  # light letters
+        page.emulate_media(media="print", color_scheme="dark")
+        assert max(page.evaluate(ink)) < 100
 
 
 def test_every_link_leads_somewhere_and_no_page_is_too_large(site):
