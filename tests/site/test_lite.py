@@ -154,7 +154,7 @@ def text(outputs):
     for o in outputs:
         parts.append("".join(o.get("text", "")) + "".join(o.get("data", {}).get("text/plain", "")))
         parts += ["picture"] if "image/png" in o.get("data", {}) else []
-        parts += [f"{o['ename']}: {o['evalue']}"] if "ename" in o else []
+        parts += [f"Error: {o['ename']}: {o['evalue']}"] if "ename" in o else []
     return "\n".join(parts)
 
 
