@@ -291,12 +291,15 @@ def test_the_layer_diagram_draws_every_stage():
 
 def test_guesses_mark_what_stood_there():
     bars = [("dog", 0.6), ("cat", 0.3)]
-    example = (["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", 17, bars)
+    example = ("hard", ["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", 17, bars)
     fig = transformer.masked_words([example], [([0, 9], [5.0, 4.0])], "title", ("ln 4000", 8.3))
     colors = [bar.get_facecolor() for bar in fig.axes[0].patches]
     assert [bar.get_width() for bar in fig.axes[0].patches] == [0.6, 0.3]
-    assert colors[0] != colors[1] and "30.0%, ranked 17" in texts(fig)
-    assert fig.subfigs[0].get_suptitle() == "[CLS] a [MASK]s [SEP]" and "ln 4000" in texts(fig)
+    assert colors[0] != colors[1] and "30.0%  ◄ true, ranked 17" in texts(fig)
+    assert [t.get_fontweight() for t in fig.axes[0].get_yticklabels()] == ["normal", "bold"]
+    assert fig.subfigs[0].get_suptitle() == "hard\n[CLS] a [MASK]s [SEP]" and "ln 4000" in texts(
+        fig
+    )
 
 
 def test_next_tokens_puts_what_was_drawn_at_the_end_of_the_next_text():
