@@ -37,10 +37,10 @@ def exponentials(xp, S, exp=None):
 
 
 # -- erf and the normal distribution ---------------------------------------------------------------
-# float32: Phi(-a) = t R(t) e^(-a^2/2), t = 1 / (1 + 0.35 a), and erf(x) = x + x P(x^2) below 0.9;
+# float32: Phi(-a) = R(u) e^(-a^2/2), u = a / (a + 4), and erf(x) = x + x P(x^2) below 0.9;
 # coefficients of least largest relative error (4e-8; R: up to a = 14.5), the highest power first.
-_R = (-0.0291580302, 0.144031611, -0.255840403, 0.159321254, -0.0232133943, 0.105552927,
-      0.119821185, 0.139863529, 0.139621306)  # fmt: skip
+_R = (-0.0336786283, 0.108477486, -0.0465517438, -0.210601144, 0.110138356, 0.86993968,
+      -2.10617659, 2.40420061, -1.59576825, 0.5)  # fmt: skip
 _P = (-6.09035801e-4, 5.01196241e-3, -2.67789086e-2, 0.112821408, -0.376125233, 0.128379154)
 _vector_erf = np.vectorize(math.erf, otypes=[np.float64])
 _vector_erfc = np.vectorize(math.erfc, otypes=[np.float64])
@@ -67,7 +67,7 @@ def normal_tail(xp, a):
         exp, unit = fast_exp(xp, a.dtype)
         e *= -unit / 2
         e = exp(e, out=e)
-        return _over_bell(a * 0.35) * e, e
+        return _over_bell(a) * e, e
     e *= -0.5
     if xp is not np:
         tail = _device_special(xp, "erfc")(a * math.sqrt(0.5))
@@ -84,18 +84,16 @@ def _erf(x, y):
     y *= x
     y += x
     y *= a < 0.9
-    far = _over_bell(a * (0.35 * math.sqrt(2)))  # 1 - erf(a) = 2 Phi(-a sqrt 2)
+    far = _over_bell(a * math.sqrt(2))  # 1 - erf(a) = 2 Phi(-a sqrt 2)
     far *= np.exp(-a * a)
     y += np.copysign(1 - 2 * far, x) * (a >= 0.9)
 
 
-def _over_bell(u):
-    """Phi(-a) / e^(-a^2/2) of u = 0.35 a, in u's memory."""
-    u += 1
-    t = np.divide(1, u, out=u)
-    y = _horner(_R, t)
-    y *= t
-    return y
+def _over_bell(a):
+    """Phi(-a) / e^(-a^2/2)."""
+    u = a + 4
+    np.divide(a, u, out=u)
+    return _horner(_R, u)
 
 
 def _horner(coefficients, x):
