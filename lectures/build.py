@@ -254,7 +254,9 @@ def write_api(build):
         return
     shutil.rmtree(build / "api", ignore_errors=True)
     style = pages.TEMPLATES / "api"
-    pdoc.render.configure(show_source=False, template_directory=style, footer_text="minivit")
+    pdoc.render.configure(
+        show_source=False, template_directory=style, footer_text="minivit", favicon=pages.ICON
+    )
     left_out = ("!minivit.course", "!minivit.grading", "!minivit.commands")
     pdoc.pdoc("minivit", *left_out, output_directory=build / "api")
     for page in (build / "api").rglob("*.html"):

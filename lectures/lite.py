@@ -29,8 +29,8 @@ WHEELS = (  # what minivit needs there and Pyodide lacks, or has older: pure Pyt
     "hypothesis==6.155.7",  # the newest that is pure Python
 )  # fmt: skip
 PAGES = (  # of build/, what belongs to the site
-    "index.html", "search.html", "search-index.js", "lectures", "book", "exercises", "api",
-    "slides", "figures", "thumbnails", "widgets",
+    "index.html", "404.html", "search.html", "search-index.js", "lectures", "book", "exercises",
+    "api", "slides", "figures", "thumbnails", "widgets",
 )  # fmt: skip
 # In JupyterLite, %pip asks the site's own wheels; versions that Pyodide has it takes from there, so
 # those of the first line are others.
@@ -96,6 +96,7 @@ def pages(folder):
             shutil.copytree(made / name, folder / name)
         elif (made / name).is_file():
             shutil.copy(made / name, folder)
+    (folder / ".nojekyll").touch()  # else GitHub Pages makes an .html of each .md
 
 
 def link(folder):

@@ -18,6 +18,13 @@ from minivit import course, files
 
 TEMPLATES = Path(__file__).with_name("templates")
 GALLERY = Path(__file__).with_name("gallery")
+# Nine patches. In the page itself: a browser asks the host for /favicon.ico where none is named.
+ICON = (
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 17 17'>"
+    "<path fill='%230b57a4' d='M0 0h5v5H0zM6 0h5v5H6zM0 6h5v5H0zM12 6h5v5h-5z"
+    "M6 12h5v5H6zM12 12h5v5h-5z'/>"
+    "<path fill='%23e8590c' d='M12 0h5v5h-5zM6 6h5v5H6zM0 12h5v5H0z'/></svg>"
+)
 # What the head of each page leads to, where it was made.
 WAYS = {
     "index.html": "Lectures",
@@ -53,7 +60,7 @@ def _templates():
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.globals["style"] = style("style.css")
+    environment.globals.update(style=style("style.css"), icon=markup(ICON))
     return environment
 
 
@@ -290,9 +297,9 @@ def index(build, notebooks, ways=()):
         ran = notebook.metadata.get("minivit")
         made = sorted({id for cell in notebook.cells for id in registered(cell)})
         makers |= dict.fromkeys(made, path.stem)
-        state = (
-            f"{'failed' if ran['failed'] else 'ran'} in {ran['seconds']} s" if ran else "not here"
-        )
+        state = "not executed here"
+        if ran:
+            state = f"{'failed' if ran['failed'] else 'ran'} in {ran['seconds']} s"
         shown.append(
             {"name": path.stem, "title": title(notebook, path), "state": state, "registered": made}
         )

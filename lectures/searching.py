@@ -45,7 +45,7 @@ def entries(build):
     rows = []
     for path in sorted(build.rglob("*.html")):
         place = path.relative_to(build)
-        if place.parts[0] in {"site", "vendor"} or place.name == "search.html":
+        if place.parts[0] in {"site", "vendor"} or place.name in {"search.html", "404.html"}:
             continue
         read = Sections(path.read_text(encoding="utf-8"))
         page = read.title.removesuffix(" · minivit").strip()
@@ -58,9 +58,11 @@ def entries(build):
 
 
 def write(build, ways):
-    """Write build/search.html and its index; all other pages must be there."""
+    """Write build/search.html and its index, and 404.html, which leads to it; all other pages must
+    be there."""
     found = json.dumps(entries(build), ensure_ascii=False, separators=(",", ":"))
     files.write_whole(build / "search-index.js", f"const PAGES = {found};\n")
     script = pages.markup((pages.TEMPLATES / "search.js").read_text(encoding="utf-8"))
     page = pages.render("search.html.j2", "", ways, script=script)
     files.write_whole(build / "search.html", page)
+    files.write_whole(build / "404.html", pages.render("404.html.j2", "", ways))

@@ -1,7 +1,6 @@
 """Shared by all tests: hypothesis profiles, devices, and a guard against leaked state."""
 
 import os
-import tracemalloc
 from functools import cache
 
 import numpy as np
@@ -74,8 +73,8 @@ def pytest_xdist_make_scheduler(config, log):
 # -- no test leaves anything behind ----------------------------------------------------------------
 @pytest.fixture(autouse=True)
 def nothing_leaks():
-    """Fail a test that leaves another default device, grad mode or anomaly mode, or memory counted;
-    start each one with seed 0, and give the random streams back as they were."""
+    """Fail a test that leaves another default device, grad mode or anomaly mode; start each one
+    with seed 0, and give the random streams back as they were."""
     before = backend._seed, dict(backend._generators)
     minivit.manual_seed(0)
     state = np.geterr()
@@ -85,12 +84,10 @@ def nothing_leaks():
         "blocks of no_grad": modes._thread.modes.no_grad,
         "blocks of detect_anomaly": modes._thread.modes.detect_anomaly,
         "np.seterr": np.geterr(),
-        "tracemalloc": tracemalloc.is_tracing(),
     }
     minivit.use("cpu")
     modes._thread.modes.__init__()
     np.seterr(**state)
-    tracemalloc.stop()
     minivit.manual_seed(before[0])
     backend._generators.update(before[1])
     clean = {
@@ -98,6 +95,5 @@ def nothing_leaks():
         "blocks of no_grad": 0,
         "blocks of detect_anomaly": 0,
         "np.seterr": state,
-        "tracemalloc": False,
     }
     assert left == clean, "the test left global state behind"

@@ -478,7 +478,8 @@ gpt_losses = trainer.run(GPT_STEPS)["loss"]
 # %%
 gpt.eval()
 dictionary = writer.model.eval()
-frequency = np.bincount(gpt_ids[:, 1:][gpt_mask[:, 1:]], minlength=len(bpe)) + 1.0
+frequency = np.ones(len(bpe))
+np.add.at(frequency, gpt_ids[:, 1:][gpt_mask[:, 1:]], 1)
 unigram = -np.log(frequency / frequency.sum())[gpt_test[:, 1:][gpt_test_mask[:, 1:]]].mean()
 with no_grad():
     for name, value in [

@@ -23,7 +23,9 @@ from pathlib import Path
 from minivit import files
 
 LONG = 1.0  # seconds of a processor; a browser, which has no BLAS, takes 10 to 50 times as long
-DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)  # these run in any case
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef)  # these run in any case
+IMPORTS = (ast.Import, ast.ImportFrom)  # a cell with one is not kept: the browser's kernel fetches
+# the packages that a plain cell imports, and cannot read one that begins with %%kept
 NOT_KEPT = (type(sys), type, type(lambda: 0), type(len))  # what they bind
 
 
@@ -87,7 +89,8 @@ class Recorder:
         if self.code is None:  # none of these, or the one in which recording began
             return
         seconds = time.process_time() - self.start
-        if not result.success or seconds < LONG:
+        imports = any(isinstance(part, IMPORTS) for part in _parts(self.code))
+        if not result.success or seconds < LONG or imports:
             return
         sources = [source for _, source in self.cells]
         read = read_by(sources[self.place + 1 :], sources[: self.place + 1])

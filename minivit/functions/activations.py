@@ -80,16 +80,22 @@ def _with_slope(xp, x, f, differentiate):
 
 
 def _gelu_exact(xp, x, y, slope=None):
-    """y = x Phi(x), Phi(x) = erfc(-x / sqrt 2) / 2. dy/dx = Phi(x) + x phi(x), phi the density."""
-    Phi = special.erfc(xp, x * -math.sqrt(0.5))
-    Phi *= 0.5
-    xp.multiply(x, Phi, out=y)
+    """y = x Phi(x) = max(x, 0) - |x| Phi(-|x|), with Phi the normal distribution function: no digit
+    is lost on either side. dy/dx = Phi(x) + x phi(x), phi the density: with w = |x| phi(x) -
+    Phi(-|x|) it is 1 + w where x > 0, else -w."""
+    a = xp.minimum(xp.abs(x), 40)  # where Phi is 0; so no inf * 0
+    tail, bell = special.normal_tail(xp, a)
+    xp.maximum(x, 0, out=y)
+    y -= a * tail
     if slope is not None:
-        with np.errstate(over="ignore"):  # e^-inf is 0
-            xp.exp(x * x * -0.5, out=slope)
-        slope *= x
-        slope *= 1 / math.sqrt(2 * math.pi)
-        slope += Phi
+        a *= 1 / math.sqrt(2 * math.pi)
+        a *= bell
+        a -= tail  # w
+        positive = x > 0
+        xp.multiply(a, 2, out=slope)
+        slope += 1
+        slope *= positive
+        slope -= a
 
 
 def _gated(xp, exp, minus_u):

@@ -47,50 +47,50 @@ def parameter_counts(height, width, patch, channels, D, M, layers, heads, classe
     return np.asarray(out, int)
 """,
 }
-# 10 points: square images, M = 4 D 3; M is another width 1; images that are not square 1; no
-# classes: no head 1; B/16, L/32 and H/14 as published 3; a call leaves nothing behind 1
+# 10 points: the projection of patches 1; class token and positions 2; attention 2; MLPs 1;
+# LayerNorms 1; the head 1; B/16, L/32 and H/14 as published 1; a call leaves nothing behind 1
 WRONG = {
     ("counts", "the bias of the projection is missing: D numbers"): (
-        1, "A: linear(patch**2 * channels, D) => patch**2 * channels * D",
+        8, "A: linear(patch**2 * channels, D) => patch**2 * channels * D",
         "B: channels, D), (D,)] => channels, D)]"),
     ("counts", "the channels are missing: a patch has P² numbers of each"): (
-        1, "A: patch**2 * channels => patch**2",
+        8, "A: patch**2 * channels => patch**2",
         "B: (patch, patch, channels, D) => (patch, patch, D)"),
     ("counts", "D numbers are missing: the class token is learnt, and it has a position too"): (
-        1, "A: rows * columns + 1 => rows * columns", "A: D * (positions + 1) => D * positions",
+        7, "A: rows * columns + 1 => rows * columns", "A: D * (positions + 1) => D * positions",
         "B: [(1, D), (height => [(height"),
     ("counts", "class token and its position are missing"): (
-        1, "A: D * (positions + 1) => D * (positions - 1)", "B: (width // patch) + 1, D) => "
+        7, "A: D * (positions + 1) => D * (positions - 1)", "B: (width // patch) + 1, D) => "
         "(width // patch) - 1, D)"),
     ("counts", "the image is taken for a square one"): (
-        9, "A: width // patch => height // patch", "B: (width // patch) => (height // patch)"),
+        8, "A: width // patch => height // patch", "B: (width // patch) => (height // patch)"),
     ("counts", "the matrix behind the heads is missing: each layer has four of D²"): (
-        1, "A: 4 * linear(D, D) => 3 * linear(D, D)", "B: * 3 + [(D, D), (D,)] => * 3"),
+        7, "A: 4 * linear(D, D) => 3 * linear(D, D)", "B: * 3 + [(D, D), (D,)] => * 3"),
     ("counts", "the biases of attention are missing: D for each of four matrices"): (
-        1, "A: 4 * linear(D, D) => 4 * D * D",
+        7, "A: 4 * linear(D, D) => 4 * D * D",
         "B: [(heads, D // heads)] * 3 + [(D, D), (D,)] => [(D, D)]"),
     ("counts", "each head is counted with the whole width: heads cut the same D into pieces"): (
-        1, "A: layers * 4 * linear => layers * heads * 4 * linear",
+        7, "A: layers * 4 * linear => layers * heads * 4 * linear",
         "B: [(D, heads, D // heads)] * 3 + [(heads, D // heads)] * 3 + [(D, D), (D,)] => "
         "[(D, D), (D,)] * 4 * heads"),
     ("counts", "the biases of the MLP are missing: M and D numbers"): (
-        1, "A: (linear(D, M) + linear(M, D)) => 2 * D * M",
+        8, "A: (linear(D, M) + linear(M, D)) => 2 * D * M",
         "B: [(D, M), (M,), (M, D), (D,)] => [(D, M), (M, D)]"),
     ("counts", "M is taken for 4 D"): (
         9, "A: (linear(D, M) + linear(M, D)) => (linear(D, 4 * D) + linear(4 * D, D))",
         "B: [(D, M), (M,), (M, D), (D,)] => [(D, 4 * D), (4 * D,), (4 * D, D), (D,)]"),
     ("counts", "gamma or beta is missing: a LayerNorm has both, 2 D numbers"): (
-        1, "A: layers * 4 * D + 2 * D => layers * 2 * D + D", "B: [(D,), (D,)], => [(D,)],\n"
+        8, "A: layers * 4 * D + 2 * D => layers * 2 * D + D", "B: [(D,), (D,)], => [(D,)],\n"
         "[(2, D), (2, D)] => [(1, D), (1, D)]"),
     ("counts", "the LayerNorm behind the last layer is missing"): (
-        1, "A: layers * 4 * D + 2 * D => layers * 4 * D", "B: [(D,), (D,)], => [],"),
+        8, "A: layers * 4 * D + 2 * D => layers * 4 * D", "B: [(D,), (D,)], => [],"),
     ("counts", "there is one LayerNorm a layer: there are two"): (
-        1, "A: layers * 4 * D + 2 * D => layers * 2 * D + 2 * D",
+        8, "A: layers * 4 * D + 2 * D => layers * 2 * D + 2 * D",
         "B: [(2, D), (2, D)] => [(2, D)]"),
     ("counts", "the bias of the head is missing: one number a class"): (
-        2, "A: linear(D, classes) => D * classes",
+        8, "A: linear(D, classes) => D * classes",
         "B: [(D, classes), (classes,)] => [(D, classes)]"),
     ("counts", "the parts of the layers are those of one layer"): (
-        1, "A: layers * 4 * linear => 4 * linear\nlayers * (linear => (linear\n"
+        5, "A: layers * 4 * linear => 4 * linear\nlayers * (linear => (linear\n"
         "layers * 4 * D + 2 * D => 4 * D + 2 * D", "B: range(layers) => range(1)"),
 }  # fmt: skip

@@ -1,10 +1,13 @@
 """Pages, slides, search and reference in chromium: `make test-browser` installs what this needs."""
 
+import functools
 import importlib
 import itertools
 import re
 import sys
+import threading
 import urllib.parse
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,10 +25,13 @@ slides = importlib.import_module("slides")
 LECTURES = [path.stem for path in builder.lectures(ROOT / "lectures", "ipynb")]
 DECKS = ["00_whole_lecture", *LECTURES]
 PAGES = [
-    "index", "search", "book/index", "book/engine/tensor", "book/functions/norms",
+    "index", "404", "search", "book/index", "book/engine/tensor", "book/functions/norms",
     "exercises/index", "exercises/17_layer_norm", "slides/index", "widgets/index",
     *(f"lectures/{name}" for name in LECTURES),
 ]  # fmt: skip
+
+
+ELSEWHERE = {"api/index.html"}  # it leads on at once
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -48,6 +54,20 @@ def test_a_page_is_whole_and_readable(browser, site, name, width, scheme):
         long = [(n, lines) for _, n, lines in sizes if n > 80 and n / lines > 80]
         assert long == []
         assert faults(page) == []
+
+
+def test_no_page_needs_a_sideways_scroll_at_320_pixels(browser, site):
+    """What a telephone of 320 shows, and a window of 1280 at a zoom of 400%: long names break."""
+    wide = []
+    with Visit(browser, f"file://{site}/index.html", 320) as page:
+        for path in sorted(site.rglob("*.html")):
+            name = path.relative_to(site).as_posix()
+            if (name.startswith("slides/") and path.name != "index.html") or name in ELSEWHERE:
+                continue
+            page.goto(path.as_uri())
+            if (width := page.evaluate("document.documentElement.scrollWidth")) > 320:
+                wide.append((name, width))
+    assert wide == []
 
 
 @pytest.mark.parametrize("name", ["minivit", "minivit/nn", "minivit/engine/tensor"])
@@ -151,6 +171,81 @@ def test_the_search_finds_lectures_chapters_exercises_and_the_reference(browser,
         assert page.locator("#said").text_content().startswith("0 places have")
 
 
+def test_the_search_forgives_commas_quotes_and_a_word_that_nobody_wrote(browser, site):
+    with Visit(browser, f"file://{site}/search.html", 320) as page:
+
+        def found(words):
+            page.goto(f"file://{site}/search.html?q={urllib.parse.quote_plus(words)}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 320
+            links = [link.get_attribute("href") for link in page.locator("#found a").all()]
+            return links, page.locator("#said").text_content()
+
+        plain, said = found("layer norm")
+        assert len(plain) == 50
+        for words in ("layer, norm", "“layer norm”", '"Layer;norm."', "layer norm layer"):
+            assert found(words)[0] == plain, words
+        assert found("softmax(")[0] != found("softmax")[0]  # code is a word as it stands
+        assert found("self attention")[0][0].startswith("lectures/")
+        some, said = found("positional embedings")
+        assert some == found("positional")[0]
+        assert said.startswith("No place has all of “positional embedings”. ")
+        assert found("... !? ,")[0] == found("constructor.prototype " + "é" * 300)[0] == []
+
+
+class Host(SimpleHTTPRequestHandler):
+    """In /course+of 2026/, shows its 404.html where there is no file, as GitHub Pages does."""
+
+    def send_error(self, code, *_):
+        path = urllib.parse.unquote(self.path)
+        body = b"nothing"
+        if code == 404 and path.startswith("/course+of 2026/") and self.command == "GET":
+            body = Path(self.directory, "course+of 2026", "404.html").read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def host(site, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("host")
+    (folder / "course+of 2026").symlink_to(site)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Host, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/course+of%202026"
+    server.shutdown()
+
+
+def test_a_wrong_address_leads_back_from_any_depth(browser, host):
+    page = browser.new_page()
+    for wrong in ("nothing.html", "lectures/nothing.html", "book/a/b/c.html?q=1#x", "lectures/05/"):
+        assert page.goto(f"{host}/{wrong}").status == 404
+        page.wait_for_function("document.querySelector('main a').getAttribute('href')[0] == 'h'")
+        for name in ("Book", "Exercises", "API"):
+            address = page.get_by_role("link", name=name, exact=True).get_attribute("href")
+            assert page.request.get(address).ok, address
+        assert page.locator(".skip").get_attribute("href") == "#content"
+        page.fill("input[name=q]", "norm")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{host}/search.html?q=norm")
+    page.close()
+
+
+def test_a_page_asks_a_host_for_nothing_but_itself(browser, host):
+    """Not even for /favicon.ico, which would be another site's."""
+    page, asked = browser.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    for name in ("index", "lectures/03_text", "api/minivit/nn", "slides/03_text", "widgets/index"):
+        page.goto(f"{host}/{name}.html", wait_until="networkidle")
+    outside = [url for url in asked if not url.startswith((f"{host}/", "data:"))]
+    assert len(asked) > 4 and outside == []
+    page.close()
+
+
 def test_paper_shows_answers_and_hides_what_only_draws(browser, site):
     with Visit(browser, f"file://{site}/lectures/03_text.html") as page:
         page.emulate_media(media="print")
@@ -161,6 +256,18 @@ def test_paper_shows_answers_and_hides_what_only_draws(browser, site):
         assert page.locator("#widget-merges [role=status]").is_visible()  # as it stands
         page.goto(f"file://{site}/api/minivit/nn.html")
         assert not page.locator("nav.pdoc").is_visible()
+
+
+PRINTED = ["lectures/03_text", "exercises/17_layer_norm", "api/minivit/nn", "slides/03_text"]
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_paper_is_white_whatever_the_screen(browser, site, name):
+    with Visit(browser, f"file://{site}/{name}.html", scheme="dark") as page:
+        ink = "getComputedStyle(document.querySelector('main')).color.match(/\\d+/g).map(Number)"
+        assert max(page.evaluate(ink)) > 200  # light letters
+        page.emulate_media(media="print", color_scheme="dark")
+        assert max(page.evaluate(ink)) < 100
 
 
 def test_every_link_leads_somewhere_and_no_page_is_too_large(site):

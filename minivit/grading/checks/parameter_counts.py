@@ -7,7 +7,7 @@ LayerNorms  (2L + 1)·2D,   head  D·K + K
 import numpy as np
 from hypothesis import strategies as st
 
-from minivit.grading.exercise import Case, Exercise, Mistake, Property
+from minivit.grading.exercise import Case, Exercise, Mistake, Property, compare
 from minivit.grading.properties import equals, leaves_nothing_behind
 
 NAMES = ("height", "width", "patch", "channels", "D", "M", "layers", "heads", "classes")
@@ -32,6 +32,18 @@ def truth(case):
     return {"counts": counted(case)}
 
 
+def part(i):
+    """The check of one of the six numbers: a fault in one part costs the points of that part."""
+
+    def check(case, call):
+        expected, got = truth(case)["counts"], call(case)["counts"]
+        if not isinstance(got, np.ndarray) or got.shape != expected.shape:
+            return compare("counts", expected, got)
+        return compare(f"counts[{i}]", expected[i : i + 1], got[i : i + 1])
+
+    return check
+
+
 @st.composite
 def cases(draw, square=True, four=True, headless=False):
     """The settings of a ViT. `four`: M = 4 D; `headless`: no classes."""
@@ -47,6 +59,7 @@ def cases(draw, square=True, four=True, headless=False):
     return Case(dict(zip(NAMES, values)))
 
 
+OBLONG = cases(), cases(square=False)
 PUBLISHED = st.sampled_from([
     Case(dict(zip(NAMES, values))) for values in (
         (224, 224, 16, 3, 768, 3072, 12, 12, 1000),
@@ -103,13 +116,15 @@ EXERCISE = Exercise(
     section="How many numbers are learnt?",
     outputs=("counts",),
     properties=(
-        Property("square images, M = 4 D", 3, cases(), equals("counts", truth), "counts"),
-        Property("M is another width", 1, cases(four=False), equals("counts", truth), "counts"),
-        Property("images that are not square", 1, cases(square=False), equals("counts", truth),
+        Property("[0], the projection of patches", 1, OBLONG, part(0), "counts"),
+        Property("[1], class token and positions", 2, OBLONG, part(1), "counts"),
+        Property("[2], attention in all layers", 2, cases(), part(2), "counts"),
+        Property("[3], the MLPs in all layers", 1, (cases(), cases(four=False)), part(3),
                  "counts"),
-        Property("no classes: no head", 1, cases(headless=True), equals("counts", truth),
+        Property("[4], all LayerNorms", 1, cases(), part(4), "counts"),
+        Property("[5], the head, also of no classes", 1, (cases(), cases(headless=True)), part(5),
                  "counts"),
-        Property("B/16, L/32 and H/14 as published", 3, PUBLISHED, equals("counts", truth),
+        Property("B/16, L/32 and H/14 as published", 1, PUBLISHED, equals("counts", truth),
                  "counts"),
         leaves_nothing_behind(truth, 1, (cases(), cases(headless=True))),
     ),
