@@ -85,7 +85,8 @@ def _first(g, shape):
 
 def _last_axes(g, shape):
     """The axes that were added are taken to be the last ones."""
-    return g.sum(tuple(range(len(shape), g.ndim)))
+    g = g.sum(tuple(range(len(shape), g.ndim)))
+    return g.sum(tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
 
 
 def _squeezed(g, shape):
