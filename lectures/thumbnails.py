@@ -23,9 +23,13 @@ def alt_text(path):
         return image.info.get("Description", "")
 
 
-def small(path, limit=250_000):
+def small(path, limit=150_000):
     """The PNG with fewer pixels, until it has at most `limit` bytes: with 256 colours where that
-    changes nothing that one sees, else with all of them."""
+    changes nothing that one sees, else with all of them.
+
+    The 256 are chosen for the range of colours that occurs, not for how often each does: else the
+    many greys of letters leave none for a small picture.
+    """
     from PIL import Image, PngImagePlugin
 
     about = PngImagePlugin.PngInfo()
@@ -35,7 +39,7 @@ def small(path, limit=250_000):
     for width in (1000, 800, 640, 480, 320, 240):
         full = image.copy()
         full.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
-        few = full.quantize(256, kmeans=1 + full.width * full.height // 50)
+        few = full.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1)
         out = io.BytesIO()
         chosen = few if furthest(full, few) <= SEEN else full
         chosen.save(out, "PNG", optimize=True, pnginfo=about)

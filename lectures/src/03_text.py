@@ -365,9 +365,11 @@ models = published("history_transformers")
 course.figure(
     "F08",
     history.families(models),
-    alt="""Three lanes over the years 2017 to 2023. Encoder-decoder: Transformer, T5, BART, DETR,
-    TrOCR, Whisper. Encoder: BERT, RoBERTa, DeBERTa, ViT, CLIP, Swin, BEiT, MAE. Decoder: GPT,
-    GPT-2, GPT-3, Image GPT, OPT, LLaMA. Images begin in 2020.""",
+    alt="""A tree over the years 2017 to 2023, an arrow to each model from what it was built on.
+    From the Transformer in the middle lane, encoder-decoder, to T5, BART and Whisper; up to BERT,
+    the first of the encoders, and from it to RoBERTa, DeBERTa and ViT, from ViT to CLIP, BEiT and
+    MAE; down to GPT, the first of the decoders, GPT-2, GPT-3 and Image GPT. Without an arrow: DETR,
+    TrOCR, Swin, OPT, LLaMA. Images begin in 2020.""",
 )
 print(models[0]["source"])
 
@@ -382,7 +384,7 @@ print(models[0]["source"])
 # ### ImageNet
 #
 # 1,000 classes, 1.28 million training images. The filled points were all measured in one program,
-# with public weights (pytorch-image-models); the hollow ones are what a paper or the slides say.
+# with public weights (pytorch-image-models); the hollow ones are what a paper says.
 
 # %%
 imagenet = published("history_imagenet")

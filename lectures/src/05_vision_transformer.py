@@ -705,11 +705,8 @@ concept = np.concatenate([emoji.concepts[s] for s in data.STYLES])
 group, held_out = emoji.groups[concept], emoji.held_out[concept]
 train_pictures, train_groups = pictures[~held_out], group[~held_out]
 test_pictures, test_groups = pictures[held_out], group[held_out]
-print(
-    train_pictures.shape,
-    test_pictures.shape,
-    f"largest group {np.bincount(test_groups).max() / len(test_groups):.1%}",
-)
+_, sizes = np.unique(test_groups, return_counts=True)
+print(train_pictures.shape, test_pictures.shape, f"largest group {sizes.max() / sizes.sum():.1%}")
 
 # %%
 EMOJI_STEPS = 300

@@ -831,7 +831,7 @@ ways = {
 }
 accuracies, chance = {way: {} for way in ways}, {}
 for title, (E, right, names, words) in asked.items():
-    chance[title] = np.bincount(right).max() / len(right)
+    chance[title] = np.unique(right, return_counts=True)[1].max() / len(right)
     for way, prompts_of in ways.items():
         scores = E @ class_vectors(prompts_of(names, words)).T
         accuracies[way][title] = float((scores.argmax(axis=1) == right).mean())

@@ -225,6 +225,15 @@ def product_without_blas(x, y):
 product = operator.matmul if BLAS else product_without_blas  # of two matrices
 
 
+def product_of_rows(x, W):
+    """x W^T: (rows, in), (out, in) -> (rows, out). A few rows with a large W are multiplied as
+    (W x^T)^T, in which BLAS reads W as it lies: 0.7 of the time for 2 to 32 rows, 0.9 for 100."""
+    few = 100 if W.size >= 1 << 18 else 32 if W.size >= 1 << 15 else 1
+    if 1 < len(x) <= few and BLAS and isinstance(x, np.ndarray):
+        return (W @ x.T).T.copy()  # in row-major order
+    return product(x, W.T)
+
+
 # -- random numbers --------------------------------------------------------------------------------
 _seed = 0
 _generators = {}  # module -> its random stream, made when first used (numpy.random loads slowly)

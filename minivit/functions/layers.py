@@ -25,7 +25,7 @@ def linear(xp, x, W, b=None, /):
         raise ShapeError(f"linear: the bias has shape {b.shape}, the weight {W.shape} (out, in)")
     rows, out = prod(x.shape[:-1]), W.shape[0]
     x2 = x.reshape(rows, x.shape[-1])  # (B, N, in) -> (B N, in)
-    y = backend.product(x2, W.T)
+    y = backend.product_of_rows(x2, W)
     if b is not None:
         y = plus(y, b)
     return y.reshape(*x.shape[:-1], out), (

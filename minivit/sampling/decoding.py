@@ -59,8 +59,8 @@ def mlp(xp, x, module):
 
 
 def linear(x, W, b=None):
-    """x W^T + b, as (W x^T)^T: with few rows, BLAS is up to twice as fast in this order."""
-    y = (W.data @ x.T).T.copy()  # in row-major order
+    """x W^T + b."""
+    y = backend.product_of_rows(x, W.data)
     if b is not None:
         y += b.data
     return y

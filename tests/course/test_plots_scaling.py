@@ -42,21 +42,25 @@ def test_power_laws_draw_every_seed_their_mean_and_the_fit():
     fig = plots.power_laws([("t", "images", {"ViT": (x, errors)}, fit, (x, [0.4, 0.2]))])
     lines = [list(line.get_ydata()) for line in fig.axes[0].lines]
     assert lines[:4] == [[0.5, 0.2], [0.3, 0.2], [0.4, 0.2], [0.4, 0.2]]
+    assert "small dots: seeds" in words(fig)
     assert fig.axes[0].lines[3].get_drawstyle() == "steps-post"
     assert {"b = 0.4", "the best so far"} <= set(words(fig))
 
 
 def test_head_decay_has_a_place_for_zero_and_shows_what_is_gained_over_it():
     task = "t", {"5 shots": [[0.1, 0.3], [0.4, 0.4]]}
-    fig = plots.head_decay([0.0, 3.0], [task], ("upstream", [[0.2, 0.2], [0.5, 0.7]]))
+    judged = "rule", {"t": (np.array([1.0, 3.0]), (0.5, 3.5))}
+    fig = plots.head_decay([0.0, 3.0], [task], ("upstream", [[0.2, 0.2], [0.5, 0.7]]), judged)
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["0", "3"]
     zero, mean, *_ = (line.get_ydata() for line in fig.axes[0].lines)
     assert not np.any(zero) and np.allclose(mean, [0, 20])
     (bars,) = fig.axes[0].containers[0].lines[2]
     low, high = bars.get_segments()[1][:, 1]
     assert np.isclose(high - low, 2 * np.std([30, 10], ddof=1))
-    assert np.allclose(fig.axes[1].lines[0].get_ydata(), [20, 60])
-    assert {"5 shots", "t\n(no decay: 20%)"} <= set(words(fig))
+    upstream, rule = fig.axes[-2:]
+    assert np.allclose(upstream.lines[0].get_ydata(), [20, 60])
+    assert list(rule.lines[1].get_xdata()) == [1.0, 3.0] and rule.lines[2].get_xdata() == [2.0]
+    assert {"5 shots", "t (no decay: 20%)", "+2.0 (+0.5 to +3.5)"} <= set(words(fig))
 
 
 def test_variants_show_each_seed_the_mean_and_the_bytes():

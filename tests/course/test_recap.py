@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minivit as mv
 from minivit import Tensor, files
@@ -289,12 +291,15 @@ def test_the_layer_diagram_draws_every_stage():
 
 def test_guesses_mark_what_stood_there():
     bars = [("dog", 0.6), ("cat", 0.3)]
-    example = (["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", 17, bars)
+    example = ("hard", ["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", 17, bars)
     fig = transformer.masked_words([example], [([0, 9], [5.0, 4.0])], "title", ("ln 4000", 8.3))
     colors = [bar.get_facecolor() for bar in fig.axes[0].patches]
     assert [bar.get_width() for bar in fig.axes[0].patches] == [0.6, 0.3]
-    assert colors[0] != colors[1] and "30.0%, ranked 17" in texts(fig)
-    assert fig.subfigs[0].get_suptitle() == "[CLS] a [MASK]s [SEP]" and "ln 4000" in texts(fig)
+    assert colors[0] != colors[1] and "30.0%  ◄ true, ranked 17" in texts(fig)
+    assert [t.get_fontweight() for t in fig.axes[0].get_yticklabels()] == ["normal", "bold"]
+    assert fig.subfigs[0].get_suptitle() == "hard\n[CLS] a [MASK]s [SEP]" and "ln 4000" in texts(
+        fig
+    )
 
 
 def test_next_tokens_puts_what_was_drawn_at_the_end_of_the_next_text():
@@ -351,6 +356,28 @@ def test_every_published_row_has_a_source_and_its_month_is_that_of_the_source(na
         fig = figure(rows)
         points = [line for axes in fig.axes for line in axes.lines if line.get_marker() in "os^"]
         assert sum(len(line.get_xdata()) == 1 for line in points) == len(rows)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.text("ab", min_size=1,
+       max_size=12)), min_size=1, max_size=12, unique_by=lambda point: point[:2]))  # fmt: skip
+def test_names_of_points_cover_no_point_and_no_name_and_lines_cross_none(points):
+    fig, axes = transformer.plt.subplots(figsize=(11, 9))
+    axes.set(xlim=(-12, 32), ylim=(-10, 30))
+    history._name_points(axes, points, orders=20)
+    fig.canvas.draw()
+    boxes = np.array([t.get_window_extent().extents for t in axes.texts])
+    spots = axes.transData.transform([point[:2] for point in points])
+    covered = ((boxes[:, None, :2] < spots) & (spots < boxes[:, None, 2:])).all(axis=-1)
+    assert not covered.any()
+    for i, box in enumerate(boxes):
+        assert i == 0 or not history._overlap(box[None] + [1, 1, -1, -1], boxes[:i])
+    for line in axes.lines:
+        ends = axes.transData.transform(line.get_xydata())
+        along = np.linspace(*ends, 50)[1:-3]
+        inside = (boxes[:, None, :2] + 3 < along) & (along < boxes[:, None, 2:] - 3)
+        assert not inside.all(axis=-1).any()
+    transformer.plt.close(fig)
 
 
 def test_every_published_number_names_its_paper_and_the_place_in_it():

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivit as mv
@@ -252,3 +252,15 @@ def test_pieces_are_all_there_is(n):
 def test_column_sums_of_many_rows_do_not_add_up_errors(n):
     a = np.random.default_rng(n).random((n, 5), dtype=np.float32)
     np.testing.assert_allclose(numerics.column_sum(np, a), a.sum(axis=0, dtype=np.float64), 1e-6)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 130), st.sampled_from([(3, 5), (256, 128), (512, 512), (1024, 256)]),
+       st.sampled_from([np.float32, np.float64]))  # fmt: skip
+def test_a_product_of_few_rows_is_the_product(rows, shape, dtype):
+    """In either order of the operands: the same numbers, in row-major order."""
+    rng = np.random.default_rng(rows)
+    x, W = rng.standard_normal((rows, shape[1])), rng.standard_normal(shape)
+    y = backend.product_of_rows(x.astype(dtype), W.astype(dtype))
+    assert y.dtype == dtype and y.flags.c_contiguous
+    np.testing.assert_allclose(y, x @ W.T, rtol=0, atol=1e-3 if dtype == np.float32 else 1e-11)

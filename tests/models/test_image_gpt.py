@@ -396,8 +396,9 @@ def test_probes_by_layer_mark_the_best_layer_given(plots):
     marked = [line for line in first.lines if line.get_markersize() == 20]
     assert [line.get_ydata()[0] for line in marked] == [pytest.approx(curves["AR"][:, 4].mean())]
     assert np.allclose(lines(second)["BERT"], curves["BERT"].mean(axis=0))
-    dots = [list(line.get_xdata()) for line in losses.lines if line.get_marker() == "o"]
+    dots = [list(line.get_xdata()) for line in losses.lines if line.get_marker() in ("o", "D")]
     assert dots == [[1.0, 2.0], [2.4]]
+    assert "best on validation" in words(fig) and "+1.5" in words(fig)
     assert "Chen et al. 2020, Table 2, section 4.1" in fig.get_supxlabel()
 
 
@@ -412,13 +413,19 @@ def test_sizes_write_the_exact_counts(plots):
 
 def test_tuning_bars_have_the_heights_of_the_means(plots):
     a = np.array([80.0, 82.0, 84.0])
-    ours = {"AR": (a, a + 10, None, None), "BERT": (a, a, a + 5, a + 1)}
-    fig = plots.tuning_bars(
-        [("here", ours), ("published", {"AR": (("<", 95.3), 99.0, None, None)})], SOURCE
-    )
+    ours = {("AR", "linear probe"): a, ("AR", "fine-tuned"): a + 10, ("BERT", "linear probe"): a,
+            ("BERT", "probe, 5 masks"): a + 5}  # fmt: skip
+    printed = {("AR", "linear probe"): ("<", 95.3), ("AR", "fine-tuned"): 99.0,
+               ("BERT", "probe, 5 masks"): "unchanged"}  # fmt: skip
+    fig = plots.tuning_bars([("here", ours), ("published", printed)], SOURCE)
     heights = [[round(p.get_width(), 6) for p in axes.patches] for axes in fig.axes]
-    assert heights == [[82, 92, 82, 87, 82, 83], [95.3, 99.0]]
-    assert all(number in words(fig) for number in ("92.0", "< 95.3", "99.0"))
+    assert heights == [[82, 92, 82, 87], [95.3, 99.0]]
+    left, right = ([p.get_y() for p in axes.patches] for axes in fig.axes)
+    assert right == left[:2]  # one row for one way
+    assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == [
+        "AR: linear probe", "AR: fine-tuned", "BERT: linear probe", "BERT: probe, 5 masks"
+    ]  # fmt: skip
+    assert all(number in words(fig) for number in ("92.0", "< 95.3", "99.0", "unchanged"))
 
 
 def test_completions_and_samples_show_the_pixels(plots):
@@ -428,6 +435,7 @@ def test_completions_and_samples_show_the_pixels(plots):
     assert np.allclose(fig.axes[12].images[0].get_array(), (1 - x[0]) / 2)  # row "drawn 2"
     given = fig.axes[4].images[0].get_array()
     assert (given[4:] == 1).all() and np.allclose(given[:4], (x[0, :4] + 1) / 2)
-    fig = plots.samples([("T = 0.5", x), ("T = 1", x)], columns=2)
+    fig = plots.samples([("T = 0.5", {"grey": x}), ("T = 1", {"grey": -x})], columns=2)
     assert [a.get_ylabel() for a in fig.axes] == ["T = 0.5", "T = 1"]
+    assert [a.get_title() for a in fig.axes] == ["grey", ""]
     assert fig.axes[0].images[0].get_array().shape == (19, 19, 3)

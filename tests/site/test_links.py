@@ -84,3 +84,11 @@ def test_nothing_is_kept_of_a_lecture_that_is_another_than_the_executed_one(
     lite.keep(now, "09_mine", tmp_path / "site")
     assert [cell.source for cell in now.cells] == ["a", "b", "c"]
     assert not (tmp_path / "site").exists()
+
+
+def test_no_cell_counts_labels_with_a_function_that_refuses_them_on_32_bits():
+    """Labels and ids are int64 everywhere; np.bincount takes no more than the platform's intp."""
+    sources = sorted(Path(lite.HERE, "src").glob("*.py"))
+    assert len(sources) > 5
+    counted = [path.name for path in sources if "np.bincount(" in path.read_text("utf-8")]
+    assert counted == [], "np.unique(labels, return_counts=True) counts them in a browser, too"

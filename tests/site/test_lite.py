@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def served(lite, tmp_path_factory, build):
     pytest.importorskip("jupyterlite_core")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINIVIT_BUILD", str(build))
-        folder = lite.build(tmp_path_factory.mktemp("site") / "site")
+        folder = lite.build(tmp_path_factory.mktemp("site") / "course+of 2026")
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -72,7 +73,7 @@ def served(lite, tmp_path_factory, build):
     below = functools.partial(Quiet, directory=folder.parent)  # a host that has other folders too
     server = ThreadingHTTPServer(("127.0.0.1", 0), below)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/site"
+    yield f"http://127.0.0.1:{server.server_port}/{urllib.parse.quote(folder.name)}"
     server.shutdown()
 
 
@@ -92,7 +93,7 @@ class Lab:
             if url.startswith(public) and path.is_file():
                 self.bytes += path.stat().st_size
                 route.fulfill(path=path, headers={"access-control-allow-origin": "*"})
-            elif url.startswith(site.removesuffix("site")):  # a browser asks for favicon.ico above
+            elif url.startswith(site.rpartition("/")[0]):  # a browser asks for favicon.ico above
                 response = route.fetch(timeout=0)
                 body = response.body()
                 self.bytes += len(body)

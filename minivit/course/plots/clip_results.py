@@ -52,7 +52,7 @@ def sorted_differences(panels):
     """F37: zero-shot minus probe, in points, a bar a data set, the largest on top; panels of
     (title, {data set: points})."""
     rows = max(len(differences) for _, differences in panels)
-    fig, grid = plt.subplots(1, len(panels), figsize=(6.8 * len(panels), 1.2 + 0.29 * rows))
+    fig, grid = plt.subplots(1, len(panels), figsize=(6.8 * len(panels), 1.8 + 0.36 * rows))
     for axes, (title, differences) in zip(np.atleast_1d(grid), panels):
         names = sorted(differences, key=differences.get, reverse=True)
         values = [differences[n] for n in names]

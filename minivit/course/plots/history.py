@@ -1,7 +1,7 @@
 """The history of lecture 3: models over the years, F08 to F10, from published numbers."""
 
 import matplotlib.pyplot as plt
-from matplotlib.transforms import Bbox
+import numpy as np
 
 from minivit.course.plots.drawing import BLUE, GREEN, ORANGE
 from minivit.course.plots.published import name_sources
@@ -12,38 +12,54 @@ def _when(row):
     return int(row["year"]) + ((int(row["month"]) - 0.5) / 12 if row["month"] else 0.5)
 
 
+LANES = {  # family -> colour, and the heights of its rows; from the middle a branch up, one down
+    "encoder": (BLUE, (10.5, 11.5, 12.5, 13.5, 14.7)),
+    "encoder-decoder": (GREEN, (5, 6, 7, 8, 9)),
+    "decoder": (ORANGE, (3.5, 2.5, 1.5, 0.5, -0.5)),
+}
+
+
 def families(rows):
-    """F08: models over the years, a lane for each family: encoder-decoder, encoder, decoder. An
-    arrow leads from what a model was made from (`after`), if that is in its lane."""
-    lanes = ["encoder-decoder", "encoder", "decoder"]
+    """F08: models over the years, a lane for each family: encoder, encoder-decoder, decoder. An
+    arrow leads from what a model was built on (`after`)."""
     markers = {"text": "o", "images": "s", "sound": "^"}
-    fig, panels = plt.subplots(3, 1, figsize=(11, 7.6), sharex=True)
-    for axes, lane, color in zip(panels, lanes, (GREEN, BLUE, ORANGE)):
-        members = sorted((r for r in rows if r["family"] == lane), key=_when)
-        places = {row["model"]: (_when(row), i % 5) for i, row in enumerate(members)}
-        made = [row for row in members if row["after"] in places]
-        downwards = [r for r in made if places[r["model"]][1] < places[r["after"]][1]]
-        for row in members:
-            (x, y), name = places[row["model"]], row["model"]
-            axes.plot(x, y, markers[row["domain"]], color=color, markersize=12)
-            if name in [r["after"] for r in downwards]:  # an arrow leaves to the right of it
-                axes.text(x - 0.03, y + 0.5, name, va="center", ha="right")
-            else:
-                axes.text(x + 0.09, y, name, va="center")
-        for row in made:
-            bent = f"arc3,rad={-0.5 if row in downwards else -0.2}"
-            axes.annotate(
-                "", places[row["model"]], places[row["after"]],
-                arrowprops=dict(arrowstyle="->", color=color, linewidth=1.5, shrinkA=7, shrinkB=7,
-                                alpha=0.6, connectionstyle=bent),
-            )  # fmt: skip
-        axes.set(yticks=[], ylim=(-0.7, 4.6))
-        axes.set_ylabel(lane, color=color, fontsize=18)
+    fig, axes = plt.subplots(figsize=(11, 8.4))
+    places, colors = {}, {}
+    for name, (color, heights) in LANES.items():
+        members = sorted((r for r in rows if r["family"] == name), key=_when)
+        for i, row in enumerate(members):
+            places[row["model"]] = _when(row), heights[i % len(heights)]
+            colors[row["model"]] = color
+        axes.text(2016.05, np.mean(heights), name, color=color, fontsize=18, rotation=90,
+                  ha="center", va="center")  # fmt: skip
+    made = [row for row in rows if row["after"] in places]
+    lane = {row["model"]: row["family"] for row in rows}
+    for row in rows:
+        (x, y), name = places[row["model"]], row["model"]
+        axes.plot(x, y, markers[row["domain"]], color=colors[name], markersize=12)
+        after = {places[r["model"]][1] > y for r in made if r["after"] == name}
+        if len(after) == 2:  # arrows leave to the right of it, up and down
+            axes.text(x - 0.12, y + 0.3, name, va="center", ha="right")
+        else:
+            axes.text(x + 0.1, y, name, va="center")
+    for row in made:
+        (_, y), (_, start) = places[row["model"]], places[row["after"]]
+        down = 0.25 if lane[row["model"]] == "decoder" else -0.4  # under, or over, what is between
+        bent = down if y < start else -0.2 if y > start else 0
+        axes.annotate(
+            "", places[row["model"]], places[row["after"]],
+            arrowprops=dict(arrowstyle="->", color=colors[row["model"]], linewidth=1.5, shrinkA=7,
+                            shrinkB=8, alpha=0.6, connectionstyle=f"arc3,rad={bent}"),
+        )  # fmt: skip
+    for y in (4.25, 9.75):
+        axes.axhline(y, color="grey", linewidth=0.8)
     for domain, marker in markers.items():
-        panels[0].plot([], [], marker, color="grey", markersize=12, label=domain, linestyle="none")
-    panels[0].legend(loc="upper left", ncols=3, columnspacing=0.8, handletextpad=0)
-    years = range(2017, 2024)
-    panels[-1].set(xticks=years, xlim=(2017, 2023.9), xlabel="year")
+        axes.plot([], [], marker, color="grey", markersize=12, label=domain, linestyle="none")
+    axes.plot([], [], marker=r"$\rightarrow$", color="grey", markersize=22, label="built on",
+              linestyle="none")  # fmt: skip
+    fig.legend(loc="outside upper center", ncols=4, handletextpad=0.3)
+    axes.set(xticks=range(2017, 2024), xlim=(2016.3, 2023.9), xlabel="year", yticks=[])
+    axes.set_ylim(-1.1, 15.3)
     name_sources(fig, "month and lineage of each model by its own paper or announcement, listed in "
                       "data/published/history_transformers.csv")  # fmt: skip
     return fig
@@ -69,7 +85,7 @@ def error_by_year(rows):
     axes.step(x, y, where="post", color=ORANGE, linestyle="-", label="best so far of those shown",
               zorder=0)  # fmt: skip
     axes.plot([], [], "o", color=BLUE, label="measured in one program (timm)", linestyle="none")
-    axes.plot([], [], "o", color=BLUE, mfc="white", label="as published or on the slide",
+    axes.plot([], [], "o", color=BLUE, mfc="white", label="as published",
               linestyle="none")  # fmt: skip
     axes.set(xlabel="year of the paper", ylabel="ImageNet top-1 error (%)")
     axes.set(xticks=range(2012, 2025, 2), xlim=(2010.9, 2024.2), ylim=(0, 44))
@@ -95,7 +111,7 @@ def _on_a_staircase(axes, best, drop=2.5):
 
 def accuracy_by_family(rows):
     """F10: ImageNet top-1 accuracy by year, a marker for each family."""
-    fig, axes = plt.subplots(figsize=(11, 9.6))
+    fig, axes = plt.subplots(figsize=(11, 9))
     for family, (marker, color) in STYLES.items():
         for row in (r for r in rows if r["family"] == family):
             hollow = row["measured_by"] != "timm"
@@ -104,7 +120,8 @@ def accuracy_by_family(rows):
                 mfc="white" if hollow else color,
             )  # fmt: skip
         axes.plot([], [], marker, color=color, label=family, linestyle="none")
-    axes.plot([], [], "o", color="grey", mfc="white", label="as published", linestyle="none")
+    axes.plot([], [], "o", color="grey", mfc="white", label="as published (filled: timm)",
+              linestyle="none")  # fmt: skip
     axes.set(xlabel="year of the paper", ylabel="ImageNet top-1 accuracy (%)", ylim=(60, 93))
     axes.set(xticks=range(2012, 2025, 2), xlim=(2011.6, 2026))
     name_sources(fig, rows)
@@ -115,25 +132,57 @@ def accuracy_by_family(rows):
     return fig
 
 
-def _name_points(axes, points, size=15.6):
+def _name_points(axes, points, size=15.6, orders=150):
     """Write each name beside its point (x, y, name), where it covers neither point nor name; one
-    that finds no place beside it stands above or below, with a thin line to its point."""
+    that finds no place beside it stands higher or lower, with a thin line to its point that crosses
+    neither. Whose turn is first decides where the last one ends: of many orders the best is drawn.
+    """
     axes.figure.canvas.draw()  # the axes have their final place
-    taken = [Bbox.from_extents(*(spot - 9), *(spot + 9))
-             for spot in axes.transData.transform([point[:2] for point in points])]  # fmt: skip
-    frame = axes.get_window_extent()
-    for x, y, name in points:
-        text = axes.annotate(name, (x, y), (0, 0), textcoords="offset points", fontsize=size,
-                             va="center")  # fmt: skip
-        for up, side in ((u * s, side) for u in range(0, 90, 6) for s in (1, -1) for side in "lr"):
-            text.set_position(((-11, 11)[side == "l"], up))
-            text.set_ha({"l": "left", "r": "right"}[side])
-            box = text.get_window_extent()
-            if not any(box.overlaps(other) for other in taken) and box.x0 > frame.x0:
+    spots = axes.transData.transform([point[:2] for point in points])
+    texts = [axes.annotate(name, (x, y), (0, 0), textcoords="offset points", fontsize=size,
+                           va="center") for x, y, name in points]  # fmt: skip
+    boxes = [text.get_window_extent() for text in texts]
+    sizes = [(box.width, box.height) for box in boxes]
+    pixels = axes.figure.dpi / 72
+    rng = np.random.default_rng(0)
+    turns = [np.arange(len(points)), *(rng.permutation(len(points)) for _ in range(orders))]
+    least = axes.get_window_extent().x0
+    best = min((_placed(spots, sizes, turn, pixels, least) for turn in turns), key=lambda p: p[0])
+    for k, (right, up, line) in best[1].items():
+        texts[k].set_position((right, up))
+        texts[k].set_ha("left" if right > 0 else "right")
+        if len(line):
+            axes.plot(*axes.transData.inverted().transform(line).T, "-", color="grey",
+                      linewidth=0.8, zorder=0)  # fmt: skip
+
+
+def _placed(spots, sizes, turns, pixels, least):
+    """(how far the names are moved in all, {name: (right, up, line)}): each in its turn where it
+    covers nothing; right and up in points, the line in pixels; none left of `least`."""
+    taken = np.concatenate([spots - 9, spots + 9], axis=1)  # x0, y0, x1, y1
+    moved, found = 0.0, {}
+    for k in turns:
+        (x, y), (width, height) = spots[k], sizes[k]
+        for up, right in ((u * s, right) for u in range(0, 120, 6) for s in (1, -1)
+                          for right in (11, -11)):  # fmt: skip
+            left = x + right * pixels - width * (right < 0)
+            low = y + up * pixels - height / 2
+            line = np.zeros((0, 2))
+            if abs(up) > 12:  # to the corner that is near
+                corner = left + width * (right < 0), low + height * (up < 0)
+                line = np.linspace((x, y), corner, 14)
+            away = line[np.hypot(*(line - spots[k]).T) > 15]  # from the point itself
+            parts = [[(left, low, left + width, low + height)], np.hstack([away - 1, away + 1])]
+            parts = np.concatenate(parts)
+            if left > least and not _overlap(parts, taken):
                 break
-        taken.append(box)
-        if abs(up) > 12:
-            corner = axes.transData.inverted().transform(
-                (box.x0 if side == "l" else box.x1, box.y0 if up > 0 else box.y1)
-            )
-            axes.plot(*zip((x, y), corner), "-", color="grey", linewidth=0.8, zorder=0)
+        taken = np.concatenate([taken, parts])
+        moved += abs(up) + 100 * _overlap(parts, taken[: -len(parts)])
+        found[k] = right, up, line[[0, -1]] if len(line) else line
+    return moved, found
+
+
+def _overlap(some, others):
+    """Whether one of some boxes (n, 4) has a part in common with one of the others (m, 4)."""
+    a, b = some[:, None], others[None]
+    return bool(((a[..., :2] < b[..., 2:]) & (b[..., :2] < a[..., 2:])).all(axis=-1).any())

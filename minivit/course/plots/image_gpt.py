@@ -17,6 +17,7 @@ from minivit.course.plots.drawing import (
     SKY,
     bare,
     framed,
+    note,
     picture,
     sheet,
 )
@@ -194,8 +195,9 @@ def probes_by_layer(panels, losses, sources):
     """F14: probe accuracy after every layer, and what the last layer loses. panels: [(title, {name:
     (seeds, L + 1)}, {name: best layer}, {line: accuracy})]; losses {label: points below the best,
     (seeds,) or a published number}."""
-    fig, grid = plt.subplots(1, len(panels) + 1, figsize=(13, 7.4),
-                             width_ratios=[1.25] * len(panels) + [0.8])  # fmt: skip
+    fig = plt.figure(figsize=(13, 10.4))
+    upper, lower = fig.subfigures(2, 1, height_ratios=[2.1, 1])
+    grid = upper.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, curves, best, lines) in zip(grid, panels):
         for name, values in curves.items():
             color, marker = KINDS[name]
@@ -203,22 +205,38 @@ def probes_by_layer(panels, losses, sources):
             axes.plot(layers, values.T, color=color, linewidth=1, linestyle="-", alpha=0.45)
             axes.plot(layers, mean, marker, color=color, linestyle="-", label=name)
             axes.plot(best[name], mean[best[name]], "o", ms=20, mfc="none", mec=BLACK, mew=2)
+        axes.plot([], [], "o", ms=16, mfc="none", mec=BLACK, mew=2, linestyle="none",
+                  label="best on validation")  # fmt: skip
         for line, accuracy in lines.items():
             axes.axhline(accuracy, color="grey", linestyle="--", linewidth=1.5)
-            axes.text(layers[-1], accuracy, line, color="0.3", ha="right", va="bottom")
-        axes.set(xlabel="layer (0: the input)", xticks=layers[:: 1 if len(layers) < 10 else 2])
+            axes.text(layers[-1], accuracy, line, color="0.3", ha="right", va="bottom",
+                      fontsize=18.5)  # fmt: skip
+        axes.set_xticks(layers[:: 1 if len(layers) < 10 else 2])
+        axes.set_xlabel("layer (0: the input; thin: a seed)", fontsize=18.5)
         axes.set_title(title, fontsize=18.5)
-        axes.legend(loc="center right")
-    grid[0].set_ylabel("accuracy of a linear probe")
-    for y, (label, points) in enumerate(losses.items()):
-        color = BLUE if np.ndim(points) else ORANGE
-        grid[-1].plot(np.atleast_1d(points), [y] * np.size(points), "o", color=color,
-                      linestyle="none")  # fmt: skip
-        grid[-1].text(0.03, y - 0.15, label, va="bottom", transform=grid[-1].get_yaxis_transform())
-    grid[-1].axvline(0, color="black", linewidth=1)
-    grid[-1].set(yticks=[], ylim=(len(losses) - 0.5, -0.9), xlabel="points")
-    grid[-1].set_title("last layer below\nthe best", fontsize=18.5)
-    grid[-1].margins(x=0.3)
+        low = len(curves) == 1  # else between the curves and an untrained model
+        axes.legend(loc="lower right" if low else "upper center", fontsize=18.5,
+                    bbox_to_anchor=(1, 0) if low else (0.5, 0.74))  # fmt: skip
+    grid[0].set_ylabel("accuracy of a linear probe", fontsize=18.5)
+    axes = lower.subplots()
+    for y, points in enumerate(losses.values()):
+        color, marker = (BLUE, "o") if np.ndim(points) else (ORANGE, "D")
+        axes.plot(np.atleast_1d(points), [y] * np.size(points), marker, color=color, ms=12,
+                  linestyle="none")  # fmt: skip
+        axes.text(1.01, y, f"{np.mean(points):+.1f}", va="center", fontsize=18.5,
+                  fontweight="bold", transform=axes.get_yaxis_transform())  # fmt: skip
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(range(len(losses)), losses, fontsize=18.5)
+    axes.set_ylim(len(losses) - 0.4, -0.6)
+    reach = 1.15 * max(np.abs(points).max() for points in losses.values())
+    axes.set_xlim(-reach, reach)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("← last layer better      points      last layer worse than the best →",
+                    fontsize=18.5)  # fmt: skip
+    axes.set_title("accuracy of the best layer less that of the last (a dot a seed; bold: mean)",
+                   fontsize=18.5)  # fmt: skip
+    for axes in fig.axes:
+        axes.tick_params(labelsize=18.5)
     name_sources(fig, sources)
     return fig
 
@@ -264,44 +282,53 @@ def sizes(counts, slide, ours, published, sources):
 
 
 # -- F16 -------------------------------------------------------------------------------------------
+WAYS = {  # of reading a pre-trained model out: colour, hatch
+    "linear probe": (BLUE, ""),
+    "probe, 5 masks": (BLUE, "//"),
+    "fine-tuned": (ORANGE, ""),
+    "tuned, 5 masks": (ORANGE, "//"),
+}
+
+
 def tuning_bars(panels, sources):
-    """F16: linear probe (blue) and fine-tuned (orange) after AR and after BERT, as the paper's
-    Figure 4. panels: (title, {"AR": bars, "BERT": bars}); bars: (probe, tuned, probe + masks, tuned
-    + masks), each (seeds,) in % or None. A number in place of an array is published; one that ends
-    a range, ("<", number), is drawn as an outline."""
-    fig, grid = plt.subplots(1, len(panels), figsize=(13, 7), squeeze=False)
-    styles = ((BLUE, ""), (ORANGE, ""), (BLUE, "//"), (ORANGE, "//"))
-    names = ("linear probe", "fine-tuned", "probe, 5 masks", "tuned, 5 masks")
-    for axes, (title, groups) in zip(grid[0], panels):
-        place, ticks, seen = 0.0, {}, []
-        for group, bars in groups.items():
-            for i in (0, 2, 1, 3):  # masks beside the bar that they add to
-                if bars[i] is None:
-                    continue
-                most = isinstance(bars[i], tuple)
-                values = np.atleast_1d(bars[i][1] if most else bars[i])
-                mean, (color, hatch) = float(np.mean(values)), styles[i]
-                axes.barh(place, mean, 0.85, color="white" if most else color, hatch=hatch,
-                          ec=color if most else "white", linestyle="--" if most else "-",
-                          linewidth=2 if most else 1)  # fmt: skip
-                if len(values) > 1:
-                    axes.plot(values, [place] * len(values), ".", color=BLACK, ms=9,
-                              linestyle="none")  # fmt: skip
-                axes.text(1, place, f"{'< ' if most else ''}{mean:.1f}", ha="right", va="center",
-                          fontsize=18.5, transform=axes.get_yaxis_transform())  # fmt: skip
-                ticks[place] = f"{group}: {names[i]}"
-                seen.extend(values)
-                place += 1
-            place += 0.5
+    """F16: linear probe (blue) and fine-tuned (orange) after AR and after BERT, with masks hatched,
+    as the paper's Figure 4; the same rows in each panel. panels: (title, {("AR" or "BERT", way of
+    WAYS): values}); values: (seeds,) in %, a published number, one that ends a range, ("<",
+    number), drawn as an outline, or words where there is no number."""
+    fig, grid = plt.subplots(1, len(panels), figsize=(13, 7.6), squeeze=False, sharey=True)
+    rows = [key for key in ((o, way) for o in ("AR", "BERT") for way in WAYS)
+            if any(key in bars for _, bars in panels)]  # fmt: skip
+    places = {key: i + 0.5 * (key[0] == "BERT") for i, key in enumerate(rows)}
+    for axes, (title, bars) in zip(grid[0], panels):
+        seen = []
+        for key, values in bars.items():
+            place, (color, hatch) = places[key], WAYS[key[1]]
+            if isinstance(values, str):
+                axes.text(0.04, place, values, va="center", fontsize=18.5, color="0.3",
+                          transform=axes.get_yaxis_transform())  # fmt: skip
+                continue
+            most = isinstance(values, tuple)
+            values = np.atleast_1d(values[1] if most else values)
+            mean = float(np.mean(values))
+            axes.barh(place, mean, 0.85, color="white" if most else color, hatch=hatch,
+                      ec=color if most else "white", linestyle="--" if most else "-",
+                      linewidth=2 if most else 1)  # fmt: skip
+            if len(values) > 1:
+                axes.plot(values, [place] * len(values), ".", color=BLACK, ms=11,
+                          linestyle="none")  # fmt: skip
+            axes.text(1, place, f"{'< ' if most else ''}{mean:.1f}", ha="right", va="center",
+                      fontsize=18.5, transform=axes.get_yaxis_transform())  # fmt: skip
+            seen.extend(values)
         low, high = min(seen), max(seen)
-        axes.set(xlim=(low - 0.35 * (high - low), high + 0.8 * (high - low)))
-        axes.set_yticks(list(ticks), ticks.values(), fontsize=18.5)
-        axes.invert_yaxis()
+        axes.set(xlim=(low - 0.35 * (high - low), high + 0.9 * (high - low)))
         axes.tick_params(axis="x", labelsize=18.5)
-        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_locator(MaxNLocator(2, integer=True))
         axes.set_title(title, fontsize=18.5)
-        axes.set_xlabel("accuracy (%), cut off", fontsize=18.5)
-    grid[0, -1].set_yticklabels([])  # those of the panel before
+        axes.set_xlabel("accuracy (%)", fontsize=18.5)
+    names = [f"{objective}: {way}" for objective, way in rows]
+    grid[0, 0].set_yticks(list(places.values()), names, fontsize=18.5)
+    grid[0, 0].invert_yaxis()
+    note(fig, "All axes are cut off on the left. Dots: seeds. Dashed: no more than this.")
     name_sources(fig, sources)
     return fig
 
@@ -332,18 +359,23 @@ def completions(groups):
     return fig
 
 
-def samples(rows, columns=12):
-    """F18: rows [(label, images (n, H, W, C))]: one or more lines of samples for each label."""
-    lines = [-(-len(images) // columns) for _, images in rows]
+def samples(rows, columns=6):
+    """F18: rows [(label, {title: images (n, H, W, C)})]: for each label a contact sheet of each of
+    the same titles."""
+    titles = list(rows[0][1])
+    lines = -(-max(len(images) for images in rows[0][1].values()) // columns)
     fig, panels = plt.subplots(
-        len(rows), 1, figsize=(11, 0.86 * sum(lines) + 0.12 * len(rows)), height_ratios=lines,
-        squeeze=False,
-    )  # fmt: skip
-    for axes, (label, images) in zip(panels[:, 0], rows):
-        gap = max(1, images.shape[1] // 8)
-        tiles = sheet(images, columns, gap, value=FRAME)
-        tiles = np.pad(tiles, ((gap, gap), (gap, gap), (0, 0)), constant_values=FRAME)
-        axes.imshow(picture(tiles), interpolation="none")
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=16, labelpad=14)
-        bare(axes)
+        len(rows), len(titles), figsize=(12, 0.95 * lines * len(rows) + 0.8), squeeze=False
+    )
+    for y, (line, (label, sheets)) in enumerate(zip(panels, rows)):
+        for axes, title in zip(line, titles):
+            images = sheets[title]
+            gap = max(1, images.shape[1] // 8)
+            tiles = sheet(images, columns, gap, value=FRAME)
+            tiles = np.pad(tiles, ((gap, gap), (gap, gap), (0, 0)), constant_values=FRAME)
+            axes.imshow(picture(tiles), interpolation="none")
+            bare(axes)
+            if y == 0:
+                axes.set_title(title, fontsize=18.5)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=18.5, labelpad=12)
     return fig

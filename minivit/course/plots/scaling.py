@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from minivit.course import COLORS, DASHES
+from minivit.course.plots.drawing import note
 from minivit.engine.errors import ShapeError
 
 MARKERS = "os^Dv"
@@ -20,7 +21,7 @@ def bias(nets, baselines, published, sets):
     """F23. Left: nets and baselines {name: (training images, [accuracies, one a seed, of each])},
     mean and standard deviation; baselines thin. Right: published, {net: [(images, accuracy in
     %)]}; sets {images: name}."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 6.6))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11.5, 6.8))
     for k, (name, (images, values)) in enumerate({**nets, **baselines}.items()):
         values = [100 * _by_seed([of_one], 1)[0] for of_one in values]
         left.errorbar(
@@ -61,8 +62,9 @@ def power_laws(panels):
         for k, (name, (x, errors)) in enumerate(curves.items()):
             errors = np.asarray(errors, float)
             if errors.ndim == 2:
-                for one in errors.T:
-                    panel.plot(x, one, ".", color=COLORS[k], alpha=0.5)
+                for i, one in enumerate(errors.T):
+                    panel.plot(x, one, ".", color=COLORS[k], alpha=0.5, linestyle="none",
+                               label=None if i else "small dots: seeds")  # fmt: skip
                 errors = errors.mean(axis=1)
             panel.plot(
                 x, errors, color=COLORS[k], marker=MARKERS[k], label=name,
@@ -92,19 +94,19 @@ def power_laws(panels):
             panel.set_ylim(bottom=panel.get_ylim()[0] / 2.7)
             panel.legend(loc="lower left", ncols=2, handlelength=1.4, columnspacing=1)
         else:
-            panel.legend(loc="upper right")
+            panel.legend(loc="lower left" if fit else "upper right")
     return fig
 
 
 # -- F28 -------------------------------------------------------------------------------------------
-def head_decay(decays, tasks, upstream):
+def head_decay(decays, tasks, upstream, judged):
     """F28. Gained points of accuracy over no decay, against decay on the head: tasks [(title,
     {label: accuracies (decays, seeds)})], one scale and one set of labels for all, mean and
-    standard deviation. Last, upstream's own accuracy: (title, (decays, seeds)). decays[0] is 0."""
-    n = len(tasks) + 1
-    fig, panels = plt.subplots(1, n, figsize=(4.1 * n, 5.4), squeeze=False)
+    standard deviation. Below, upstream's own accuracy: (title, (decays, seeds)); and what the
+    verdict rests on: judged (title, {task: (gained points, one a seed, (low, high))}). decays[0]
+    is 0."""
+    fig, (axes, (last, rule)) = plt.subplots(2, 2, figsize=(12, 10))
     x = np.arange(len(decays))  # evenly spaced: 0 has no place on a logarithmic axis
-    *axes, last = panels[0]
     for panel, (title, curves) in zip(axes, tasks):
         panel.axhline(0, color="black", linewidth=1)
         for k, (name, values) in enumerate(curves.items()):
@@ -112,15 +114,29 @@ def head_decay(decays, tasks, upstream):
             shift = 0.1 * (k - (len(curves) - 1) / 2)  # beside each other
             _mean(panel, x + shift, 100 * (values - values[0]), k, name)
         start = ", ".join(f"{100 * np.mean(values[0]):.0f}" for values in curves.values())
-        panel.set(title=f"{title}\n(no decay: {start}%)", ylabel="points gained over no decay")
+        panel.set(title=f"{title} (no decay: {start}%)", ylabel="points gained over no decay")
         panel.sharey(axes[0])
+    for unused in axes[len(tasks) :]:
+        unused.remove()
+    axes[0].legend(loc="lower left")
     title, values = upstream
     _mean(last, x, 100 * _by_seed(values, len(decays)), len(COLORS) - 1, None)
-    last.set(title=f"{title}\n", ylabel="accuracy (%)", ylim=(0, None))
-    last.legend(*axes[0].get_legend_handles_labels(), loc="lower left", title="left and middle")
-    for panel in panels[0]:
+    last.set(title=title, ylabel="accuracy (%)", ylim=(0, None))
+    for panel in (*axes[: len(tasks)], last):
         panel.set_xticks(x, [f"{d:g}" for d in decays])
         panel.set_xlabel("decay of the head")
+    title, gains = judged
+    rule.axvline(0, color="black", linewidth=1)
+    for y, (points, (low, high)) in enumerate(gains.values()):
+        mean = float(np.mean(points))
+        rule.plot(points, np.full(len(points), y), "o", color="black", alpha=0.5, markersize=8,
+                  linestyle="none")  # fmt: skip
+        rule.errorbar(mean, y + 0.25, xerr=[[mean - low], [high - mean]], fmt="D", capsize=6,
+                      color=COLORS[2], markersize=10)  # fmt: skip
+        rule.text(mean, y + 0.33, f"{mean:+.1f} ({low:+.1f} to {high:+.1f})", ha="center", va="top",
+                  bbox=dict(facecolor="white", edgecolor="none", pad=1))  # fmt: skip
+    rule.set_yticks(range(len(gains)), gains)
+    rule.set(ylim=(len(gains) - 0.3, -0.4), title=title, xlabel="points gained over no decay")
     return fig
 
 
@@ -135,30 +151,36 @@ def _mean(axes, x, values, k, label):
 # -- F29 -------------------------------------------------------------------------------------------
 def variants(groups, held):
     """F29. Accuracy, a dot a seed and a bar for the mean, groups: [(title, {name: accuracies
-    (seeds,)})], and held: {optimizer: bytes for each parameter}. Each panel has its own scale: what
-    is compared differs by points in one and by tens of points in another."""
+    (seeds,)})], and held: {optimizer: bytes for each parameter}. Panels whose accuracies differ by
+    points have one scale; one where they differ by tens of points has its own."""
     rows = -(-(len(groups) + 1) // 2)
-    fig, panels = plt.subplots(rows, 2, figsize=(11, 2.3 * rows), squeeze=False)
+    fig, panels = plt.subplots(rows, 2, figsize=(11, 2.4 * rows + 0.4), squeeze=False)
     *panels, last = panels.ravel()[: len(groups) + 1]
     for unused in fig.axes[len(groups) + 1 :]:
         unused.remove()
-    for panel, (title, bars) in zip(panels, groups):
-        for i, (_, values) in enumerate(bars.items()):
-            mean = 100 * float(np.mean(values))
+    every = [100 * np.concatenate(list(map(np.ravel, bars.values()))) for _, bars in groups]
+    near = [values for values in every if np.ptp(values) < 12]
+    for panel, (title, bars), values in zip(panels, groups, every):
+        for i, (_, of_one) in enumerate(bars.items()):
+            mean = 100 * float(np.mean(of_one))
             panel.vlines(mean, i - 0.3, i + 0.3, color=COLORS[0], linewidth=5)
-            panel.plot(100 * np.asarray(values), np.full(len(values), i), "o", color="black",
-                       markersize=6, alpha=0.7, linestyle="none")  # fmt: skip
-            panel.text(
-                1.02, i, f"{mean:.1f}      ", va="center", transform=panel.get_yaxis_transform()
-            )
+            panel.plot(100 * np.asarray(of_one), np.full(len(of_one), i), "o", color="black",
+                       markersize=7, alpha=0.6, linestyle="none")  # fmt: skip
+            panel.text(1.02, i, f"{mean:.1f}      ", va="center",
+                       transform=panel.get_yaxis_transform())  # fmt: skip
         _names(panel, bars)
         panel.set(xlabel="test accuracy (%)", title=title)
-        panel.margins(x=0.1)
+        alike = np.concatenate(near) if np.ptp(values) < 12 else values
+        room = 0.05 * np.ptp(alike) + 0.1
+        panel.set_xlim(alike.min() - room, alike.max() + room)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     for i, (_, size) in enumerate(held.items()):
         last.barh(i, size, color=COLORS[0], alpha=0.85)
-        last.text(1.02, i, f"{size:.2f}      ", va="center", transform=last.get_yaxis_transform())
+        last.text(1.02, i, f"{size:.2f}      ", va="center",
+                  transform=last.get_yaxis_transform())  # fmt: skip
     _names(last, held)
     last.set(xlabel="bytes for a parameter", title="what the optimizer holds")
+    note(fig, "A dot: a seed; bar and number: their mean. Shifts: by up to two pixels.")
     return fig
 
 

@@ -182,37 +182,40 @@ def accuracy_climbs(climbs, baselines):
 def masked_words(examples, curve, words, level):
     """F03: texts with a masked token, the model's first guesses, and what stood there; the loss.
 
-    examples: [(tokens with "[MASK]", the true token, its rank, [(guess, probability)])], the true
-    token among the guesses; curve: (steps, losses) of each seed; words: the title; level:
-    (name, loss).
+    examples: [(what it is an example of, tokens with "[MASK]", the true token, its rank, [(guess,
+    probability)])], the true token among the guesses; curve: (steps, losses) of each seed; words:
+    the title; level: (name, loss).
     """
     longest = max(p for *_, guesses in examples for _, p in guesses)
     rows = -(-(len(examples) + 1) // 2)
-    fig = plt.figure(figsize=(13, 0.6 + 2.5 * rows))
+    fig = plt.figure(figsize=(13, 0.9 + 3 * rows))
     fig.suptitle(words, fontsize=18.5)
     parts = fig.subfigures(rows, 2).ravel()
-    for part, (tokens, truth, rank, guesses) in zip(parts, examples):
-        part.suptitle(_text(tokens), fontsize=18.5, x=0.02, ha="left")
+    for part, (kind, tokens, truth, rank, guesses) in zip(parts, examples):
+        part.suptitle(f"{kind}\n{_text(tokens)}", fontsize=18.5, x=0.02, ha="left")
         axes = part.subplots()
         names, p = zip(*guesses)
         right = [name == truth for name in names]
-        bars = axes.barh(range(len(p)), p, color=[ORANGE if r else BLUE for r in right])
-        said = [_percent(x) + (f", ranked {rank:,}" if r else "") for x, r in zip(p, right)]
-        axes.bar_label(bars, said, fontsize=18.5, padding=4)
-        axes.set(yticks=range(len(p)), xlim=(0, 1.7 * longest), xticks=[])
+        axes.barh(range(len(p)), p, color=[ORANGE if r else BLUE for r in right],
+                  hatch=["//" * r for r in right], edgecolor="white")  # fmt: skip
+        for y, (x, r) in enumerate(zip(p, right)):
+            said = f" {_percent(x)}" + (f"  ◄ true, ranked {rank:,}" if r else "")
+            axes.text(x, y, said, fontsize=18.5, va="center", fontweight="bold" if r else "normal")
+        axes.set(yticks=range(len(p)), xlim=(0, max(0.6, 1.7 * longest)), xticks=[])
         for tick, r in zip(axes.set_yticklabels(names, fontsize=18.5), right):
-            tick.set_color(ORANGE if r else "black")
+            tick.set_fontweight("bold" if r else "normal")
         axes.invert_yaxis()
     axes = parts[len(examples)].subplots()
     for steps, losses in curve:
         axes.plot(steps, losses)
     name, height = level
-    axes.axhline(height, color="grey", linestyle=":", linewidth=2)
+    axes.axhline(height, color="black", linestyle=":", linewidth=2)
     axes.text(steps[-1], height, name, ha="right", va="bottom", fontsize=18.5)
-    axes.set_xlabel(f"step ({len(curve)} seeds)", fontsize=18.5)
+    axes.set_title(f"training: {len(curve)} seeds", fontsize=18.5)
+    axes.set_xlabel("step", fontsize=18.5)
     axes.set_ylabel("loss (nats)", fontsize=18.5)
     axes.tick_params(labelsize=18.5)
-    axes.set_ylim(top=1.3 * height)
+    axes.set_ylim(0, 1.3 * height)
     axes.xaxis.set_major_locator(plt.MultipleLocator(steps[-1] / 2))
     return fig
 

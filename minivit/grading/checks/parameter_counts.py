@@ -14,7 +14,7 @@ NAMES = ("height", "width", "patch", "channels", "D", "M", "layers", "heads", "c
 
 
 def counted(case, tokens=None, projection=None, attention=None, mlp=None, norms=None, head=None):
-    """(6,) integers, some by another rule."""
+    """(6,) integers, some by another rule; 64 bits, for one part can have over 2^31 numbers."""
     values = [int(v) for v in case.inputs.values()]
     height, width, P, C, D, M, L, H, K = values
     N = (height // P) * (width // P)
@@ -25,7 +25,7 @@ def counted(case, tokens=None, projection=None, attention=None, mlp=None, norms=
         mlp(L, D, M) if mlp else L * (2 * D * M + M + D),
         norms(L, D) if norms else (2 * L + 1) * 2 * D,
         head(D, K) if head else (D * K + K if K else 0),
-    ], int)  # fmt: skip
+    ], np.int64)  # fmt: skip
 
 
 def truth(case):
