@@ -131,6 +131,7 @@ class Asked:
     after = property(lambda self: self._having(2).after)
     shared = property(lambda self: self._having(2).shared)
     again = property(lambda self: self._having(3).again)
+    kept = property(lambda self: self._having(3).kept)
 
 
 class Unanswered(Exception):

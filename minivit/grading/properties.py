@@ -161,20 +161,26 @@ def _remembers(names, alone, answer):
     """A Failure where a call knows of others. `alone`: the same call, asked by itself."""
     first = names[0]
     now, second, *again = answer.again
-    for what, before, after in (
-        (f"{first} has changed when the function was called with other numbers: it is an array "
-         "that later calls use", alone[first], now),
-        *((f"after a call with other numbers, vjp(g) gives another {name}: it reads what the later "
-           "call has left behind", alone[name], answer[name]) for name in names[1:]),
-        *((f"vjp(g), called a second time, gives another {name}", answer[name], twice)
+    for name, what, before, after in (
+        (first, f"{first} has changed when the function was called with other numbers: it is an "
+         "array that later calls use", alone[first], now),
+        *((name, f"after a call with other numbers, vjp(g) gives another {name}: it reads what the "
+           "later call has left behind", alone[name], answer[name]) for name in names[1:]),
+        *((name, f"vjp(g), called a second time, gives another {name}", answer[name], twice)
           for name, twice in zip(names[1:], again)),
-        (f"called a second time with the same input, {first} is another one: the result depends on "
-         "earlier calls", alone[first], second),
+        (first, f"called a second time with the same input, {first} is another one: the result "
+         "depends on earlier calls", alone[first], second),
     ):  # fmt: skip
         if not isinstance(before, np.ndarray):
             before, after = np.asarray(before), np.asarray(after)
         if before.dtype.kind in "fiu" and np.isfinite(before).all() and not same(before, after):
-            return Failure(what, first, before, after if isinstance(after, np.ndarray) else None)
+            return Failure(what, name, before, after if isinstance(after, np.ndarray) else None)
+    for name, kept in zip(names, answer.kept):
+        if kept is True:
+            return Failure(
+                f"{name} is no new array: a second call gives back the one of the first, which may "
+                "have been changed since then"
+            )
     return None
 
 

@@ -51,6 +51,18 @@ def adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, decay):
     np.copyto(W, w - lr * decay * w - a * M / (np.sqrt(V) + eps * (1 - beta2 ** t) ** .5))
     return new
 """,
+    "blind: loop over ndindex scalars": """
+import numpy as np
+def adamw_step(w, g, m, v, t, lr, beta1, beta2, eps, decay):
+    new = np.zeros((3,) + w.shape, dtype=w.dtype)
+    for i in np.ndindex(w.shape):
+        wi, gi = float(w[i]), float(g[i])
+        mi = beta1 * float(m[i]) + (1 - beta1) * gi
+        vi = beta2 * float(v[i]) + (1 - beta2) * gi ** 2
+        step = (mi / (1 - beta1 ** t)) / ((vi / (1 - beta2 ** t)) ** 0.5 + eps)
+        new[(slice(None), *i)] = wi * (1 - lr * decay) - lr * step, mi, vi
+    return new
+""",
 }
 # 10 points: m: a moving mean of the gradients 1; v: one of their squares 1; the first step: as
 # long as lr, whatever the gradient 2; later steps 2; the decay shrinks w and touches no mean 1;

@@ -43,6 +43,21 @@ def attention_gradient(q, k, v):
         return gq, gk, gv
     return A @ v, vjp
 """,
+    "blind: flash style using out": """
+import numpy as np
+def attention_gradient(q, k, v):
+    d = q.dtype.type(q.shape[-1]) ** q.dtype.type(0.5)
+    S = np.einsum("nd,md->nm", q, k) / d
+    lse = np.logaddexp.reduce(S, axis=1)[:, None]
+    A = np.exp(S - lse)
+    out = A @ v
+    def vjp(g):
+        delta = (out * g).sum(1, keepdims=True)
+        gS = A * (np.einsum("nc,mc->nm", g, v) - delta) / d
+        gv = np.einsum("nm,nc->mc", A, g)
+        return np.einsum("nm,md->nd", gS, k), np.einsum("nm,nd->md", gS, q), gv
+    return out, vjp
+""",
 }
 FORWARD = "S = S - S.max(axis=1, keepdims=True)"
 # 10 points: out is softmax(q kᵀ / √D) v 1; gv is the gradient of v 1; gq is the gradient of q 3;

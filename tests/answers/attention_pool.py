@@ -37,6 +37,15 @@ def attention_pool(x, probe, W_k, W_v, heads):
     A = softmax(S)
     return np.concatenate([a @ values for a, values in zip(A, V)])
 """,
+    "blind: einopslike": """
+import numpy as np
+def attention_pool(x, probe, W_k, W_v, heads):
+    N = x.shape[0]; D = probe.size; d = D // heads
+    K, V = (np.tensordot(x, W, 1).reshape(N, heads, d) for W in (W_k, W_v))
+    S = (K * probe.reshape(heads, d)).sum(2) * (1 / np.sqrt(d)).astype(x.dtype)
+    E = np.exp(S - S.max(axis=0))
+    return ((E / E.sum(axis=0))[..., None] * V).sum(axis=0).ravel()
+""",
 }
 # 10 points: one head 3; heads 3; one token: its value 1; scores in the thousands give finite
 # numbers 1; float32 stays float32, float64 stays float64 1; a call leaves nothing behind:

@@ -64,6 +64,14 @@ def chain_rule(parents, slopes):
         np.add.at(J[i], np.array(ps, int), ss)
     return np.linalg.solve(np.eye(n) - J.T, np.eye(n)[-1])
 """,
+    "blind: matrix solve": """
+import numpy as np
+def chain_rule(parents, slopes):
+    n = len(parents); J = np.zeros((n, n))
+    for i in range(n): np.add.at(J[i], np.array(parents[i], int), slopes[i])
+    e = np.zeros(n); e[n - 1:] = 1
+    return np.linalg.solve(np.eye(n) - J.T, e) if n else e
+""",
 }
 # 10 points: a chain: one parent each 1; a node with several children gets a sum 3; a node waits
 # for all of its children 2; a node that uses the same parent twice 2; a node that the last one

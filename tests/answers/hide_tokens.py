@@ -52,6 +52,16 @@ def hide_tokens(ids, may_hide, u, random, mask):
     out[1] = c * ids - 100 * (1 - c)
     return out
 """,
+    "blind: vectorize": """
+import numpy as np
+@np.vectorize
+def one(i, ok, x, r, mask):
+    return (mask if x < .12 else r if x < .135 else i) if ok and x < .15 else i
+@np.vectorize
+def label(i, ok, x): return i if ok and x < .15 else -100
+def hide_tokens(ids, may_hide, u, random, mask):
+    return np.stack((one(ids, may_hide, u, random, mask), label(ids, may_hide, u)))
+""",
 }
 # 10 points: 80% of the chosen are read as the mask 2; 10% are read as the random token 1; 10% are
 # read as they are 1; the labels: every chosen token as it was, else -100 3; a random token may be
@@ -80,6 +90,9 @@ WRONG = {
     ("rows", "tokens are chosen that may not be hidden"): (
         9, "A: not may_hide[n] or u[n] => u[n]",
         "B: np.logical_and(u < 0.15, may_hide) => u < 0.15"),
+    ("rows", "a token that may not be hidden becomes a random one"): (
+        9, "B: np.where(chosen, read, ids) => "
+        "np.where(chosen | (share >= 0.8) & (share < 0.9), read, ids)"),
     ("rows", "the two rows have changed places"): (
         1, "A: [read, labels]) => [labels, read])", "B: (read, labels)) => (labels, read))"),
 }  # fmt: skip

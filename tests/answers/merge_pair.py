@@ -64,12 +64,30 @@ def merge_pair(ids, left, right, new):
     text = "".join(f"<{i}>" for i in ids).replace(f"<{left}><{right}>", f"<{new}>")
     return np.array([int(s) for s in text[1:-1].split("><")] if text else [], dtype=int)
 """,
+    "blind: vectorised with runs": """
+import numpy as np
+def merge_pair(ids, left, right, new):
+    n = len(ids)
+    if n < 2: return ids.copy()
+    hit = (ids[:-1] == left) & (ids[1:] == right)
+    if left == right:
+        run = 0
+        for i in range(n - 1):
+            run = run + 1 if hit[i] else 0
+            if run and run % 2 == 0: hit[i] = False
+    out = ids.copy()
+    out[:-1][hit] = new
+    keep = np.ones(n, bool); keep[1:][hit] = False
+    return out[keep]
+""",
 }
 # 10 points: every place where left is followed by right 4; a pair of equal ids: from left to
 # right, without overlap 3; what has just become new is not merged again 1; of ids without the
 # pair, or of none at all, a copy comes back 1; a call leaves nothing behind: arguments as they
 # were, new arrays, no memory of it 1
 WRONG = {
+    ("merged", "the last id is lost: nothing follows it, but it stays"): (
+        1, "A: while waiting: => while len(waiting) > 1:"),
     ("merged", "only the first place is merged"): (
         2, "A: if a == left => if not merges and a == left",
         "B: in np.flatnonzero(pair): => in np.flatnonzero(pair)[:1]:"),

@@ -52,6 +52,19 @@ def next_distribution(logits, temperature, top_k, top_p):
     p = np.where((before < top_p) | (top_p >= 1), p, 0)
     return (p / p.sum()).astype(logits.dtype)
 """,
+    "blind: sorted searchsorted": """
+from numpy import *
+def next_distribution(logits, temperature, top_k, top_p):
+    order = lexsort((arange(len(logits)), -logits))
+    z = logits[order] / temperature
+    p = exp(z - z[0]); p[top_k:] = 0; p /= p.sum()
+    n = searchsorted(cumsum(p), top_p) + 1
+    p[n:] = 0
+    p = p / p.sum()
+    out = empty(len(p), logits.dtype)
+    out[order] = p
+    return out
+""",
 }
 # 10 points: the temperature divides the logits 1; top-k: the k likeliest 2; top-p: the fewest
 # that hold it 2; both: top-p of what top-k has left 1; equally likely: the one in front 1; logits
@@ -67,7 +80,7 @@ WRONG = {
         "free = top_k >= V and top_p >= 1\n"
         "return softmax(z).astype(logits.dtype) => "
         "return (q if free else softmax(z)).astype(logits.dtype)"),
-    ("p", "the temperature is not used"): (
+    ("p", "the temperature has no effect: it divides the logits, before the softmax"): (
         4, "A: / temperature) for => ) for", "B: .astype(float) / temperature => .astype(float)"),
     ("p", "the k least likely are kept"): (
         5, "A: key=lambda i: (-p[i], i) => key=lambda i: (p[i], i)\n"

@@ -43,6 +43,15 @@ def palette_step(image, centres):
     n = H.sum(0)[:, None]
     return np.where(n > 0, H.T @ x / np.maximum(n, 1), centres).astype(image.dtype)
 """,
+    "blind: onehot divide where": """
+import numpy as np
+def palette_step(image, centres):
+    px = image.reshape(-1, image.shape[-1])
+    near = np.sum((px[:, None] - centres[None]) ** 2, -1).argmin(1)
+    onehot = np.equal.outer(np.arange(len(centres)), near).astype(px.dtype)
+    count = onehot.sum(1, keepdims=True)
+    return np.divide(onehot @ px, count, out=centres.copy(), where=count > 0)
+""",
 }
 MEAN = "sum(group) / len(group)"
 # 10 points: each centre goes to the mean of its pixels 5; two centres at the same distance: the
@@ -50,6 +59,8 @@ MEAN = "sum(group) / len(group)"
 # float32 stays float32, float64 stays float64 1; a call leaves nothing behind: arguments as they
 # were, new arrays, no memory of it 1
 WRONG = {
+    ("centres", "a centre with one pixel stays where it is: it goes there"): (
+        9, "A: if group: => if len(group) > 1:", "B: np.where(counts > 0, => np.where(counts > 1,"),
     ("centres", "distances are not squared before they are summed: signs cancel"): (
         4, "A: sum((float(x) - float(y)) ** 2 for x, y in zip(a, b)) => "
         "abs(sum(float(x) - float(y) for x, y in zip(a, b)))",

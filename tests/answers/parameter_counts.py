@@ -46,6 +46,29 @@ def parameter_counts(height, width, patch, channels, D, M, layers, heads, classe
         out[4] += 2 * 2 * D
     return np.asarray(out, int)
 """,
+    "blind: dict  class int32 keep int64": """
+import numpy as np
+from dataclasses import dataclass
+@dataclass
+class Linear:
+    a: int
+    b: int
+    @property
+    def size(self) -> int: return (self.a + 1) * self.b
+def parameter_counts(height, width, patch, channels, D, M, layers, heads, classes):
+    per_layer = dict(attention=[Linear(D, D)] * 4, mlp=[Linear(D, M), Linear(M, D)])
+    rows, rest = divmod(height, patch); columns = width // patch
+    counts = np.zeros(6, dtype="int64")
+    counts[0] = Linear(patch * patch * channels, D).size
+    counts[1] = D + D * (1 + rows * columns)
+    for _ in range(layers):
+        counts[2] += sum(l.size for l in per_layer["attention"])
+        counts[3] += sum(l.size for l in per_layer["mlp"])
+        counts[4] += 4 * D
+    counts[4] += 2 * D
+    if classes > 0: counts[5] = Linear(D, classes).size
+    return counts
+""",
 }
 # 10 points: the projection of patches 1; class token and positions 2; attention 2; MLPs 1;
 # LayerNorms 1; the head 1; B/16, L/32 and H/14 as published 1; a call leaves nothing behind 1

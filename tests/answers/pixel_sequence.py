@@ -42,6 +42,15 @@ def pixel_sequence(image, palette, begin):
     r = np.roll(p, 1); r[0] = begin
     return np.stack((r, p)).astype(np.int32)
 """,
+    "blind: expanded square kept int32 roll": """
+import numpy as np
+def pixel_sequence(image, palette, begin):
+    px = image.reshape(-1, image.shape[2]).astype(np.float64)
+    d = ((px[:, :, None] - palette.T.astype(float)) ** 2).sum(1)
+    t = d.argmin(1).astype(np.int32)
+    r = np.roll(t, 1).astype(np.int64); r[0] = begin
+    return np.vstack((r, t))
+""",
 }
 PIXELS = "x = image.reshape"
 # 10 points: one row of pixels: the nearest colours 3; several rows, in raster order 2; what is

@@ -53,11 +53,29 @@ def ridge_probe(train, labels, test, classes, strength):
     a = np.linalg.solve(X @ X.T + strength * np.eye(len(X)), Y)
     return (Z @ X.T @ a).astype(train.dtype)
 """,
+    "blind: dual form inv": """
+import numpy as np
+def ridge_probe(train, labels, test, classes, strength):
+    t = train.astype("f8")
+    mu, sd = t.mean(0), t.std(0) + 1e-5
+    f = lambda x: np.c_[(x - mu) / sd, 100 * np.ones(len(x))]
+    X, Z = f(t), f(test.astype("f8"))
+    Y = -np.ones((len(t), classes)); Y[range(len(t)), labels] = 1
+    return (Z @ X.T @ np.linalg.solve(X @ X.T + strength * np.eye(len(X)), Y)).astype(train.dtype)
+""",
 }
 # 10 points: the scores of the test rows 6; a class without training rows has scores too 1; a
 # strong penalty 1; float32 stays float32, float64 stays float64 1; a call leaves nothing behind:
 # arguments as they were, new arrays, no memory of it 1
 WRONG = {
+    ("scores", "the test rows have a mean and deviation of their own: those of the training rows "
+     "belong there"): (
+        2, "A: Z[:, :D] = (test - mean) / std => "
+        "Z[:, :D] = (test - test.mean(0)) / (test.std(0) + 1e-5)"),
+    ("scores", "1e-5 is not added to the deviation"): (
+        2, "A: base.std(0) + 1e-5 => base.std(0)"),
+    ("scores", "the penalty leaves out the constant: it stands on the whole diagonal"): (
+        2, "A: strength * np.identity(D + 1) => strength * np.diag(np.arange(D + 1) < D)"),
     ("scores", "the features are not standardised"): (
         2, "A: (train - mean) / std => train\n(test - mean) / std => test",
         "B: standardise(train, test) => train, test"),

@@ -63,11 +63,31 @@ def transformer_layer(x, A, W_v, W_1, W_2, pre):
         X = X + mlp(LayerNorm(X))
     return np.ascontiguousarray(X.T)
 """,
+    "blind: loops over tokens": """
+import numpy as np
+import math
+def transformer_layer(x, A, W_v, W_1, W_2, pre):
+    def LN(Y):
+        out = np.empty_like(Y)
+        for i, row in enumerate(Y):
+            mu = sum(row) / len(row)
+            var = sum((r - mu) ** 2 for r in row) / len(row)
+            out[i] = [(r - mu) / math.sqrt(var + 1e-5) for r in row]
+        return out
+    ident = lambda y: y
+    before, after = (LN, ident) if pre else (ident, LN)
+    for part in (lambda y: A @ y @ W_v, lambda y: (y @ W_1).clip(min=0) @ W_2):
+        x = after(x + part(before(x)))
+    return x.astype(A.dtype)
+""",
 }
 # 10 points: post-LN: LayerNorm after each sum 3; pre-LN: LayerNorm before each half 3; where both
 # halves give 0, the residual path is left 1; a token whose numbers are equal gives finite numbers
 # 1; float32 stays float32, float64 stays float64 1; a call leaves nothing behind 1
 WRONG = {
+    ("out", "1e-5 is added to the deviation, not to the variance"): (
+        2, "A: np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5) => "
+        "(x.std(axis=-1, keepdims=True) + 1e-5)"),
     ("out", "pre-LN and post-LN have changed places"): (
         2, "A: if pre => if not pre",
         "B: if pre else x => if not pre else x\nif not pre: => if pre:"),

@@ -57,6 +57,19 @@ def vit_input(images, weight, bias, cls, position, patch):
     t[:, 0] += cls
     return t + position[None]
 """,
+    "blind: slicing loops": """
+import numpy as np
+def vit_input(images, weight, bias, cls, position, patch):
+    B, H, W, C = images.shape
+    out = []
+    for img in images:
+        tokens = [cls]
+        for r in range(0, H, patch):
+            for c in range(0, W, patch):
+                tokens.append(weight @ img[r:r + patch, c:c + patch].flatten() + bias)
+        out.append(np.array(tokens) + position)
+    return np.array(out, dtype=images.dtype)
+""",
 }
 # 10 points: one patch a row: one image 3; several images, patches in raster order 5; float32
 # stays float32, float64 stays float64 1; a call leaves nothing behind: arguments as they were,

@@ -57,7 +57,8 @@ class Mistaken:
         first, *rest = values.values()
         shared, again = [None] * (1 + len(rest)), [first, first, *rest]
         steps = 3 if others else 2 if rest else 1
-        return Answer(np.asarray(first), rest, [*inputs, g], shared, again, None, steps)
+        kept = [False] * (1 + len(rest))
+        return Answer(np.asarray(first), rest, [*inputs, g], shared, again, kept, None, steps)
 
 
 def judging(exercise, mistake):
@@ -124,8 +125,8 @@ def test_an_answer_of_zeros_earns_next_to_nothing(exercise):
         case = type(found.student.case)(dict(zip(found.student.names, inputs)), g)
         first, *rest = (np.zeros_like(v) for v in right(case).values())
         rest = rest if g is not None else []
-        again = [first, first, *rest]
-        return Answer(first, rest, [*inputs, g], [None] * len(again), again, None, 3)
+        again, kept = [first, first, *rest], [False] * (1 + len(rest))
+        return Answer(first, rest, [*inputs, g], [None] * len(again), again, kept, None, 3)
 
     found.student.call = zeros
     assert [p.title for p in exercise.properties if found.first_failure(p) is None] == []

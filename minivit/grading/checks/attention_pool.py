@@ -38,12 +38,12 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, H=(1,), dtype=np.float64, large=0, tokens=(2, 3, 5),
+def cases(draw, H=(1,), dtype=np.float64, large=0, tokens=(2, 3, 5), widths=(2, 3),
           square=False):  # fmt: skip
     """x (N, W), probe (D,), W_k and W_v (W, D), and H heads. W is not D, or with `square` it is."""
     H, N = draw(st.sampled_from(H)), draw(st.sampled_from(tokens))
-    D = H * draw(st.sampled_from((2, 1, 3) if square and H > 1 else (2, 3)))
-    W = D + (0 if square else draw(st.sampled_from((-1, 1))))
+    D = H * draw(st.sampled_from((2, 1, 3) if square and H > 1 else widths))
+    W = D + (0 if square else draw(st.sampled_from((-1, 1) if D > 1 else (1,))))
     x, probe = numbers(draw, (N, W), dtype, most=2), numbers(draw, (D,), dtype, most=2)
     W_k, W_v = numbers(draw, (W, D), dtype, most=1), numbers(draw, (W, D), dtype, most=2)
     if large:
@@ -86,8 +86,9 @@ EXERCISE = Exercise(
         Property("one head", 3, (cases(), cases(square=True)), equals("out", truth), "out"),
         Property("heads", 3, (cases(H=(2, 3)), cases(H=(2, 3), square=True)), equals("out", truth),
                  "out"),
-        Property("one token: its value", 1, cases(H=(1, 2), tokens=(1,)), equals("out", truth),
-                 "out"),
+        Property("one token: its value", 1,
+                 (cases(H=(1, 2), tokens=(1,)), cases(tokens=(1,), widths=(1,))),
+                 equals("out", truth), "out"),
         Property("scores in the thousands give finite numbers", 1,
                  tuple(cases((1, 2), d, large=n) for d, n in zip(FLOATS, (100, 1000))),
                  equals("out", truth, single=1e-2), "out"),

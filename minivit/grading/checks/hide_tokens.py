@@ -28,11 +28,11 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, kinds=(MASKED, RANDOM, KEPT, NOT), all_may=True, same=False):
+def cases(draw, kinds=(MASKED, RANDOM, KEPT, NOT), all_may=True, same=False, most=7):
     """A sentence of N ids; each of `kinds` is what becomes of one token at least, the others are
     not chosen or of `kinds`. With `same` a random token is the one that stood there, and another
     token is the mask. `u` is near its limits, never on one."""
-    N = draw(st.integers(len(kinds) + (not all_may), 7))
+    N = draw(st.integers(len(kinds) + (not all_may), most))
     first = draw(st.sampled_from((0, 70_000)))  # ids of a large vocabulary are large
     ids = first + np.array(draw(st.lists(st.integers(0, 9), min_size=N, max_size=N)))
     drawn = first + np.array(draw(st.lists(st.integers(10, 19), min_size=N, max_size=N)))
@@ -76,6 +76,12 @@ def _labels(wrong):
     return labels
 
 
+def _random_anywhere(case):
+    _, _, u, random, _ = case.inputs.values()
+    read, labels = rows(case)
+    return np.stack([np.where((u >= 0.12) & (u < 0.135), random, read), labels])
+
+
 MISTAKES = {
     "there is a label only where the input has changed: the tokens that stay count too":
         _labels(lambda c, read, right: np.where(read == c.inputs["ids"], IGNORED, right)),
@@ -92,8 +98,11 @@ MISTAKES = {
         lambda c: rows(c, chosen=lambda u, may: (u < 0.8) & may, masked=lambda u: u < 0.8),
     "no token stays as it is: 10% of those chosen do": lambda c: rows(c, random=lambda u: u < 1),
     "tokens are chosen that may not be hidden": lambda c: rows(c, chosen=lambda u, may: u < 0.15),
+    "a token that may not be hidden becomes a random one": _random_anywhere,
     "the two rows have changed places": lambda c: rows(c)[::-1],
 }  # fmt: skip
+
+FIRST_MAY_NOT = (MASKED, KEPT), (RANDOM, KEPT), (KEPT, MASKED)
 
 EXERCISE = Exercise(
     number=4,
@@ -105,12 +114,13 @@ EXERCISE = Exercise(
     properties=(
         Property("80% of the chosen are read as the mask", 2, cases((MASKED, NOT)), row(0), "rows"),
         Property("10% are read as the random token", 1, cases((RANDOM, NOT)), row(0), "rows"),
-        Property("10% are read as they are", 1, cases((KEPT, NOT)), row(0), "rows"),
+        Property("10% are read as they are", 1, 
+                 (cases((KEPT, NOT)), cases((KEPT,), most=1)), row(0), "rows"),
         Property("the labels: every chosen token as it was, else -100", 3, cases(), row(1), "rows"),
         Property("a random token may be the one that stood there: it counts", 1,
                  cases((RANDOM, NOT), same=True), row(1), "rows"),
-        Property("what may not be hidden is never chosen", 1, cases((MASKED, KEPT), all_may=False),
-                 both, "rows"),
+        Property("what may not be hidden is never chosen", 1,
+                 tuple(cases(kinds, all_may=False) for kinds in FIRST_MAY_NOT), both, "rows"),
         leaves_nothing_behind(truth, 1, (cases(), cases((NOT,)))),
     ),
     mistakes=tuple(Mistake("rows", title, wrong) for title, wrong in MISTAKES.items()),

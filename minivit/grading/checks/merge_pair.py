@@ -77,6 +77,12 @@ def cases(draw, kind="places"):
 NOTHING = st.just(Case({"ids": np.array([], int), "left": 1, "right": 2, "new": 3}))
 
 
+def _last_lost(case):
+    ids = case.inputs["ids"]
+    without = merged(Case({**case.inputs, "ids": ids[:-1]}))
+    return merged(case)[: len(without)]  # the last pair, where it was merged, is still there
+
+
 def _overlapping(case):
     """Every place where the pair begins becomes new, whatever its second id was used for."""
     ids, left, right, new = case.inputs.values()
@@ -118,6 +124,7 @@ MISTAKES = {
     "the right id is still there": _not_removed,
     "the pair counts in either order": _either_order,
     "each left id becomes new, whatever follows it": _every_left,
+    "the last id is lost: nothing follows it, but it stays": _last_lost,
     "it is merged from right to left": lambda c: merged(c, order=-1),
     "pairs overlap: an id that was merged is gone": _overlapping,
     "the second id of each pair is dropped, even where a pair begins with it": _second_dropped,

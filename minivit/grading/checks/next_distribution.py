@@ -48,12 +48,12 @@ def truth(case):
 
 @st.composite
 def cases(draw, hot=False, k=False, p=False, equal=False, large=0, spread=1, dtype=np.float64,
-          exact=False):  # fmt: skip
+          exact=False, sizes=(3, 4, 5, 6)):  # fmt: skip
     """Logits (V,) and what to take of them: a temperature that is not 1 if `hot`, a k below V if
     `k`, a top_p below 1 if `p`, in the middle between two sums of probabilities. The logits differ;
     `equal`: two do not, and the border runs between them. `large` is added to the logits, and
     `spread` is how far they are apart. `exact`: half of the tokens hold top_p, and no more."""
-    V = draw(st.integers(3, 6))
+    V = draw(st.sampled_from(sizes))
     z = np.array(draw(st.permutations(range(V))), float) / 2
     z[z.argmax()] += draw(st.integers(0, 1))
     T = draw(st.sampled_from((0.7, 2.0, 0.3))) if hot else 1.0
@@ -133,7 +133,8 @@ MISTAKES = {
         _by_temperature(lambda z, T: softmax(z * T)),
     "the probabilities are divided by the temperature, not the logits":
         _by_temperature(lambda z, T: softmax(z) / T),
-    "the temperature is not used": _by_temperature(lambda z, T: softmax(z)),
+    "the temperature has no effect: it divides the logits, before the softmax":
+        _by_temperature(lambda z, T: softmax(z)),
     "the k least likely are kept": _cut(_least),
     "a logit of 0 forbids nothing: its exponential is 1": _zero_logits,
     "what is left does not sum to 1": _cut(_not_scaled),
@@ -149,7 +150,8 @@ EXERCISE = Exercise(
     section="The decoder",
     outputs=("p",),
     properties=(
-        Property("the temperature divides the logits", 1, cases(hot=True), equals("p", truth), "p"),
+        Property("the temperature divides the logits", 1,
+                 (cases(hot=True), cases(hot=True, sizes=(1,))), equals("p", truth), "p"),
         Property("top-k: the k likeliest", 2, (cases(k=True), cases(k=True, hot=True)),
                  equals("p", truth), "p"),
         Property("top-p: the fewest that hold it", 2, (cases(p=True), cases(p=True, hot=True)),

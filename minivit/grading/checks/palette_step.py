@@ -22,7 +22,7 @@ def distances(image, centres):
     return ((pixels[:, None] - centres) ** 2).sum(axis=2)
 
 
-def step(case, nearest=None, centre=None, lost=None):
+def step(case, nearest=None, centre=None, lost=None, fewest=1):
     """The new centres, by another rule where it is given."""
     image, centres = case.inputs.values()
     pixels = image.reshape(-1, image.shape[-1])
@@ -30,7 +30,7 @@ def step(case, nearest=None, centre=None, lost=None):
     new = centres.copy()
     for j in range(len(centres)):
         chosen = pixels[mine == j]
-        if len(chosen):
+        if len(chosen) >= fewest:
             new[j] = (centre or (lambda p: p.mean(axis=0)))(chosen)
         elif lost:
             new[j] = lost(pixels)
@@ -49,7 +49,7 @@ def cases(draw, k=(2, 3), dtypes=(np.float64,), kind="plain", apart=12, channel=
           shapes=SHAPES):  # fmt: skip
     """An image (H, W, C) and k centres, each with a pixel of its own. No pixel is as near
     to two of them, but with kind "tie" one is, and with "twice" two centres are the same; with
-    "empty" the last centre has no pixel."""
+    "empty" the last centre has no pixel, and with "lone" the only pixel is not the centre."""
     (H, W), C = (
         draw(st.sampled_from(shapes)),
         draw(st.sampled_from((1, 3, 4))) if channel is None else channel + 1,
@@ -63,6 +63,8 @@ def cases(draw, k=(2, 3), dtypes=(np.float64,), kind="plain", apart=12, channel=
         centres[:, 0] += 12 * np.arange(n)
     own = draw(st.permutations(range(H * W)))
     image[own[:n]] = centres
+    if kind == "lone":
+        image[own[0]] += 1
     if kind == "tie":
         image[own[n]] = (centres[0] + centres[1]) / 2
     if kind == "twice":
@@ -113,6 +115,7 @@ MISTAKES = {
     "the centre becomes the first of its pixels": lambda c: step(c, centre=lambda p: p[0]),
     "a centre moves before all pixels have been assigned": _one_by_one,
     "of two centres at the same distance the last is taken": lambda c: step(c, _last),
+    "a centre with one pixel stays where it is: it goes there": lambda c: step(c, fewest=2),
     "a centre without pixels goes to 0; it stays where it is":
         lambda c: step(c, lost=lambda p: 0.0),
 }  # fmt: skip
@@ -135,7 +138,9 @@ EXERCISE = Exercise(
                  equals("centres", truth), "centres"),
         Property("a centre without pixels stays where it is", 1, cases(k=(2,), kind="empty"),
                  equals("centres", truth), "centres"),
-        Property("one centre: the mean of the image", 1, cases(k=(1,)), equals("centres", truth)),
+        Property("one centre: the mean of the image", 1,
+                 (cases(k=(1,)), cases(k=(1,), kind="lone", shapes=((1, 1),))),
+                 equals("centres", truth), "centres"),
         keeps_dtype(truth, "image", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
         leaves_nothing_behind(truth, 1, (cases(), cases(kind="empty"))),
     ),

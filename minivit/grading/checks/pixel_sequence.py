@@ -137,7 +137,8 @@ EXERCISE = Exercise(
     section="Inputs: an image is a sequence of colours",
     outputs=("ids",),
     properties=(
-        Property("one row of pixels: the nearest colours", 3, cases(shapes=((1, 3), (1, 5))),
+        Property("one row of pixels: the nearest colours", 3,
+                 (cases(shapes=((1, 3), (1, 5))), cases(shapes=((1, 1),))),
                  row(1), "ids"),
         Property("several rows, in raster order", 2,
                  (cases(), cases(channel=3), cases(shapes=((2, 2), (3, 3)))), row(1), "ids"),

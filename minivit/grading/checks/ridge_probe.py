@@ -19,15 +19,17 @@ from minivit.grading.properties import (
 )
 
 
-def scores(case, mean=None, std=None, constant=100.0, low=-1.0, ridge=None, statistics=None):
+def scores(case, mean=None, std=None, constant=100.0, low=-1.0, ridge=None, statistics=None,
+           own=False):  # fmt: skip
     """(m, classes), by other statistics, targets or penalties where they are given."""
     X, labels, Z, classes, strength = case.inputs.values()
     of = X if statistics is None else statistics(X, Z)
     mean = of.mean(axis=0) if mean is None else mean
     std = of.std(axis=0) + 1e-5 if std is None else std(of)
-    wide = [
-        np.concatenate([(x - mean) / std, np.full((len(x), 1), constant)], axis=1) for x in (X, Z)
-    ]
+    rows = [(x - mean) / std for x in (X, Z)]
+    if own:
+        rows[1] = (Z - Z.mean(axis=0)) / (Z.std(axis=0) + 1e-5)
+    wide = [np.concatenate([x, np.full((len(x), 1), constant)], axis=1) for x in rows]
     Y = np.where(labels[:, None] == np.arange(classes), 1.0, low)
     penalty = strength * np.eye(wide[0].shape[1]) if ridge is None else ridge(strength, wide[0])
     return wide[1] @ np.linalg.solve(wide[0].T @ wide[0] + penalty, wide[0].T @ Y)
@@ -67,15 +69,22 @@ MISTAKES = {
         lambda c: scores(c, statistics=lambda X, Z: Z),
     "mean and deviation are those of all rows: nothing may be learnt from the test rows":
         lambda c: scores(c, statistics=lambda X, Z: np.concatenate([X, Z])),
+    "the test rows have a mean and deviation of their own: those of the training rows belong there":
+        lambda c: scores(c, own=True),
+    "1e-5 is not added to the deviation": lambda c: scores(c, std=lambda of: of.std(axis=0)),
     "the constant is 1, not 100": lambda c: scores(c, constant=1.0),
     "the constant is missing: there is no bias": lambda c: scores(c, constant=0.0),
     "the targets are 0 and 1; they are -1 and +1": lambda c: scores(c, low=0.0),
     "the penalty is missing": lambda c: scores(c, ridge=lambda s, X: 1e-12 * np.eye(X.shape[1])),
+    "the penalty leaves out the constant: it stands on the whole diagonal":
+        lambda c: scores(c, ridge=lambda s, X: s * np.diag(np.arange(X.shape[1]) < X.shape[1] - 1)),
     "the penalty is multiplied by the number of training rows":
         lambda c: scores(c, ridge=lambda s, X: len(X) * s * np.eye(X.shape[1])),
     "the penalty is added to every number, not to the diagonal":
         lambda c: scores(c, ridge=lambda s, X: np.full((X.shape[1],) * 2, s)),
 }  # fmt: skip
+
+ONE = (6, 1, 3), (5, 3, 1)  # one test row, one feature
 
 EXERCISE = Exercise(
     number=12,
@@ -87,7 +96,8 @@ EXERCISE = Exercise(
     properties=(
         Property("the scores of the test rows", 6, (cases(), cases(sizes=((7, 7, 2), (7, 2, 2)))),
                  equals("scores", truth, 1e-8), "scores"),
-        Property("a class without training rows has scores too", 1, cases(absent=True),
+        Property("a class without training rows has scores too", 1,
+                 (cases(absent=True), *(cases(absent=True, sizes=(s,)) for s in ONE)),
                  equals("scores", truth, 1e-8)),
         Property("a strong penalty", 1,
                  (cases(strengths=(1024.0,)),

@@ -17,9 +17,10 @@ from minivit.grading.properties import (
 )
 
 
-def norm(x, axis=1):
+def norm(x, axis=1, outside=False):
     c = x - x.mean(axis=axis, keepdims=True)
-    return c / np.sqrt((c * c).mean(axis=axis, keepdims=True) + 1e-5)
+    variance = (c * c).mean(axis=axis, keepdims=True)
+    return c / (np.sqrt(variance) + 1e-5 if outside else np.sqrt(variance + 1e-5))
 
 
 def relu(x):
@@ -64,12 +65,13 @@ def truth(case):
 
 
 @st.composite
-def cases(draw, pre=(False,), dtype=np.float64, idle=False, flat=False, square=False):
+def cases(draw, pre=(False,), dtype=np.float64, idle=False, flat=False, square=False,
+          one=False):  # fmt: skip
     """x (N, D), A (N, N) whose rows sum to 1, W_v (D, D), W_1 (D, M), W_2 (M, D); N ≠ D ≠ M, or
     `square`: N = D = M.
-    `idle`: both halves give 0. `flat`: the numbers of one token are equal."""
+    `idle`: both halves give 0. `flat`: the numbers of one token are equal. `one`: N = 1."""
     sizes = [(n, n, n) for n in (3, 4)] if square else [(3, 2, 5), (2, 3, 4), (2, 4, 3), (4, 3, 2)]
-    N, D, M = draw(st.sampled_from(sizes))
+    N, D, M = (1, 3, 2) if one else draw(st.sampled_from(sizes))
     x, W_v = numbers(draw, (N, D), dtype), numbers(draw, (D, D), dtype, most=2)
     W_1, W_2 = numbers(draw, (D, M), dtype, most=2), numbers(draw, (M, D), dtype, most=2)
     A = (numbers(draw, (N, N), dtype) + 5) * (1 + np.arange(N, dtype=dtype))
@@ -100,6 +102,8 @@ MISTAKES = {
         lambda c: layer(c, ln=lambda x: norm(x, axis=0)),
     "LayerNorm runs over all numbers at once: each token has its own":
         lambda c: layer(c, ln=lambda x: norm(x, axis=(0, 1))),
+    "1e-5 is added to the deviation, not to the variance":
+        lambda c: layer(c, ln=lambda x: norm(x, outside=True)),
     "the MLP has no ReLU": lambda c: layer(c, bend=lambda x: x),
     "A is turned: a row of A says what its token takes": lambda c: layer(c, turned=True),
 }  # fmt: skip
@@ -120,7 +124,8 @@ EXERCISE = Exercise(
                  (cases(pre=(True,)), cases(pre=(True,), square=True)), equals("out", truth),
                  "out"),
         Property("where both halves give 0, the residual path is left", 1,
-                 tuple(cases(pre=(p,), idle=True) for p in BOTH), equals("out", truth), "out"),
+                 tuple(cases(pre=(p,), idle=True, one=one) for p in BOTH for one in BOTH),
+                 equals("out", truth), "out"),
         Property("a token whose numbers are equal gives finite numbers", 1,
                  tuple(cases(pre=(p,), flat=True) for p in BOTH), equals("out", truth), "out"),
         keeps_dtype(truth, "x", 1, tuple(cases(pre=(p,), dtype=kind)

@@ -37,12 +37,12 @@ SIZES = ((1, 4), (4, 5), (5, 4), (2, 4))
 
 @st.composite
 def cases(draw, prompts=(2, 3), dtypes=(np.float64,), scales=(2.0, 10.0), large=False,
-          square=False):  # fmt: skip
+          square=False, sizes=None):  # fmt: skip
     """Images (n, d), texts (classes, prompts, d); n, classes and prompts differ, or `square`:
     all four lengths are 3. `large`: the first image looks like the first class, the last one like
     none."""
     k = draw(st.sampled_from(prompts))
-    n, classes = draw(st.sampled_from([(2, 4), (4, 5), (5, 4)] if large else SIZES))
+    n, classes = draw(st.sampled_from([(2, 4), (4, 5), (5, 4)] if large else sizes or SIZES))
     dtype, d = draw(st.sampled_from(dtypes)), draw(st.sampled_from([3, 6]))
     if square:
         n = classes = k = d = 3
@@ -86,7 +86,8 @@ EXERCISE = Exercise(
                  "p"),
         Property("a scale of 100 and more gives finite numbers", 1,
                  (cases(scales=(2000.0,), large=True),
-                  cases(scales=(100.0, 2000.0), dtypes=(np.float32,), large=True)),
+                  cases(scales=(100.0, 2000.0), dtypes=(np.float32,), large=True),
+                  *(cases(scales=(100.0,), sizes=[s]) for s in ((1, 4), (3, 1)))),
                  equals("p", truth)),
         keeps_dtype(truth, "images", 1, tuple(cases(dtypes=(kind,)) for kind in FLOATS)),
         leaves_nothing_behind(truth, 1, cases()),

@@ -289,7 +289,9 @@ class Submission:
             if request["others"]:
                 later = value.copy() if isinstance(value, np.ndarray) else value
                 again = self.backward(vjp, g, count)
-                reply({"again": [later, self.forward(inputs, count)[0], *again]})
+                again = [self.forward(inputs, count)[0], *again]
+                kept = [shares(a, [b]) is not None for a, b in zip(again, (value, *gradients))]
+                reply({"again": [later, *again], "kept": kept})
         except Contract as error:
             reply({"error": {"kind": "exception", "text": str(error)[:PRINTED]}})
         except BaseException as error:

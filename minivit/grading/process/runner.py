@@ -65,6 +65,7 @@ class Answer:
     after: list | None = None  # the arguments, and g, as the function left them
     shared: list | None = None  # of each result: the argument whose memory it uses, by place
     again: list | None = None  # the first value, now; the value, then gradients of a second call
+    kept: list | None = None  # of each result: does that of the second call use its memory?
     trouble: Trouble | None = None
     steps: int = 0  # 1 when there is a value, 2 when there are gradients, 3: `again`
 
@@ -152,7 +153,7 @@ class Student:
                 answer.trouble = reply
                 return answer
             answer.steps += 1
-            for part in ("value", "gradients", "after", "shared", "again"):
+            for part in ("value", "gradients", "after", "shared", "again", "kept"):
                 setattr(answer, part, reply.get(part, getattr(answer, part)))
         return answer
 
@@ -365,7 +366,7 @@ def _fits(reply, key, inputs, gradients):
         return key in reply
     lengths = {"gradients": gradients, "after": inputs + 1, "shared": 1 + gradients}
     if key == "again":
-        lengths = {"again": 2 + gradients}
+        lengths = {"again": 2 + gradients, "kept": 1 + gradients}
     parts = lengths.items()
     return all(isinstance(reply.get(k), list) and len(reply[k]) == n for k, n in parts)
 
