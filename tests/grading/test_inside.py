@@ -49,6 +49,8 @@ STRANGE = {
     "raises": "def attention(q, k, v, mask):\n    print('here')\n    return [][1]",
     "returns something else": "def attention(q, k, v, mask):\n    return 'a', lambda g: None",
     "warns": "import numpy as np\ndef attention(q, k, v, mask):\n    return np.log(v - 1e9), None",
+    "warns within NumPy": "import numpy as np\ndef attention(q, k, v, mask):\n"
+                          "    return (v * np.inf).sum(), None",
     "seeds": "import numpy as np\ndef attention(q, k, v, mask):\n    np.random.seed(1)\n"
              "    return np.random.random(v.shape), None",
     "imports what is hidden": "import torch\nfrom minivit import Tensor\n"

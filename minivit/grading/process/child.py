@@ -24,6 +24,7 @@ import struct
 import symtable
 import sys
 import types
+import warnings
 
 import numpy as np
 
@@ -361,6 +362,11 @@ def stand_in():
     sys.path[:] = [p for p in sys.path if not p.endswith(("site-packages", "dist-packages"))]
 
 
+def warn(message, category, filename, lineno, file=None, line=None):
+    """As Python does, but without the line of the source: it is not at hand everywhere."""
+    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line=""))
+
+
 def packages():
     """The folders of NumPy and of the libraries that its wheel brings."""
     folder = os.path.dirname(np.__file__)
@@ -376,6 +382,7 @@ def main():
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     printed = sys.stdout = sys.stderr = Printed()
+    warnings.showwarning = warn
     stand_in()
     first = receive(requests)
     sandbox["enter"](os.getcwd(), packages(), **first["limits"])
