@@ -362,15 +362,9 @@ def stand_in():
     sys.path[:] = [p for p in sys.path if not p.endswith(("site-packages", "dist-packages"))]
 
 
-def warn(message, category, filename, lineno, file=None, line=None):
-    """As Python does, but without the line of the source: it is not at hand everywhere."""
-    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line=""))
-
-
 def packages():
     """The folders of NumPy and of the libraries that its wheel brings."""
-    folder = os.path.dirname(np.__file__)
-    return [folder, folder + ".libs"]
+    return [os.path.dirname(np.__file__) + end for end in ("", ".libs")]
 
 
 def main():
@@ -382,7 +376,8 @@ def main():
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     printed = sys.stdout = sys.stderr = Printed()
-    warnings.showwarning = warn
+    plain = warnings.formatwarning  # without the line of the source, which may not be at hand
+    warnings.formatwarning = lambda *args: plain(*args[:4], line="")
     stand_in()
     first = receive(requests)
     sandbox["enter"](os.getcwd(), packages(), **first["limits"])

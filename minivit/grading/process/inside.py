@@ -84,7 +84,7 @@ class Inside(Student):
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("default", RuntimeWarning)
-            warnings.showwarning = child.warn
+            warnings.showwarning = self._warn
             sys.settrace(self._watch)
             try:
                 yield
@@ -92,6 +92,9 @@ class Inside(Student):
                 sys.settrace(tracing)
                 np.random.set_state(state)  # noqa: NPY002
                 self._spent += clock() - start
+
+    def _warn(self, message, category, filename, lineno, file=None, line=None):
+        self._kept.write(warnings.formatwarning(message, category, filename, lineno, line=""))
 
     def _watch(self, frame, event, argument):
         """Called at each line of the student's code: ends what takes too long."""
