@@ -50,14 +50,17 @@ def efficiency(curves, chance, ratios=()):
 # -- F37 -------------------------------------------------------------------------------------------
 def sorted_differences(panels):
     """F37: zero-shot minus probe, in points, a bar a data set, the largest on top; panels of
-    (title, {data set: points})."""
+    (title, {data set: points}), of one scale."""
     rows = max(len(differences) for _, differences in panels)
+    every = [v for _, differences in panels for v in differences.values()]
+    low, high = min(0, *every), max(0, *every)
+    room = 0.5 * (high - low)  # for the numbers
     fig, grid = plt.subplots(1, len(panels), figsize=(6.8 * len(panels), 1.8 + 0.36 * rows))
     for axes, (title, differences) in zip(np.atleast_1d(grid), panels):
         names = sorted(differences, key=differences.get, reverse=True)
         values = [differences[n] for n in names]
         axes.barh(range(len(names)), values, color=[BLUE if v > 0 else ORANGE for v in values])
-        reach = max(1.0, *np.abs(values))
+        reach = max(1.0, *np.abs(every))
         for i, v in enumerate(values):
             axes.text(v + 0.02 * reach * np.sign(v or 1), i, f"{v:+.1f}", va="center",
                       ha="left" if v >= 0 else "right", fontsize=19.4)  # fmt: skip
@@ -65,13 +68,11 @@ def sorted_differences(panels):
         axes.set_yticks(range(len(names)), names, fontsize=19.4)
         axes.tick_params(axis="x", labelsize=19.4)
         axes.tick_params(axis="y", length=0)
-        low, high = min(0, *values), max(0, *values)
-        room = 0.5 * (high - low)  # for the numbers
-        axes.set_xlim(low - room * (low < 0), high + room * (0.6, 1)[high > 0])
+        axes.set_xlim(low - 0.6 * room * (low < 0), high + 0.7 * room)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlabel("zero-shot minus probe (points)", fontsize=19.4)
         better = sum(v > 0 for v in values)
-        axes.set_title(f"{title}:\nbetter on {better} of {len(values)}", fontsize=19.4)
+        axes.set_title(f"{title}:\nzero-shot better on {better} of {len(values)}", fontsize=19.4)
         axes.set_ylim(len(names) - 0.4, -0.6)
     return fig
 
