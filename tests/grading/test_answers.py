@@ -1,7 +1,6 @@
 """Answers as students write them: right ones have all points, each planted mistake its name."""
 
 import ast
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,6 @@ def judged(answer, seed=0):
     verdict = judge.judge(answer.exercise, cells, seed=seed)
     pairs = zip(answer.exercise.properties, verdict.outcomes)
     return verdict.points, {(p.output, o.mistake) for p, o in pairs if o.mistake}
-
-
-def with_both_seeds(number):
-    """Of the answer with this number: an Answer itself cannot go to another process."""
-    answer = answers.everything()[number]
-    return [judged(answer, seed) for seed in (0, GRADING_SEED)]
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.function)
@@ -88,13 +81,12 @@ def test_a_right_answer_is_checked_in_three_seconds_of_processor_time(exercise, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # six minutes on two cores
-def test_every_planted_answer_has_its_points_and_each_mistake_its_name():
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.function)
+def test_every_planted_answer_has_its_points_and_each_mistake_its_name(exercise):
     """With the inputs of grading; with those of the students, the names."""
-    numbers = [i for i, a in enumerate(answers.everything()) if a.mistake]
-    wrong = [answers.everything()[i] for i in numbers]
-    with ProcessPoolExecutor(2) as pool:
-        verdicts = list(pool.map(with_both_seeds, numbers))
+    wrong = [a for a in answers.of(exercise) if a.mistake]
+    verdicts = [[judged(a, seed) for seed in (0, GRADING_SEED)] for a in wrong]
     points = [(a.name, a.points, v[1][0]) for a, v in zip(wrong, verdicts)]
     assert [p for p in points if p[1] != p[2]] == []
     missed = [a.name for a, v in zip(wrong, verdicts) for _, named in v if a.mistake not in named]
