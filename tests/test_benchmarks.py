@@ -101,9 +101,9 @@ def test_a_race_measures_and_says_who_won(raced):
     assert raced["peers"]["minivit"]["peak"] > 20e6
 
 
-# a step as a multiple of its matrix products alone; benchmarks/RESULTS.md has 1.7 and 1.3
+# a step as a multiple of its matrix products alone; benchmarks/RESULTS.md has 1.7 to 2.4 and 1.1 to 1.5
 @pytest.mark.parametrize(
-    "name, most", [("W1", 2.6), pytest.param("W4", 2.0, marks=pytest.mark.slow)]
+    "name, most", [("W1", 4.0), pytest.param("W4", 2.5, marks=pytest.mark.slow)]
 )
 def test_a_step_takes_little_more_than_its_products(name, most):
     """Ratios only, of process CPU time, with room for a busy machine: a trick that is lost (a power

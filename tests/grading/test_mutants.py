@@ -128,6 +128,8 @@ EQUAL = {
         "1 -> 2 in for i, row in zip(ids.ravel(), g.reshape(-1": ANY,
         "1 -> -1 in for i, row in zip": LAST,
         "1 -> -1 in return [np.stack(cols, 1)": LAST,
+        "1 -> -1 in return (np.stack(cols, axis=1)": LAST,
+        "1 -> 2 in cols = [np.bincount(flat, weights=c": ANY,
         "(ids.reshape(-1, 1) == np.arange(len(table))).astype(table.dtype) -> ":
             "a product with booleans is one with 0 and 1",
         "1 -> 2 in out = (one_hot @ table)": ANY,
