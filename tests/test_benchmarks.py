@@ -101,7 +101,7 @@ def test_a_race_measures_and_says_who_won(raced):
     assert raced["peers"]["minivit"]["peak"] > 20e6
 
 
-# a step as a multiple of its matrix products alone; benchmarks/RESULTS.md has 1.7 to 2.4 and 1.1 to 1.5
+# a step as a multiple of its matrix products; benchmarks/RESULTS.md has 1.7 to 2.4 and 1.1 to 1.5
 @pytest.mark.parametrize(
     "name, most", [("W1", 4.0), pytest.param("W4", 2.5, marks=pytest.mark.slow)]
 )
