@@ -12,6 +12,11 @@ import secrets
 import shutil
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked there
+    fcntl = None
+
 from minivit.engine.errors import CheckpointError, DtypeError, OptionError
 
 READY = ".ready"  # inside a folder: files that are complete, and not all in their places yet
@@ -79,6 +84,25 @@ def finish(folder):
         for path in ready.iterdir():
             os.replace(path, Path(folder, path.name))
         ready.rmdir()
+
+
+@contextlib.contextmanager
+def held(path, wait=True):
+    """Hold the lock that the file `path` stands for (made if it is missing); yields True. Without
+    `wait`, yields False where another holder has it. The kernel gives a lock back however its
+    process ends."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as lock:
+        if fcntl is None:
+            yield True
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def _beside(path):

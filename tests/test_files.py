@@ -78,3 +78,14 @@ def test_wherever_it_is_stopped_the_old_files_are_found_or_the_new(tmp_path, ste
     assert content(folder) == (old if step < 4 else new)  # 3 files, and the step that counts
     write(folder, **new)  # what was left behind is not in the way
     assert content(folder) == new
+
+
+def test_a_lock_is_held_by_one_and_given_back(tmp_path):
+    lock = tmp_path / "locks" / "a job"
+    with files.held(lock) as mine, files.held(lock, wait=False) as other:
+        assert mine and not other
+    with pytest.raises(OSError), files.held(lock, wait=False) as mine:
+        assert mine
+        raise OSError("an error inside is the caller's")
+    with files.held(lock, wait=False) as mine:
+        assert mine

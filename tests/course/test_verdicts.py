@@ -1,6 +1,11 @@
 """The rules of the verdicts: intervals cover what they should, and no verdict without an interval
 that excludes the other."""
 
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +51,7 @@ def test_a_verdict_never_goes_against_its_interval(a, b, c):
 
 def test_a_plan_says_hours_and_a_job_that_is_kept_is_not_done_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plans.record, "folder", lambda: tmp_path)
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
     calls = []
 
     def job(n):
@@ -61,6 +67,29 @@ def test_a_plan_says_hours_and_a_job_that_is_kept_is_not_done_again(tmp_path, mo
     assert calls == [1, 2] and kept["job 1"]["number"] == 1 and "commit" in kept["job 1"]
     with pytest.raises(OptionError, match=r"expected some of \['one'\]"):
         plans.main("try", parts, ["two"], "about")
+
+
+def test_a_run_may_run_several_times_at_once(tmp_path):
+    """Each job is done once, and no process loses what another kept."""
+    program = f"""
+import time
+from pathlib import Path
+from minivit.course.runs import plans
+plans.record.folder = lambda: Path({str(tmp_path)!r})
+def job(n):
+    with open({str(tmp_path / "done")!r}, "a") as done:
+        done.write(f"{{n}} ")
+    time.sleep(0.05)
+    return {{"number": n}}
+plans.main("try", {{"one": [plans.Job(job, (n,), 1) for n in range(12)]}}, [], "about")
+"""
+    run = [sys.executable, "-c", program]
+    environment = os.environ | {"MINIVIT_BUILD": str(tmp_path)}
+    several = [subprocess.Popen(run, env=environment) for _ in range(3)]
+    assert [one.wait(60) for one in several] == [0, 0, 0]
+    assert sorted(map(int, (tmp_path / "done").read_text().split())) == list(range(12))
+    kept = json.loads((tmp_path / "results" / "try.json").read_text())
+    assert all(kept[f"job {n}"]["number"] == n for n in range(12))
 
 
 def test_a_net_on_icons_is_trained_interrupted_and_goes_on(tmp_path, monkeypatch):

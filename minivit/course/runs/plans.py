@@ -5,7 +5,8 @@
     python -m minivit.course.runs iconnet --device cuda  # the same on a GPU
 
 A job trains a net in a folder with checkpoints (every minute or so), measures, and adds its numbers
-to data/results/NAME.json. One whose numbers are there is not done again.
+to data/results/NAME.json. One whose numbers are there is not done again. The same command may run
+several times at once, one for each core: each takes the next job that no other has begun.
 """
 
 import argparse
@@ -52,8 +53,9 @@ def main(run, parts, arguments, about):
     with backend.use(options.device):
         for part, jobs in chosen.items():
             for job in jobs:
-                if job.name not in record.made(run):
-                    do(run, part, job)
+                with files.held(record.locks(run) / job.name, wait=False) as mine:
+                    if mine and job.name not in record.made(run):
+                        do(run, part, job)
     print(f"{run}: in {record.path(run)}")
     return 0
 

@@ -37,11 +37,18 @@ def kept(name):
 
 
 def keep(name, numbers):
-    """Add the numbers of one or more parts; of several ranks, the first does."""
+    """Add the numbers of one or more parts; of several ranks, the first does. Of several processes
+    that add to one file, none loses what another added."""
     if ranks.world().rank:
         return
-    text = json.dumps({**made(name), **numbers}, indent=1) + "\n"
-    files.write_whole(path(name), text)
+    with files.held(locks(name) / "results"):
+        text = json.dumps({**made(name), **numbers}, indent=1) + "\n"
+        files.write_whole(path(name), text)
+
+
+def locks(name):
+    """The folder of a run's locks."""
+    return course.build_folder() / "long" / name / "locks"
 
 
 def check_parts(run, names, parts):
