@@ -34,7 +34,8 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
     H, W, C = image.shape
     N, D = projected.shape
     P = int(np.sqrt(patches.shape[1] // C))
-    fig = plt.figure(figsize=(12.4, 8.7))
+    fig = plt.figure(figsize=(12.4, 9.8))
+    fig.suptitle("ViT: from an image to the input of layer 1, in five steps", fontsize=19)
     upper, lower = fig.subfigures(2, 1, height_ratios=[1.15, 1])
 
     left, right = upper.subfigures(1, 2, width_ratios=[1, 1.9])
@@ -84,6 +85,7 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
         "[class]", (0, 0), (-0.28, 0.9), xycoords="data", textcoords="axes fraction", fontsize=17,
         color=ORANGE, ha="right", arrowprops=dict(arrowstyle="->", color=ORANGE, linewidth=2),
     )  # fmt: skip
+    note(fig, "Steps as on the slide; [class] is put in front before the positions are added")
     return fig
 
 
@@ -150,6 +152,8 @@ def forward_pass(arrays, weight, classes, true=None):
     panels[0].set_xlabel(" ", fontsize=14)  # room below
     for start, plus in ((panels[0], panels[7]), (panels[8], panels[13])):
         _around(start, plus)
+    marked = "; orange bar: the true class" * (true is not None)
+    note(fig, f"A: the brighter, the more attention{marked}")
     return fig
 
 
