@@ -8,6 +8,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         memory            what the C library is told about memory
         numerics          what NumPy and CuPy spell differently
         special           erf, and the faster of two exponentials
+        loops             some ops again, as loops that numba compiles
+        fused             who asks for these loops gets them
         writes            which memory was written in place, and when
         graph             nodes, and the walk back through them
         tensor            an array that remembers how it was made
@@ -118,6 +120,7 @@ from importlib import import_module
 from minivit.engine import backend, errors, graph, operators
 from minivit.engine.backend import default_device, manual_seed, use
 from minivit.engine.composed import expand_dims, moveaxis, ravel, squeeze
+from minivit.engine.fused import fused
 from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.ops import (
     absolute,

@@ -151,6 +151,7 @@ ELSEWHERE = {
     "engine/check.py": {"hypothesis"},
     "engine/backend.py": {"cupy", "cupyx"},
     "engine/special.py": {"cupyx"},
+    "engine/loops.py": {"numba"},
     "models/scaling.py": {"scipy"},
     "models/image_gpt.py": {"tqdm"},  # the progress bar of a long completion
     "text/clip.py": {"ftfy"},

@@ -1,4 +1,6 @@
-"""minivit itself."""
+"""minivit itself; with MINIVIT_FUSED=1 its compiled loops."""
+
+import os
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from minivit.training.parallel import DataParallel
 from minivit.training.trainer import classification_loss
 
 VERSION = f"minivit {mv.__version__}, NumPy {np.__version__}"
+if os.environ.get("MINIVIT_FUSED") == "1":
+    VERSION += ", with compiled loops"
 
 
 def build(work):

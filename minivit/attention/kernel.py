@@ -10,10 +10,12 @@ e would touch (N, M). Of few keys e is divided, for it lies in a row in memory, 
 scale goes the same way. Only e, or A, is kept.
 """
 
+import math
+
 import numpy as np
 
 from minivit.attention.textbook import causal_mask, full_mask, scale_of
-from minivit.engine import numerics, special
+from minivit.engine import fused, numerics, special
 
 BLOCK = 64  # queries that causal attention takes at a time
 FEW = 4  # keys, for each of the d numbers of a head
@@ -94,13 +96,17 @@ def _blocks(xp, q, kT, v, o, mask, causal, scale, exponentials):
 
 def _block(xp, q, kT, v, o, mask, masked, scale, exponentials):
     """One block: products write into the strided views. masked: the keys that the mask is about."""
-    few = v.shape[2] <= FEW * v.shape[3]
+    M, d = v.shape[2:]
+    few = M <= FEW * d
     with np.errstate(over="ignore", invalid="ignore"):  # what is hidden may be infinite
         exp, unit = special.fast_exp(xp, o.dtype)
         S = (q if few else q * (scale * unit)) @ kT  # (B, H, N, M)
-        if few:
-            S *= scale * unit
-        found = exponentials(xp, exp, S, v, o, mask, masked, few)
+        if few and exponentials is _fast_exponentials and (loops := fused.loops(S)):
+            found = _compiled(loops, S, v, o, mask, masked, scale)
+        else:
+            if few:
+                S *= scale * unit
+            found = exponentials(xp, exp, S, v, o, mask, masked, few)
     if found is None:
         return None
     e, l = found
@@ -109,10 +115,15 @@ def _block(xp, q, kT, v, o, mask, masked, scale, exponentials):
         if not few:
             g = g / l
         dS = g @ vT  # (B, H, N, M)
-        dS -= numerics.row_dot(xp, g, o)[..., None]
-        dS *= e
-        if few:
-            dS *= scale
+        r = numerics.row_dot(xp, g, o)
+        if loops := fused.loops(dS, e, r):
+            rows = dS.reshape(-1, M), e.reshape(-1, M), r.reshape(-1)
+            loops.softmax_back(*rows, dS.dtype.type(scale if few else 1))
+        else:
+            dS -= r[..., None]
+            dS *= e
+            if few:
+                dS *= scale
         xp.matmul(dS, k, out=dq)
         if not few:
             dq *= scale
@@ -139,6 +150,18 @@ def _fast_exponentials(xp, exp, S, v, o, mask, masked, few):
     np.matmul(e, v, out=o)
     _divide(not few, o, l)
     return (e, l) if np.isfinite(o).all() else None
+
+
+def _compiled(loops, S, v, o, mask, masked, scale):
+    """_fast_exponentials of few keys as a compiled loop, S not yet scaled: what is hidden is -inf,
+    and its exponential 0."""
+    if mask is not None:
+        np.copyto(S[..., masked], -np.inf, where=~mask[..., masked])
+    unit = S.dtype.type(scale / math.log(2))
+    if not loops.softmax(S.reshape(-1, S.shape[-1]), unit):
+        return None
+    np.matmul(S, v, out=o)
+    return (S, None) if np.isfinite(o).all() else None
 
 
 def _careful_exponentials(xp, exp, S, v, o, mask, masked, few):

@@ -38,9 +38,9 @@ def exponentials(xp, S, exp=None):
 
 # -- erf and the normal distribution ---------------------------------------------------------------
 # float32: Phi(-a) = R(u) e^(-a^2/2), u = a / (a + 4), and erf(x) = x + x P(x^2) below 0.9;
-# coefficients of least largest relative error (4e-8; R: up to a = 14.5), the highest power first.
-_R = (-0.0336786283, 0.108477486, -0.0465517438, -0.210601144, 0.110138356, 0.86993968,
-      -2.10617659, 2.40420061, -1.59576825, 0.5)  # fmt: skip
+# coefficients of least largest relative error (4e-8; R: up to a = 14.5), the highest power first
+R = (-0.0336786283, 0.108477486, -0.0465517438, -0.210601144, 0.110138356, 0.86993968,
+     -2.10617659, 2.40420061, -1.59576825, 0.5)  # fmt: skip
 _P = (-6.09035801e-4, 5.01196241e-3, -2.67789086e-2, 0.112821408, -0.376125233, 0.128379154)
 _vector_erf = np.vectorize(math.erf, otypes=[np.float64])
 _vector_erfc = np.vectorize(math.erfc, otypes=[np.float64])
@@ -93,7 +93,7 @@ def _over_bell(a):
     """Phi(-a) / e^(-a^2/2)."""
     u = a + 4
     np.divide(a, u, out=u)
-    return _horner(_R, u)
+    return _horner(R, u)
 
 
 def _horner(coefficients, x):

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from minivit.engine import numerics, special
+from minivit.engine import fused, numerics, special
 from minivit.engine.errors import OptionError
 from minivit.engine.numerics import NUMBERS
 from minivit.engine.ops import erf, exp, maximum, tanh
@@ -40,7 +40,11 @@ def sigmoid_composed(x):
 @op
 def silu(xp, x, /, *, differentiate=True):
     """x sigmoid(x) (also called swish)."""
-    return _with_slope(xp, x, _gated(xp, xp.exp, lambda x, _: (-x, 1)), differentiate)
+    if loops := fused.loops(x):
+        f = partial(loops.gated, *_U["silu"])
+    else:
+        f = _gated(xp, xp.exp, lambda x, _: (-x, 1))
+    return _with_slope(xp, x, f, differentiate)
 
 
 @silu.twin
@@ -60,13 +64,23 @@ def gelu(xp, x, /, approximate="none", *, differentiate=True):
         raise OptionError(
             f"gelu: approximate is {approximate!r}, expected 'none', 'tanh' or 'quick'"
         )
-    if approximate == "none":
+    if loops := fused.loops(x):
+        f = loops.gelu if approximate == "none" else partial(loops.gated, *_U[approximate])
+    elif approximate == "none":
         f = partial(_gelu_exact, xp)
     else:
         exp, unit = special.fast_exp(xp, x.dtype)
         u = _u_of_tanh if approximate == "tanh" else _u_of_quick
         f = _gated(xp, exp, partial(u, xp, unit))
     return _with_slope(xp, x, f, differentiate)
+
+
+# u = c x + a x^3 of the gates x sigmoid(u), for the compiled loops
+_TANH = math.sqrt(8 / math.pi)
+_U = {
+    name: np.float32([c, a]) for name, c, a in
+    (("silu", 1, 0), ("quick", 1.702, 0), ("tanh", _TANH, 0.044715 * _TANH))
+}  # fmt: skip
 
 
 def _with_slope(xp, x, f, differentiate):

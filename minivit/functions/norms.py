@@ -7,6 +7,7 @@ from numbers import Real
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from minivit.engine import fused
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.numerics import column_sum, outer, pair, plus, row_dot
 from minivit.engine.ops import maximum
@@ -26,6 +27,8 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
     """
     shape, D = _features("layer_norm", x, eps, gamma=gamma, beta=beta)
     x = x.reshape(prod(shape[:-1]), D)
+    if loops := fused.loops(x, gamma, beta):
+        return _compiled(loops, shape, x, gamma, beta, eps)
     average = xp.full(D, 1 / max(D, 1), dtype=x.dtype)
     mean = row_dot(xp, x, average)  # (rows,)
     square = mean * mean
@@ -51,6 +54,20 @@ def layer_norm(xp, x, gamma, beta, /, eps=1e-5):
         dx -= xp.multiply(x, a[:, None], out=t)
         dx += (mean * a - r * mean_t)[:, None]
         return dx.reshape(shape), dgamma, column_sum(xp, g)
+
+    return y.reshape(shape), vjp
+
+
+def _compiled(loops, shape, x, gamma, beta, eps):
+    """layer_norm of x (rows, D) by compiled loops."""
+    y, (mean, rest, r) = np.empty_like(x), np.empty((3, len(x)), x.dtype)
+    loops.layer_norm(x, gamma, beta, x.dtype.type(eps), y, mean, rest, r)
+
+    def vjp(g):
+        dx, (dgamma, dbeta) = np.empty_like(x), np.zeros((2, x.shape[1]))
+        g = np.ascontiguousarray(g).reshape(x.shape)
+        loops.layer_norm_back(g, x, gamma, mean, rest, r, dx, dgamma, dbeta)
+        return dx.reshape(shape), dgamma.astype(x.dtype), dbeta.astype(x.dtype)
 
     return y.reshape(shape), vjp
 
