@@ -189,7 +189,7 @@ def filters(rows, shown=10):
                 stretched = pictures[k] / np.abs(pictures[k]).max()
                 axes.imshow(picture(stretched), interpolation="none")
                 axes.set_xlabel("< 1%" if share[k] < 0.005 else f"{share[k]:.0%}", fontsize=16)
-    note(fig, "below each component: its share of the variance")
+    note(fig, "Below each component: its share of the variance.")
     return fig
 
 
@@ -223,6 +223,7 @@ def position_tiles(groups, limit=0.6):
     bar = parts[-1].colorbar(image, ax=parts[-1].get_axes(), shrink=0.8, pad=0.03, extend="both")
     bar.set_label("cosine similarity", fontsize=17)
     bar.ax.tick_params(labelsize=17)
+    note(fig, "A tile: how similar its patch's position (+) is to the positions of all patches.")
     return fig
 
 
@@ -238,13 +239,17 @@ def attention_distance(groups):
     for axes, (title, trained, untrained, uniform) in zip(panels[0], groups):
         layers = np.arange(1, trained.shape[1] + 1)
         for values, place, style, label in (
-            (untrained, -0.14, dict(marker="o", mfc="none", color="grey"), "before training"),
-            (trained, 0.14, dict(marker="o", color=BLUE, alpha=0.7), "trained"),
+            (untrained, -0.14, dict(mfc="none", color="grey"), "one head, before training"),
+            (trained, 0.14, dict(color=BLUE, alpha=0.7), "one head, trained"),
         ):
             x = np.broadcast_to(layers[:, None] + place, values.shape).reshape(-1)
-            axes.plot(x, values.reshape(-1), linestyle="none", label=label, **style)
-        axes.plot(layers + 0.14, trained.mean(axis=(0, 2)), "-", color=BLUE, label="mean")
-        axes.axhline(uniform, color=ORANGE, linestyle="--", label="looks everywhere alike")
+            axes.plot(x, values.reshape(-1), "o", linestyle="none", label=label, **style)
+        axes.plot(
+            layers + 0.14, trained.mean(axis=(0, 2)), "-", color=BLUE, label="mean of the trained"
+        )
+        axes.axhline(
+            uniform, color=ORANGE, linestyle="--", label="a head that looks everywhere alike"
+        )
         axes.set(xticks=layers, xlabel="layer")
         axes.set_title(title, fontsize=17)
     panels[0, 0].set_ylabel("mean attention distance (pixels)")
