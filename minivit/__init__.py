@@ -90,8 +90,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         kept              results of long cells, for a browser to show
         style             one look for all figures
         plots/            the figures, a file a lecture
-            drawing published diagrams transformer text history image_gpt vit
-            scaling clip clip_results icons ranks
+            drawing published diagrams transformer text history image_gpt
+            image_gpt_results vit scaling clip clip_results icons ranks
         runs/             python -m minivit.course.runs
             results plans image_gpt canvas scaling clip
             verdicts bias readouts dictionary masked_patches iconnet icon_clip icon_variants

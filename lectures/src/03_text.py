@@ -301,7 +301,8 @@ course.figure(
         layer.weight.numpy(),
         one_hot,
         product,
-        f"the same at V = 30,000, D = 1024: {count:,} parameters (BERT large: 31,254,528)",
+        "A token's vector: its one-hot row times the table is a row of the table\n"
+        f"(with V = 30,000 and D = 1024 the table has {count:,} parameters)",
     ),
     alt="""A 4 x V one-hot matrix with a single 1 in each row, times the V x 12 table, gives the
     four rows of the table that the arrows point at. The first and the last word are the same, and
@@ -358,7 +359,9 @@ print("writing instead of adding is wrong by", np.abs(wrong - weight.grad).max()
 # ### The families
 #
 # The Transformer of 2017 has both halves. BERT kept the encoder, GPT the decoder. A model's month
-# is that of its paper's arXiv number, where it has one.
+# is that of its paper's arXiv number, where it has one. An arrow leads to each model from the one
+# of these that it was built on, by its own paper or by the slide; where a paper names several
+# (TrOCR: BEiT for its encoder, RoBERTa for its decoder), one is drawn.
 
 # %%
 models = published("history_transformers")
@@ -366,10 +369,10 @@ course.figure(
     "F08",
     history.families(models),
     alt="""A tree over the years 2017 to 2023, an arrow to each model from what it was built on.
-    From the Transformer in the middle lane, encoder-decoder, to T5, BART and Whisper; up to BERT,
-    the first of the encoders, and from it to RoBERTa, DeBERTa and ViT, from ViT to CLIP, BEiT and
-    MAE; down to GPT, the first of the decoders, GPT-2, GPT-3 and Image GPT. Without an arrow: DETR,
-    TrOCR, Swin, OPT, LLaMA. Images begin in 2020.""",
+    From the Transformer in the middle lane, encoder-decoder, to T5, BART, DETR and Whisper; up to
+    BERT, the first of the encoders, and from it to RoBERTa, DeBERTa and ViT, from ViT to CLIP,
+    Swin, BEiT and MAE, and from BEiT to TrOCR, an encoder-decoder; down to GPT, the first of the
+    decoders, GPT-2, Image GPT, GPT-3 and OPT, and to LLaMA. Images begin in 2020.""",
 )
 print(models[0]["source"])
 
@@ -384,23 +387,26 @@ print(models[0]["source"])
 # ### ImageNet
 #
 # 1,000 classes, 1.28 million training images. The filled points were all measured in one program,
-# with public weights (pytorch-image-models); the hollow ones are what a paper says.
+# with public weights (timm, pytorch-image-models); the hollow ones are what a paper says. All are
+# of one network, on the 50,000 validation images of 2012.
 
 # %%
 imagenet = published("history_imagenet")
 course.figure(
     "F09",
     history.error_by_year(imagenet),
-    alt="""ImageNet top-1 error against year: 37.5% for AlexNet in 2012, 28% VGG-16 in 2014, 22%
-    ResNet-152 in 2015, 11.6% Noisy Student in 2019, 9.6% ViT-G/14 in 2021. A line follows the best
-    so far.""",
+    alt="""ImageNet top-1 error on the validation set of 2012, by year: 40.7% for AlexNet in 2012,
+    28% VGG-16 in 2014, 22% ResNet-152 in 2015, 11.6% Noisy Student in 2019, 9.6% ViT-G/14 in 2021.
+    A line follows the best so far. Filled points were measured by timm, hollow ones are a paper's
+    number.""",
 )
 
 # %%
 course.figure(
     "F10",
     history.accuracy_by_family(imagenet),
-    alt="""ImageNet top-1 accuracy against year, convolutional nets and Transformers marked apart.
+    alt="""ImageNet top-1 accuracy on the validation set of 2012, by year; circles are
+    convolutional nets, squares Transformers, filled if measured by timm, hollow if a paper's.
     Until 2020 there are only convolutional nets; of the first Transformers one, trained on 303
     million images, is above them, the others below; from 2021 Transformers lead, the best with
     90.45, and a newer convolutional net follows 2.7 points behind.""",
@@ -420,9 +426,9 @@ course.figure(
 # > and marked so.
 #
 # Left out: numbers of which we know the value but have not read the source. Among them the entries
-# of 2011 and 2013, several records between 2018 and 2022 that were never released as weights, and
-# AlexNet's error on the 2012 test set. AlexNet's 37.5% here is from its abstract, on the 2010 test
-# set.
+# of 2011 and 2013, and several records between 2018 and 2022 that were never released as weights.
+# AlexNet's 40.7% is one network on the images of 2012 (its Table 2); the 37.5% of its abstract are
+# of the test images of 2010, and the seven networks that won in 2012 had 36.7%.
 
 # %%
 best = max(imagenet, key=lambda row: float(row["top1"]))

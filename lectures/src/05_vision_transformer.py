@@ -530,10 +530,10 @@ models = [
     for name, layers, D, M, heads, _, said in PUBLISHED
 ]
 fig = drawing.tables([
-    ("Data sets", ["Data set", "Classes", "Images"], sets, set()),
-    ("Models (orange: what rounds to the slide's)",
+    ("Data sets: the paper's, and ours", ["Data set", "Classes", "Images"], sets, set()),
+    ("ViT: numbers that are learnt (orange: what rounds to the slide's)",
      ["Model, at 224 x 224", "Layers", "Hidden\nsize D", "MLP\nsize", "Heads", "the slide\nsays",
-      "counted:\nno head", "head of\n1,000 classes"],
+      "counted,\nno head", "with head of\n1,000 classes"],
      models, {(0, 6), (3, 7), (4, 7)}),
 ])  # fmt: skip
 course.figure(
@@ -777,12 +777,12 @@ print("loss on the way:", runs["heads 0"]["loss"][::8])
 filters = runs["filters 0"]
 raw = patchify(test_pictures, 8).reshape(-1, 192)
 rows = [
-    ("before training: components of the 64 filters", filters["before"]),
-    ("after 2,400 steps of hidden patches", filters["after"]),
+    ("before training: principal components of the 64 filters, 8x8 pixels each", filters["before"]),
+    ("the same after 2,400 steps of filling in hidden patches", filters["after"]),
 ]
 rows = [(title, np.array(f["pictures"]), np.array(f["share"])) for title, f in rows]
 rows.append(
-    ("for comparison: components of the raw patches, no model",
+    ("for comparison: principal components of the patches themselves, no model",
      *inspect.filter_components(raw, 8, 3))
 )  # fmt: skip
 for title, _, share in rows:
@@ -812,10 +812,10 @@ course.figure(
 
 # %%
 similarity = {
-    "300 steps with labels": inspect.position_similarity(
+    "trained with labels,\n300 steps": inspect.position_similarity(
         emoji_models[0].position.numpy(), emoji_models[0].grid
     ),
-    "2,400 steps of hidden patches": inspect.position_similarity(
+    "trained to fill in hidden patches,\n2,400 steps": inspect.position_similarity(
         masked_vit.position.numpy(), masked_vit.grid
     ),
 }
@@ -902,11 +902,11 @@ def distances(models, images):
 
 emoji_images = test_pictures[:128]
 looked = {
-    "300 steps with labels": (
+    "trained with labels,\n300 steps": (
         distances(emoji_models, emoji_images),
         distances([emoji_model(seed) for seed in (0, 1, 2)], emoji_images),  # before training
     ),
-    "2,400 steps of hidden patches": (
+    "trained to fill in hidden patches,\n2,400 steps": (
         np.array([run["after"] for run in masked]), np.array([run["before"] for run in masked]),
     ),
 }  # fmt: skip

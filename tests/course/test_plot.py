@@ -199,14 +199,17 @@ def test_attention_distance_has_a_dot_for_each_seed_layer_and_head():
     figure = plots.attention_distance([("digits", trained, untrained, 4.0)])
     axes = figure.axes[0]
     by_label = {line.get_label(): line for line in axes.lines}
-    dots = by_label["trained"]
+    dots = by_label["one head, trained"]
     assert sorted(dots.get_ydata()) == sorted(trained.reshape(-1))
     layers = np.round(dots.get_xdata()).astype(int)
     for layer in range(1, 5):
         np.testing.assert_array_equal(dots.get_ydata()[layers == layer], trained[:, layer - 1].flat)
-    assert sorted(by_label["before training"].get_ydata()) == sorted(untrained.reshape(-1))
-    np.testing.assert_allclose(by_label["mean"].get_ydata(), trained.mean(axis=(0, 2)))
-    assert set(by_label["looks everywhere alike"].get_ydata()) == {4.0}
+    before = by_label["one head, before training"].get_ydata()
+    assert sorted(before) == sorted(untrained.reshape(-1))
+    np.testing.assert_allclose(
+        by_label["mean of the trained"].get_ydata(), trained.mean(axis=(0, 2))
+    )
+    assert set(by_label["a head that looks everywhere alike"].get_ydata()) == {4.0}
     assert "pixels" in axes.get_ylabel()
     assert axes.get_xlabel() == "layer"
 

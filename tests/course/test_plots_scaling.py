@@ -31,6 +31,8 @@ def test_bias_draws_means_of_seeds_baselines_and_published_points():
     assert np.allclose(line.get_ydata(), [20, 60]) and list(line.get_xdata()) == [100, 400]
     assert list(fig.axes[1].lines[0].get_ydata()) == [85.3]
     assert {"ImageNet-21k\n14M", "ResNet", "1-NN", "100", "400"} <= set(words(fig))
+    said = fig.get_supxlabel().replace("\n", " ")
+    assert "Pixels shuffled: " in said and "standard deviation over 2 to 3 seeds" in said
     with pytest.raises(ShapeError, match=r"\(1, seeds\)"):
         plots.bias({"ViT": ([100, 400], [0.1, 0.2])}, {}, {"x": [(1e7, 1.0)]}, {1e7: ""})
 
@@ -42,16 +44,25 @@ def test_power_laws_draw_every_seed_their_mean_and_the_fit():
     fig = plots.power_laws([("t", "images", {"ViT": (x, errors)}, fit, (x, [0.4, 0.2]))])
     lines = [list(line.get_ydata()) for line in fig.axes[0].lines]
     assert lines[:4] == [[0.5, 0.2], [0.3, 0.2], [0.4, 0.2], [0.4, 0.2]]
-    assert "small dots: seeds" in words(fig)
+    named = "ViT, one seed", "ViT, mean of 2 seeds", "90% of fits, seeds redrawn"
+    assert set(named) <= set(words(fig))
     assert fig.axes[0].lines[3].get_drawstyle() == "steps-post"
     assert {"b = 0.4", "the best so far"} <= set(words(fig))
 
 
+def test_a_band_without_a_width_is_not_named():
+    x = np.array([10.0, 100.0])
+    fit = (x, x**-0.4, x**-0.4, x**-0.4, "b = 0.4")
+    fig = plots.power_laws([("t", "images", {"ViT": (x, x**-0.4)}, fit, None)])
+    assert "b = 0.4" in words(fig) and not any("redrawn" in word for word in words(fig))
+
+
 def test_head_decay_has_a_place_for_zero_and_shows_what_is_gained_over_it():
-    task = "t", {"5 shots": [[0.1, 0.3], [0.4, 0.4]]}
+    task = "t", {5: [[0.1, 0.3], [0.4, 0.4]]}
     judged = "rule", {"t": (np.array([1.0, 3.0]), (0.5, 3.5))}
-    fig = plots.head_decay([0.0, 3.0], [task], ("upstream", [[0.2, 0.2], [0.5, 0.7]]), judged)
-    assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["0", "3"]
+    upstream = "upstream", [[0.2, 0.2], [0.5, 0.7]]
+    fig = plots.head_decay([0.0, 3.0], [task], upstream, judged, paper=3)
+    assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["0", "3\n(paper's)"]
     zero, mean, *_ = (line.get_ydata() for line in fig.axes[0].lines)
     assert not np.any(zero) and np.allclose(mean, [0, 20])
     (bars,) = fig.axes[0].containers[0].lines[2]
@@ -60,7 +71,9 @@ def test_head_decay_has_a_place_for_zero_and_shows_what_is_gained_over_it():
     upstream, rule = fig.axes[-2:]
     assert np.allclose(upstream.lines[0].get_ydata(), [20, 60])
     assert list(rule.lines[1].get_xdata()) == [1.0, 3.0] and rule.lines[2].get_xdata() == [2.0]
-    assert {"5 shots", "t (no decay: 20%)", "+2.0 (+0.5 to +3.5)"} <= set(words(fig))
+    named = "one seed", "mean of 2, 95% interval", "+2.0 (+0.5 to +3.5)", "t", "5 (20%)"
+    assert set(named) <= set(words(fig))
+    assert "Curves: mean of 2 seeds" in fig.get_supxlabel()
 
 
 def test_variants_show_each_seed_the_mean_and_the_bytes():

@@ -40,6 +40,11 @@ def test_each_paper_is_named_once_with_all_its_places(rows):
     assert len(cited(rows).split("; ")) == len({row["source"] for row in rows})
 
 
+def test_table_2_comes_before_table_10():
+    rows = [{"source": "A 2020", "place": f"Table {n} and section {n}.1"} for n in (10, 2)]
+    assert cited(rows) == "A 2020, Tables 2, 10, sections 2.1, 10.1"
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.floats(5, 14), ROWS, st.booleans())
 def test_the_line_stands_inside_of_any_figure_and_is_legible(width, rows, in_parts):

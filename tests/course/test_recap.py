@@ -289,17 +289,21 @@ def test_the_layer_diagram_draws_every_stage():
     assert images.count((4, 3)) == 7 and images.count((3, 3)) == 2
 
 
-def test_guesses_mark_what_stood_there():
+def test_guesses_mark_what_stood_there_and_have_a_baseline():
     bars = [("dog", 0.6), ("cat", 0.3)]
-    example = ("hard", ["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", 17, bars)
-    fig = transformer.masked_words([example], [([0, 9], [5.0, 4.0])], "title", ("ln 4000", 8.3))
-    colors = [bar.get_facecolor() for bar in fig.axes[0].patches]
-    assert [bar.get_width() for bar in fig.axes[0].patches] == [0.6, 0.3]
-    assert colors[0] != colors[1] and "30.0%  ◄ true, ranked 17" in texts(fig)
-    assert [t.get_fontweight() for t in fig.axes[0].get_yticklabels()] == ["normal", "bold"]
-    assert fig.subfigs[0].get_suptitle() == "hard\n[CLS] a [MASK]s [SEP]" and "ln 4000" in texts(
-        fig
-    )
+    example = (["[CLS]", "a", "[MASK]", "##s", "[SEP]"], "cat", 17, bars)
+    shares = {"model": {"1": 0.25, "2 to 9": 0.75}, "commonest": {"1": 0.125, "2 to 9": 0.875}}
+    levels = {"ln 4000": 8.3, "counts": 7.0}
+    fig = transformer.masked_words([example], shares, [([0, 9], [5.0, 4.0])], "title", levels)
+    guesses, ranks, loss = fig.axes
+    colors = [bar.get_facecolor() for bar in guesses.patches]
+    assert np.allclose([bar.get_width() for bar in guesses.patches], [60, 30])
+    assert colors[0] != colors[1] and "30.0%  ◄ true (rank 17)" in texts(fig)
+    assert [t.get_fontweight() for t in guesses.get_yticklabels()] == ["normal", "bold"]
+    assert fig.subfigs[0].subfigs[0].get_suptitle() == "[CLS] a [MASK]s [SEP]"
+    assert [bar.get_width() for bar in ranks.patches] == [25, 75, 12.5, 87.5]
+    assert all("%" in axes.get_xlabel() for axes in (guesses, ranks))
+    assert all(words in texts(fig) for words in levels) and loss.get_ylabel()
 
 
 def test_next_tokens_puts_what_was_drawn_at_the_end_of_the_next_text():
@@ -350,6 +354,11 @@ def test_every_published_row_has_a_source_and_its_month_is_that_of_the_source(na
         found = re.search(r"arXiv (\d\d)(\d\d)\.\d{4,5}", row["source"] + row.get("note", ""))
         if found:
             assert [int(row["year"]), int(row["month"])] == [2000 + int(found[1]), int(found[2])]
+    if name == "history_transformers":  # each but the first has an arrow, by a source
+        assert [row["model"] for row in rows if not (row["after"] and row["after: source"])] == [
+            "Transformer"
+        ]
+        assert {row["after"] for row in rows[1:]} <= {row["model"] for row in rows}
     draw = {"history_transformers": [history.families],
             "history_imagenet": [history.error_by_year, history.accuracy_by_family]}  # fmt: skip
     for figure in draw[name]:

@@ -1,6 +1,7 @@
 """Image GPT: its objectives, its features, its input, and parity with transformers' port."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -320,6 +321,13 @@ def plots():
     matplotlib.pyplot.close("all")
 
 
+@pytest.fixture
+def results(plots):
+    from minivit.course.plots import image_gpt_results
+
+    return image_gpt_results
+
+
 def words(fig):
     """All that is written in a figure."""
     from matplotlib.text import Text
@@ -387,41 +395,49 @@ def test_norm_orders_draw_means_of_seeds(plots):
 SOURCE = [{"source": "Chen et al. 2020", "place": "section 4.1 and Table 2"}]
 
 
-def test_probes_by_layer_mark_the_best_layer_given(plots):
+def test_probes_by_layer_mark_the_best_layer_given(results):
     curves = {n: np.random.default_rng(0).random((3, 9)) for n in ("AR", "BERT")}
     panels = [("one", {"AR": curves["AR"]}, {"AR": 4}, {"raw": 0.9}),
               ("two", curves, {"AR": 1, "BERT": 2}, {})]  # fmt: skip
-    fig = plots.probes_by_layer(panels, {"ours": np.array([1.0, 2.0]), "printed": 2.4}, SOURCE)
+    points = {"ours": ("BERT", np.array([1.0, 2.0])), "printed": ("AR", -2.4)}
+    fig = results.probes_by_layer(panels, points, SOURCE)
     first, second, losses = fig.axes
     marked = [line for line in first.lines if line.get_markersize() == 20]
     assert [line.get_ydata()[0] for line in marked] == [pytest.approx(curves["AR"][:, 4].mean())]
     assert np.allclose(lines(second)["BERT"], curves["BERT"].mean(axis=0))
-    dots = [list(line.get_xdata()) for line in losses.lines if line.get_marker() in ("o", "D")]
-    assert dots == [[1.0, 2.0], [2.4]]
-    assert "best on validation" in words(fig) and "+1.5" in words(fig)
+    dots = [list(line.get_xdata()) for line in losses.lines if line.get_marker() in ("s", "D")]
+    assert dots == [[1.0, 2.0], [-2.4]]
+    said = words(fig)
+    assert "layer chosen by validation" in said and "+1.5" in said and "−2.4" in said
     assert "Chen et al. 2020, Table 2, section 4.1" in fig.get_supxlabel()
 
 
-def test_sizes_write_the_exact_counts(plots):
+def test_sizes_write_the_exact_counts(results):
     counts = {s: image_gpt.count_parameters(s) for s in image_gpt.SIZES}
     ours = {"small": (1000, np.array([0.5, 0.6, 0.7]), np.array([2.0, 2.1, 2.2]))}
-    fig = plots.sizes(counts, dict.fromkeys(counts, "?M"), ours, [("L", counts["L"], 60.3)], SOURCE)
+    printed = [("L", counts["L"], 60.3)]
+    fig = results.sizes(counts, dict.fromkeys(counts, "?M"), ours, printed, SOURCE)
     said = words(fig)
     assert all(f"{n:,}" in said for n in counts.values()) and "iGPT-XL" in said
     assert np.allclose(lines(fig.axes[1])["small, 1k"], ours["small"][1])
 
 
-def test_tuning_bars_have_the_heights_of_the_means(plots):
+def test_tuning_has_a_mark_at_each_mean_on_an_axis_that_says_its_range(results):
     a = np.array([80.0, 82.0, 84.0])
     ours = {("AR", "linear probe"): a, ("AR", "fine-tuned"): a + 10, ("BERT", "linear probe"): a,
             ("BERT", "probe, 5 masks"): a + 5}  # fmt: skip
     printed = {("AR", "linear probe"): ("<", 95.3), ("AR", "fine-tuned"): 99.0,
                ("BERT", "probe, 5 masks"): "unchanged"}  # fmt: skip
-    fig = plots.tuning_bars([("here", ours), ("published", printed)], SOURCE)
-    heights = [[round(p.get_width(), 6) for p in axes.patches] for axes in fig.axes]
-    assert heights == [[82, 92, 82, 87], [95.3, 99.0]]
-    left, right = ([p.get_y() for p in axes.patches] for axes in fig.axes)
+    fig = results.tuning([("here", ours), ("published", printed)], SOURCE)
+    marks = [[line for line in axes.lines if line.get_marker() in "os"] for axes in fig.axes]
+    assert [[m.get_xdata()[0] for m in of] for of in marks] == [[82, 92, 82, 87], [95.3, 99]]
+    left, right = ([m.get_ydata()[0] for m in of] for of in marks)
     assert right == left[:2]  # one row for one way
+    assert [m.get_markerfacecolor() == "white" for m in marks[1]] == [True, False]
+    for axes, of in zip(fig.axes, marks):
+        low, high = map(int, re.search(r"axis: (\d+) to (\d+)", axes.get_xlabel()).groups())
+        assert all(low <= m.get_xdata()[0] <= high for m in of)
+        assert np.allclose(axes.get_xlim(), (low, high), atol=1)
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == [
         "AR: linear probe", "AR: fine-tuned", "BERT: linear probe", "BERT: probe, 5 masks"
     ]  # fmt: skip
@@ -435,7 +451,7 @@ def test_completions_and_samples_show_the_pixels(plots):
     assert np.allclose(fig.axes[12].images[0].get_array(), (1 - x[0]) / 2)  # row "drawn 2"
     given = fig.axes[4].images[0].get_array()
     assert (given[4:] == 1).all() and np.allclose(given[:4], (x[0, :4] + 1) / 2)
-    fig = plots.samples([("T = 0.5", {"grey": x}), ("T = 1", {"grey": -x})], columns=2)
-    assert [a.get_ylabel() for a in fig.axes] == ["T = 0.5", "T = 1"]
+    fig = plots.samples([("real", {"grey": x}), ("T = 1", {"grey": -x})], "T", columns=2)
+    assert [a.get_ylabel() for a in fig.axes] == ["real", "T = 1"]
     assert [a.get_title() for a in fig.axes] == ["grey", ""]
     assert fig.axes[0].images[0].get_array().shape == (19, 19, 3)

@@ -10,7 +10,6 @@ import pydoc_data.topics
 import random
 import subprocess
 import sys
-import time
 import unicodedata
 from collections import Counter
 from itertools import islice, pairwise
@@ -41,6 +40,7 @@ from minivit.text import (
     wordpiece,
     words,
 )
+from tests.clock import timed
 
 ENGLISH = list(pydoc_data.topics.topics.values())  # 460 KB of prose that Python itself ships
 HARD = [
@@ -524,9 +524,9 @@ def seconds(call):
     """CPU time of a call, the best of three."""
     times = []
     for _ in range(3):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
+        with timed() as spent:
+            call()
+        times.append(spent())
     return min(times)
 
 

@@ -154,7 +154,7 @@ def cosine_and_temperature(measured, similarities, names, scales):
     left.axhline(0, color="grey", linewidth=1)
     left.set(
         xticks=range(0, 181, 45), xlabel="angle of image and text (degrees)",
-        ylabel="cosine similarity", title="one number for each pair", ylim=(-1.75, 1.1),
+        ylabel="cosine similarity", title="cosine: a number for each pair", ylim=(-1.5, 1.1),
         yticks=[-1, -0.5, 0, 0.5, 1],
     )  # fmt: skip
     left.legend(loc="lower left", handletextpad=0)
@@ -169,7 +169,7 @@ def cosine_and_temperature(measured, similarities, names, scales):
     labels = [f"{name}\n{s:.2f}" for name, s in zip(names, similarities)]
     right.set_yticks(y, labels)
     right.invert_yaxis()
-    right.set(xlabel="softmax", xlim=(0, 1.05), title="the same cosines, scaled by exp(t)")
+    right.set(xlabel="probability", xlim=(0, 1.05), title="softmax of exp(t) times cosine")
     right.legend(title="exp(t): entropy", loc="center right", bbox_to_anchor=(1, 0.4))
     return fig
 

@@ -54,7 +54,7 @@ def sorted_differences(panels):
     rows = max(len(differences) for _, differences in panels)
     every = [v for _, differences in panels for v in differences.values()]
     low, high = min(0, *every), max(0, *every)
-    room = 0.5 * (high - low)  # for the numbers
+    room = 0.5 * (high - low)  # for a number, inside of the axis
     fig, grid = plt.subplots(1, len(panels), figsize=(6.8 * len(panels), 1.8 + 0.36 * rows))
     for axes, (title, differences) in zip(np.atleast_1d(grid), panels):
         names = sorted(differences, key=differences.get, reverse=True)
@@ -68,7 +68,7 @@ def sorted_differences(panels):
         axes.set_yticks(range(len(names)), names, fontsize=19.4)
         axes.tick_params(axis="x", labelsize=19.4)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlim(low - 0.6 * room * (low < 0), high + 0.7 * room)
+        axes.set_xlim(low - room * (low < 0), high + room)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlabel("zero-shot minus probe (points)", fontsize=19.4)
         better = sum(v > 0 for v in values)

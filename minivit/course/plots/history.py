@@ -12,31 +12,29 @@ def _when(row):
     return int(row["year"]) + ((int(row["month"]) - 0.5) / 12 if row["month"] else 0.5)
 
 
-LANES = {  # family -> colour, and the heights of its rows; from the middle a branch up, one down
-    "encoder": (BLUE, (10.5, 11.5, 12.5, 13.5, 14.7)),
-    "encoder-decoder": (GREEN, (5, 6, 7, 8, 9)),
-    "decoder": (ORANGE, (3.5, 2.5, 1.5, 0.5, -0.5)),
-}
+LANES = {"encoder": (BLUE, 12.5), "encoder-decoder": (GREEN, 7), "decoder": (ORANGE, 1.5)}
+HEIGHTS = {  # from the middle lane a branch up, one down
+    "Transformer": 5, "T5": 6, "BART": 7, "DETR": 8, "TrOCR": 9, "Whisper": 5,
+    "BERT": 10.6, "RoBERTa": 11.7, "DeBERTa": 10.6, "ViT": 13.4, "CLIP": 14.7, "MAE": 13.4,
+    "Swin": 12.4, "BEiT": 11.2,
+    "GPT": 3.4, "GPT-2": 2.5, "Image GPT": 1.5, "GPT-3": 0.5, "OPT": -0.5, "LLaMA": 3.4,
+}  # fmt: skip
+BENDS = {"MAE": -0.2, "Swin": -0.2, "LLaMA": 0.0, "DETR": -0.25}  # other than those of its lane
 
 
 def families(rows):
     """F08: models over the years, a lane for each family: encoder, encoder-decoder, decoder. An
     arrow leads from what a model was built on (`after`)."""
     markers = {"text": "o", "images": "s", "sound": "^"}
-    fig, axes = plt.subplots(figsize=(11, 8.4))
-    places, colors = {}, {}
-    for name, (color, heights) in LANES.items():
-        members = sorted((r for r in rows if r["family"] == name), key=_when)
-        for i, row in enumerate(members):
-            places[row["model"]] = _when(row), heights[i % len(heights)]
-            colors[row["model"]] = color
-        axes.text(2016.05, np.mean(heights), name, color=color, fontsize=18, rotation=90,
-                  ha="center", va="center")  # fmt: skip
-    made = [row for row in rows if row["after"] in places]
-    lane = {row["model"]: row["family"] for row in rows}
+    fig, axes = plt.subplots(figsize=(11, 8.6))
+    places = {row["model"]: (_when(row), HEIGHTS[row["model"]]) for row in rows}
+    for name, (color, middle) in LANES.items():
+        axes.text(2016.05, middle, name, color=color, fontsize=18, rotation=90, ha="center",
+                  va="center")  # fmt: skip
+    made = [row for row in rows if row["after"]]
     for row in rows:
         (x, y), name = places[row["model"]], row["model"]
-        axes.plot(x, y, markers[row["domain"]], color=colors[name], markersize=12)
+        axes.plot(x, y, markers[row["domain"]], color=LANES[row["family"]][0], markersize=12)
         after = {places[r["model"]][1] > y for r in made if r["after"] == name}
         if len(after) == 2:  # arrows leave to the right of it, up and down
             axes.text(x - 0.12, y + 0.3, name, va="center", ha="right")
@@ -44,23 +42,24 @@ def families(rows):
             axes.text(x + 0.1, y, name, va="center")
     for row in made:
         (_, y), (_, start) = places[row["model"]], places[row["after"]]
-        down = 0.25 if lane[row["model"]] == "decoder" else -0.4  # under, or over, what is between
-        bent = down if y < start else -0.2 if y > start else 0
+        bent = BENDS.get(row["model"], 0.25 if y < start else -0.2 if y > start else 0)
         axes.annotate(
             "", places[row["model"]], places[row["after"]],
-            arrowprops=dict(arrowstyle="->", color=colors[row["model"]], linewidth=1.5, shrinkA=7,
-                            shrinkB=8, alpha=0.6, connectionstyle=f"arc3,rad={bent}"),
+            arrowprops=dict(arrowstyle="->", color=LANES[row["family"]][0], linewidth=1.5,
+                            shrinkA=7, shrinkB=8, alpha=0.6,
+                            connectionstyle=f"arc3,rad={bent}"),
         )  # fmt: skip
     for y in (4.25, 9.75):
         axes.axhline(y, color="grey", linewidth=0.8)
     for domain, marker in markers.items():
         axes.plot([], [], marker, color="grey", markersize=12, label=domain, linestyle="none")
-    axes.plot([], [], marker=r"$\rightarrow$", color="grey", markersize=22, label="built on",
-              linestyle="none")  # fmt: skip
-    fig.legend(loc="outside upper center", ncols=4, handletextpad=0.3)
+    axes.plot([], [], marker=r"$\rightarrow$", color="grey", markersize=22, linestyle="none",
+              label="from A to B: B was built on A")  # fmt: skip
+    fig.legend(loc="outside upper center", ncols=4, handletextpad=0.3, title_fontsize=18,
+               title="Transformers, each with one that it was built on")  # fmt: skip
     axes.set(xticks=range(2017, 2024), xlim=(2016.3, 2023.9), xlabel="year", yticks=[])
     axes.set_ylim(-1.1, 15.3)
-    name_sources(fig, "month and lineage of each model by its own paper or announcement, listed in "
+    name_sources(fig, "month and lineage by paper, announcement or slide, a row a model in "
                       "data/published/history_transformers.csv")  # fmt: skip
     return fig
 
@@ -74,7 +73,8 @@ STYLES = {  # family -> marker, colour
 
 def error_by_year(rows):
     """F09: ImageNet top-1 error by year, with the best so far; hollow: the paper's own number."""
-    fig, axes = plt.subplots(figsize=(11, 7.2))
+    fig, axes = plt.subplots(figsize=(11, 7.6))
+    axes.set_title("ImageNet, error on the validation set of 2012", fontsize=18)
     ordered = sorted(rows, key=lambda row: (_when(row), -float(row["top1"])))
     points = [(_when(row), 100 - float(row["top1"]), row["model"]) for row in ordered]
     for (x, error, _), row in zip(points, ordered):
@@ -84,11 +84,9 @@ def error_by_year(rows):
     x, y, _ = zip(*best, (points[-1][0] + 0.4, best[-1][1], ""))
     axes.step(x, y, where="post", color=ORANGE, linestyle="-", label="best so far of those shown",
               zorder=0)  # fmt: skip
-    axes.plot([], [], "o", color=BLUE, label="measured in one program (timm)", linestyle="none")
-    axes.plot([], [], "o", color=BLUE, mfc="white", label="as published",
-              linestyle="none")  # fmt: skip
-    axes.set(xlabel="year of the paper", ylabel="ImageNet top-1 error (%)")
-    axes.set(xticks=range(2012, 2025, 2), xlim=(2010.9, 2024.2), ylim=(0, 44))
+    _two_kinds(axes, BLUE)
+    axes.set(xlabel="year of the paper", ylabel="top-1 error (%)")
+    axes.set(xticks=range(2012, 2025, 2), xlim=(2010.9, 2024.2), ylim=(0, 47))
     name_sources(fig, rows)
     _on_a_staircase(axes, best)
     for x, y, name in points:
@@ -96,6 +94,13 @@ def error_by_year(rows):
             axes.text(x + 0.15, y, name.replace(", ", ",\n"), fontsize=15.6, va="center")
     axes.legend(loc="upper right")
     return fig
+
+
+def _two_kinds(axes, color):
+    """What filled and hollow points are, for the legend."""
+    for fill, said in ((color, "filled: public weights, run by the timm library"),
+                       ("white", "hollow: the paper's own number")):  # fmt: skip
+        axes.plot([], [], "o", color=color, mfc=fill, label=said, linestyle="none")
 
 
 def _on_a_staircase(axes, best, drop=2.5):
@@ -111,7 +116,8 @@ def _on_a_staircase(axes, best, drop=2.5):
 
 def accuracy_by_family(rows):
     """F10: ImageNet top-1 accuracy by year, a marker for each family."""
-    fig, axes = plt.subplots(figsize=(11, 9))
+    fig, axes = plt.subplots(figsize=(11, 9.4))
+    axes.set_title("ImageNet, accuracy on the validation set of 2012", fontsize=18)
     for family, (marker, color) in STYLES.items():
         for row in (r for r in rows if r["family"] == family):
             hollow = row["measured_by"] != "timm"
@@ -120,9 +126,8 @@ def accuracy_by_family(rows):
                 mfc="white" if hollow else color,
             )  # fmt: skip
         axes.plot([], [], marker, color=color, label=family, linestyle="none")
-    axes.plot([], [], "o", color="grey", mfc="white", label="as published (filled: timm)",
-              linestyle="none")  # fmt: skip
-    axes.set(xlabel="year of the paper", ylabel="ImageNet top-1 accuracy (%)", ylim=(60, 93))
+    _two_kinds(axes, "grey")
+    axes.set(xlabel="year of the paper", ylabel="top-1 accuracy (%)", ylim=(57, 93))
     axes.set(xticks=range(2012, 2025, 2), xlim=(2011.6, 2026))
     name_sources(fig, rows)
     _name_points(

@@ -34,7 +34,8 @@ def cited(rows):
 def _together(places):
     """The places in order, those of a kind behind one word: section, Table or Figure."""
     numbered = {}
-    for place in sorted(places):
+    parts = {p: [re.sub(r"\d.*", "", p), *map(int, re.findall(r"\d+", p))] for p in places}
+    for place in sorted(places, key=parts.get):  # Table 2 before Table 10
         word, number = re.fullmatch(r"(?:(section|Table|Figure) )?(.+)", place).groups()
         numbered.setdefault(word, []).append(number)
     for word, numbers in numbered.items():

@@ -14,6 +14,7 @@ from minivit.course.plots.drawing import note
 from minivit.engine.errors import ShapeError
 
 MARKERS = "os^Dv"
+GAINED = "points gained over no decay"
 
 
 # -- F23 -------------------------------------------------------------------------------------------
@@ -21,7 +22,7 @@ def bias(nets, baselines, published, sets):
     """F23. Left: nets and baselines {name: (training images, [accuracies, one a seed, of each])},
     mean and standard deviation; baselines thin. Right: published, {net: [(images, accuracy in
     %)]}; sets {images: name}."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11.5, 6.8))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 7.2))
     for k, (name, (images, values)) in enumerate({**nets, **baselines}.items()):
         values = [100 * _by_seed([of_one], 1)[0] for of_one in values]
         left.errorbar(
@@ -34,19 +35,30 @@ def bias(nets, baselines, published, sets):
     places = sorted({n for images, _ in nets.values() for n in images})
     left.set_xticks(places, [f"{n:,}" for n in places])
     left.minorticks_off()
-    left.set_title("ours: MNIST (bars: deviation of seeds)")
+    left.set_title("ours: MNIST, trained from the start")
     left.legend(loc="lower right")
     for k, (name, points) in enumerate(published.items()):
         x, y = zip(*points)
         kind = list(nets).index("ResNet" if name.startswith("ResNet") else "ViT")
         right.plot(x, y, color=COLORS[kind], linestyle=DASHES[k], marker="Dovs^"[k], label=name)
     right.set(xscale="log", xlabel="images of the pre-training (log)")
-    right.set(ylabel="ImageNet top-1 (%)", title="published")
+    right.set(ylabel="ImageNet top-1 accuracy (%)", title="published: pre-trained, fine-tuned")
     right.set_xticks(list(sets), [f"{name}\n{n / 1e6:.3g}M" for n, name in sets.items()])
     right.minorticks_off()
     right.margins(x=0.2)
     right.legend(loc="lower right")
+    note(
+        fig,
+        "Pixels shuffled: those of all images stand in one other order, so near ones are far apart."
+        f" Bars: standard deviation over {_counts(nets)} seeds.",
+    )
     return fig
+
+
+def _counts(nets):
+    """How many seeds a point has: "3", or "3 to 10"."""
+    every = [len(of_one) for _, values in nets.values() for of_one in values]
+    return " to ".join(str(n) for n in sorted({min(every), max(every)}))
 
 
 # -- F27 -------------------------------------------------------------------------------------------
@@ -64,7 +76,8 @@ def power_laws(panels):
             if errors.ndim == 2:
                 for i, one in enumerate(errors.T):
                     panel.plot(x, one, ".", color=COLORS[k], alpha=0.5, linestyle="none",
-                               label=None if i else "small dots: seeds")  # fmt: skip
+                               label=None if i else f"{name}, one seed")  # fmt: skip
+                name = f"{name}, mean of {errors.shape[1]} seeds"
                 errors = errors.mean(axis=1)
             panel.plot(
                 x, errors, color=COLORS[k], marker=MARKERS[k], label=name,
@@ -76,8 +89,12 @@ def power_laws(panels):
             )
         if fit:
             x, lower, middle, upper, words = fit
-            panel.fill_between(x, lower, upper, color="grey", alpha=0.25, linewidth=0)
             panel.plot(x, middle, "-", color="black", linewidth=1.5, label=words)
+            if np.any(np.asarray(upper) > lower):
+                panel.fill_between(
+                    x, lower, upper, color="grey", alpha=0.25, linewidth=0,
+                    label="90% of fits, seeds redrawn",
+                )  # fmt: skip
         panel.set(xscale="log", yscale="log", xlabel=label, ylabel="test error", title=title)
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         panel.yaxis.set_major_formatter("{x:.3g}")
@@ -90,53 +107,58 @@ def power_laws(panels):
         if errors.max() < 3 * errors.min():  # hardly one power of ten
             panel.yaxis.set_major_locator(MaxNLocator(5))
         panel.xaxis.set_minor_formatter("")
-        if len(curves) > 3:  # a long legend: below the curves
+        if len(curves) > 3 or fit:  # a long legend: below the curves
             panel.set_ylim(bottom=panel.get_ylim()[0] / 2.7)
-            panel.legend(loc="lower left", ncols=2, handlelength=1.4, columnspacing=1)
+            columns = 2 if len(curves) > 3 else 1
+            panel.legend(loc="lower left", ncols=columns, handlelength=1.4, columnspacing=1)
         else:
-            panel.legend(loc="lower left" if fit else "upper right")
+            panel.legend(loc="upper right")
     return fig
 
 
 # -- F28 -------------------------------------------------------------------------------------------
-def head_decay(decays, tasks, upstream, judged):
+def head_decay(decays, tasks, upstream, judged, paper=None):
     """F28. Gained points of accuracy over no decay, against decay on the head: tasks [(title,
-    {label: accuracies (decays, seeds)})], one scale and one set of labels for all, mean and
-    standard deviation. Below, upstream's own accuracy: (title, (decays, seeds)); and what the
-    verdict rests on: judged (title, {task: (gained points, one a seed, (low, high))}). decays[0]
-    is 0."""
-    fig, (axes, (last, rule)) = plt.subplots(2, 2, figsize=(12, 10))
+    {label: accuracies (decays, seeds)})], one scale for all, mean and standard deviation. Below,
+    upstream's own accuracy: (title, (decays, seeds)); and what the verdict rests on: judged (title,
+    {task: (gained points, one a seed, (low, high))}). decays[0] is 0; paper: the published one."""
+    fig, (axes, (last, rule)) = plt.subplots(2, 2, figsize=(12, 10.4))
     x = np.arange(len(decays))  # evenly spaced: 0 has no place on a logarithmic axis
     for panel, (title, curves) in zip(axes, tasks):
         panel.axhline(0, color="black", linewidth=1)
         for k, (name, values) in enumerate(curves.items()):
             values = _by_seed(values, len(decays))
             shift = 0.1 * (k - (len(curves) - 1) / 2)  # beside each other
+            name = f"{name} ({100 * np.mean(values[0]):.0f}%)"
             _mean(panel, x + shift, 100 * (values - values[0]), k, name)
-        start = ", ".join(f"{100 * np.mean(values[0]):.0f}" for values in curves.values())
-        panel.set(title=f"{title} (no decay: {start}%)", ylabel="points gained over no decay")
+        panel.set(title=title, ylabel=GAINED)
         panel.sharey(axes[0])
+        title = "examples a class, and\naccuracy without decay"
+        panel.legend(loc="lower left", title=title, alignment="left")
     for unused in axes[len(tasks) :]:
         unused.remove()
-    axes[0].legend(loc="lower left")
     title, values = upstream
     _mean(last, x, 100 * _by_seed(values, len(decays)), len(COLORS) - 1, None)
-    last.set(title=title, ylabel="accuracy (%)", ylim=(0, None))
+    last.set(title=title, ylabel="test accuracy (%)", ylim=(0, None))
     for panel in (*axes[: len(tasks)], last):
-        panel.set_xticks(x, [f"{d:g}" for d in decays])
-        panel.set_xlabel("decay of the head")
+        panel.set_xticks(x, [f"{d:g}" + "\n(paper's)" * (d == paper) for d in decays])
+        panel.set_xlabel("weight decay of the head")
     title, gains = judged
-    rule.axvline(0, color="black", linewidth=1)
+    rule.plot([0, 0], [-0.4, len(gains)], "-", color="black", linewidth=1)
     for y, (points, (low, high)) in enumerate(gains.values()):
         mean = float(np.mean(points))
         rule.plot(points, np.full(len(points), y), "o", color="black", alpha=0.5, markersize=8,
-                  linestyle="none")  # fmt: skip
+                  linestyle="none", label=None if y else "one seed")  # fmt: skip
         rule.errorbar(mean, y + 0.25, xerr=[[mean - low], [high - mean]], fmt="D", capsize=6,
-                      color=COLORS[2], markersize=10)  # fmt: skip
+                      color=COLORS[2], markersize=10,
+                      label=None if y else f"mean of {len(points)}, 95% interval")  # fmt: skip
         rule.text(mean, y + 0.33, f"{mean:+.1f} ({low:+.1f} to {high:+.1f})", ha="center", va="top",
                   bbox=dict(facecolor="white", edgecolor="none", pad=1))  # fmt: skip
     rule.set_yticks(range(len(gains)), gains)
-    rule.set(ylim=(len(gains) - 0.3, -0.4), title=title, xlabel="points gained over no decay")
+    rule.set(ylim=(len(gains) - 0.3, -1.3), title=title, xlabel=GAINED)
+    rule.legend(loc="upper left")
+    seeds = _by_seed(upstream[1], len(decays)).shape[1]
+    note(fig, f"Curves: mean of {seeds} seeds; their bars: standard deviation.")
     return fig
 
 
@@ -169,7 +191,7 @@ def variants(groups, held):
             panel.text(1.02, i, f"{mean:.1f}      ", va="center",
                        transform=panel.get_yaxis_transform())  # fmt: skip
         _names(panel, bars)
-        panel.set(xlabel="test accuracy (%)", title=title)
+        panel.set(xlabel="test accuracy on MNIST (%)", title=title)
         alike = np.concatenate(near) if np.ptp(values) < 12 else values
         room = 0.05 * np.ptp(alike) + 0.1
         panel.set_xlim(alike.min() - room, alike.max() + room)
@@ -179,8 +201,9 @@ def variants(groups, held):
         last.text(1.02, i, f"{size:.2f}      ", va="center",
                   transform=last.get_yaxis_transform())  # fmt: skip
     _names(last, held)
-    last.set(xlabel="bytes for a parameter", title="what the optimizer holds")
-    note(fig, "A dot: a seed; bar and number: their mean. Shifts: by up to two pixels.")
+    last.set(xlabel="bytes held for each parameter", title="memory of the optimizer")
+    last.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    note(fig, "A dot: one seed; blue line and number: their mean.")
     return fig
 
 

@@ -14,7 +14,8 @@ def pipeline(text, steps, ids, vectors):
     steps: for each piece of the text the lists of symbols after each merge; ids: (N,) the ids of
     all tokens; vectors (N, D).
     """
-    fig = plt.figure(figsize=(11, 7.2))
+    fig = plt.figure(figsize=(11, 7.7))
+    fig.suptitle("A text on its way in: string → merges → tokens → ids → vectors", fontsize=18)
     upper, lower = fig.subfigures(2, 1, height_ratios=[1.5, 1])
     axes = upper.subplots()
     bare(axes)

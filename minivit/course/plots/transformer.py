@@ -4,12 +4,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import ConnectionPatch
 
+from minivit.course import DASHES
 from minivit.course.plots.drawing import (
     BLUE,
     GREEN,
     ORANGE,
     bare,
     heat,
+    note,
     shown,
     sign,
     smoothed,
@@ -40,7 +42,9 @@ def _weights(axes, A, keys, queries, title, transpose=False):
 def layer_norm_steps(stages, words):
     """F02: X, centred, normed, scaled and shifted, each (D, N), and each column's statistics."""
     titles = ["X", "X − E[x]", "/ √(Var[x] + ε)", "* γ + β"]
-    fig, panels = plt.subplots(3, 4, figsize=(11.5, 9.6), height_ratios=[2.2, 1, 1])
+    fig, panels = plt.subplots(3, 4, figsize=(11.5, 10.4), height_ratios=[2.2, 1, 1])
+    fig.suptitle("LayerNorm, line by line: each column, a token, gets mean 0 and variance 1;\n"
+                 "then γ and β scale and shift each feature", fontsize=17)  # fmt: skip
     limit = max(float(np.abs(Z).max()) for Z in stages)
     for j, (Z, title) in enumerate(zip(stages, titles)):
         _columns(
@@ -53,6 +57,8 @@ def layer_norm_steps(stages, words):
             axes.bar(range(len(words)), values, color=color)
             axes.axhline(0 if i == 1 else 1, color="black", linewidth=1, linestyle="--")
             axes.set(xticks=[])
+            if np.allclose(values, 0, atol=1e-4):
+                axes.text(0.5, 0.5, "all 0", ha="center", va="bottom", transform=axes.transAxes)
             if j == 0:
                 axes.set_ylabel(f"{name}\nof the column")
     for i in (1, 2):
@@ -99,6 +105,7 @@ def layer_diagram(stages, words):
     sign(panels[3], "+xₙ\n=")
     _columns(panels[4], stages["x_n + mlp[x_n]"], words, f"xₙ + mlp[xₙ]\n{shape}", limit=limit)
     _residual(lower, panels[0], panels[4], "the residual path: xₙ as it is")
+    note(fig, "A: what a query takes from each key, white 0, dark blue 1; a column adds up to 1")
     sign(panels[5], "→")
     _columns(panels[6], stages["out"], words, f"LayerNorm[X]: out\n{shape}", GREEN, limit=limit)
     return fig
@@ -179,45 +186,73 @@ def accuracy_climbs(climbs, baselines):
     return fig
 
 
-def masked_words(examples, curve, words, level):
-    """F03: texts with a masked token, the model's first guesses, and what stood there; the loss.
+def masked_words(examples, shares, curve, words, levels):
+    """F03: texts with a masked token, the model's first guesses, and what stood there; how often
+    the true word is ranked where, beside a baseline; the loss.
 
-    examples: [(what it is an example of, tokens with "[MASK]", the true token, its rank, [(guess,
-    probability)])], the true token among the guesses; curve: (steps, losses) of each seed; words:
-    the title; level: (name, loss).
+    examples: [(tokens with "[MASK]", the true token, its rank, [(guess, probability)])], the true
+    token among the guesses; shares: {who ranks: {ranks: share}}; curve: (steps, losses) of each
+    seed; words: the title; levels: {name: loss}.
     """
-    longest = max(p for *_, guesses in examples for _, p in guesses)
-    rows = -(-(len(examples) + 1) // 2)
-    fig = plt.figure(figsize=(13, 0.9 + 3 * rows))
+    rows = -(-len(examples) // 2)
+    fig = plt.figure(figsize=(13, 5.1 + 3.3 * rows))
     fig.suptitle(words, fontsize=18.5)
-    parts = fig.subfigures(rows, 2).ravel()
-    for part, (kind, tokens, truth, rank, guesses) in zip(parts, examples):
-        part.suptitle(f"{kind}\n{_text(tokens)}", fontsize=18.5, x=0.02, ha="left")
+    upper, lower = fig.subfigures(2, 1, height_ratios=[3.5 * rows, 4.2])
+    longest = max(100 * p for *_, guesses in examples for _, p in guesses)
+    step = 5 if longest < 30 else 20
+    for part, example in zip(upper.subfigures(rows, 2).ravel(), examples):
+        part.suptitle(_text(example[0]), fontsize=18.5, x=0.02, ha="left")
         axes = part.subplots()
-        names, p = zip(*guesses)
-        right = [name == truth for name in names]
-        axes.barh(range(len(p)), p, color=[ORANGE if r else BLUE for r in right],
-                  hatch=["//" * r for r in right], edgecolor="white")  # fmt: skip
-        for y, (x, r) in enumerate(zip(p, right)):
-            said = f" {_percent(x)}" + (f"  ◄ true, ranked {rank:,}" if r else "")
-            axes.text(x, y, said, fontsize=18.5, va="center", fontweight="bold" if r else "normal")
-        axes.set(yticks=range(len(p)), xlim=(0, max(0.6, 1.7 * longest)), xticks=[])
-        for tick, r in zip(axes.set_yticklabels(names, fontsize=18.5), right):
-            tick.set_fontweight("bold" if r else "normal")
-        axes.invert_yaxis()
-    axes = parts[len(examples)].subplots()
-    for steps, losses in curve:
-        axes.plot(steps, losses)
-    name, height = level
-    axes.axhline(height, color="black", linestyle=":", linewidth=2)
-    axes.text(steps[-1], height, name, ha="right", va="bottom", fontsize=18.5)
-    axes.set_title(f"training: {len(curve)} seeds", fontsize=18.5)
-    axes.set_xlabel("step", fontsize=18.5)
-    axes.set_ylabel("loss (nats)", fontsize=18.5)
-    axes.tick_params(labelsize=18.5)
-    axes.set_ylim(0, 1.3 * height)
-    axes.xaxis.set_major_locator(plt.MultipleLocator(steps[-1] / 2))
+        _guesses(axes, *example[1:])
+        axes.set(xlim=(0, 2.9 * longest), xticks=np.arange(0, longest + step, step))
+        axes.set_xlabel("the model's probability (%)", fontsize=18.5)
+    left, right = lower.subplots(1, 2)
+    _shares(left, shares)
+    for (steps, losses), dash in zip(curve, DASHES):
+        right.plot(steps, losses, linestyle=dash, color=BLUE)
+    for name, height in levels.items():
+        right.axhline(height, color="black", linestyle=":", linewidth=2)
+        right.text(steps[-1], height, name, ha="right", va="bottom", fontsize=18.5)
+    right.set_title(f"training, {len(curve)} seeds", fontsize=18.5)
+    right.set_xlabel("step", fontsize=18.5)
+    right.set_ylabel("loss (nats)", fontsize=18.5)
+    right.set_ylim(0, 1.25 * max(levels.values()))
+    right.xaxis.set_major_locator(plt.MultipleLocator(steps[-1] / 2))
+    right.yaxis.set_major_locator(plt.MultipleLocator(2))
+    for axes in (left, right):
+        axes.tick_params(labelsize=18.5)
     return fig
+
+
+def _guesses(axes, truth, rank, guesses):
+    """Bars of probability, and which of them is the true word's."""
+    for y, (name, p) in enumerate(guesses):
+        right = name == truth
+        axes.barh(y, 100 * p, color=ORANGE if right else BLUE, hatch="//" * right, ec="white")
+        said = f"{_percent(p)}" + (f"  ◄ true (rank {rank:,})" if right else "")
+        axes.annotate(said, (100 * p, y), (6, 0), textcoords="offset points", fontsize=18.5,
+                      va="center", fontweight="bold" if right else "normal")  # fmt: skip
+    names = [name for name, _ in guesses]
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(labelsize=18.5)
+    axes.get_yticklabels()[names.index(truth)].set_fontweight("bold")
+    axes.invert_yaxis()
+
+
+def _shares(axes, shares):
+    """Bars side by side: how often the true word has which ranks, a colour for each who ranks."""
+    for i, ((name, of_ranks), color) in enumerate(zip(shares.items(), (BLUE, "0.65"))):
+        y = np.arange(len(of_ranks)) + 0.4 * (i - 0.5)
+        bars = axes.barh(y, [100 * share for share in of_ranks.values()], 0.38, color=color,
+                         label=name)  # fmt: skip
+        axes.bar_label(bars, [f"{share:.0%}" for share in of_ranks.values()], fontsize=18.5,
+                       padding=4)  # fmt: skip
+    axes.set_yticks(range(len(of_ranks)), of_ranks)
+    axes.invert_yaxis()
+    axes.set_title("rank of the true word", fontsize=18.5)
+    axes.set_xlabel("share of the texts (%)", fontsize=18.5)
+    axes.set_xlim(0, 160 * max(max(of_ranks.values()) for of_ranks in shares.values()))
+    axes.legend(fontsize=18.5, loc="upper right")
 
 
 def _text(tokens):
@@ -231,7 +266,7 @@ def next_tokens(steps, words):
     steps: [(text so far, [(token, probability)], drawn token)]; words: the title. An arrow leads
     from the token that was drawn to the text that it ends in the next step.
     """
-    fig, panels = plt.subplots(len(steps), 2, figsize=(13, 0.7 + 1.28 * len(steps)),
+    fig, panels = plt.subplots(len(steps), 2, figsize=(13, 1.5 + 1.28 * len(steps)),
                                width_ratios=[1, 1.3], squeeze=False)  # fmt: skip
     fig.suptitle(words, fontsize=18.5)
     longest = max(p for _, guesses, _ in steps for _, p in guesses)
@@ -261,6 +296,7 @@ def next_tokens(steps, words):
                 "", corner, (0, corner[1]), left.transAxes, textcoords=(tick, left.transAxes),
                 arrowprops=dict(arrowstyle="-", shrinkA=4, shrinkB=0, **line),
             )  # fmt: skip
+    axes.set_xlabel("probability of the next token", fontsize=18.5)
     return fig
 
 
@@ -303,7 +339,9 @@ def alignments(pairs):
     pairs: [(source tokens, target tokens, A (targets, sources))]. The tokens of a word are drawn as
     one: its attention is the mean of its queries, what it gets is the sum of its keys.
     """
-    fig, panels = plt.subplots(1, len(pairs), figsize=(6 * len(pairs), 7), squeeze=False)
+    fig, panels = plt.subplots(1, len(pairs), figsize=(6 * len(pairs), 7.8), squeeze=False)
+    fig.suptitle("Cross-attention: where each word that is written looks in the source\n"
+                 "(a row adds up to 100%; 20% and more as numbers)", fontsize=17)  # fmt: skip
     for axes, (source, target, A) in zip(panels[0], pairs):
         if A.shape != (len(target), len(source)):
             raise ShapeError(
@@ -318,8 +356,8 @@ def alignments(pairs):
             axes.text(j, i, f"{100 * A[i, j]:.0f}", ha="center", va="center", fontsize=16.9,
                       color="white" if A[i, j] > 0.55 else "black")  # fmt: skip
         axes.tick_params(labelsize=17)
-        axes.set_xlabel("source, encoder: K, V (numbers: %)", fontsize=17, labelpad=14)
-        axes.set_ylabel("target, decoder: queries Q", fontsize=17)
+        axes.set_xlabel("source, encoder: keys K, values V", fontsize=17, labelpad=14)
+    panels[0, 0].set_ylabel("target, decoder: queries Q", fontsize=17)
     return fig
 
 

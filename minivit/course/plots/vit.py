@@ -34,7 +34,8 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
     H, W, C = image.shape
     N, D = projected.shape
     P = int(np.sqrt(patches.shape[1] // C))
-    fig = plt.figure(figsize=(12.4, 8.7))
+    fig = plt.figure(figsize=(12.4, 9.8))
+    fig.suptitle("ViT: from an image to the input of layer 1, in five steps", fontsize=19)
     upper, lower = fig.subfigures(2, 1, height_ratios=[1.15, 1])
 
     left, right = upper.subfigures(1, 2, width_ratios=[1, 1.9])
@@ -84,6 +85,7 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
         "[class]", (0, 0), (-0.28, 0.9), xycoords="data", textcoords="axes fraction", fontsize=17,
         color=ORANGE, ha="right", arrowprops=dict(arrowstyle="->", color=ORANGE, linewidth=2),
     )  # fmt: skip
+    note(fig, "Steps as on the slide; [class] is put in front before the positions are added")
     return fig
 
 
@@ -150,6 +152,8 @@ def forward_pass(arrays, weight, classes, true=None):
     panels[0].set_xlabel(" ", fontsize=14)  # room below
     for start, plus in ((panels[0], panels[7]), (panels[8], panels[13])):
         _around(start, plus)
+    marked = "; orange bar: the true class" * (true is not None)
+    note(fig, f"A: the brighter, the more attention{marked}")
     return fig
 
 
@@ -185,7 +189,7 @@ def filters(rows, shown=10):
                 stretched = pictures[k] / np.abs(pictures[k]).max()
                 axes.imshow(picture(stretched), interpolation="none")
                 axes.set_xlabel("< 1%" if share[k] < 0.005 else f"{share[k]:.0%}", fontsize=16)
-    note(fig, "below each component: its share of the variance")
+    note(fig, "Below each component: its share of the variance.")
     return fig
 
 
@@ -219,6 +223,7 @@ def position_tiles(groups, limit=0.6):
     bar = parts[-1].colorbar(image, ax=parts[-1].get_axes(), shrink=0.8, pad=0.03, extend="both")
     bar.set_label("cosine similarity", fontsize=17)
     bar.ax.tick_params(labelsize=17)
+    note(fig, "A tile: how similar its patch's position (+) is to the positions of all patches.")
     return fig
 
 
@@ -234,13 +239,17 @@ def attention_distance(groups):
     for axes, (title, trained, untrained, uniform) in zip(panels[0], groups):
         layers = np.arange(1, trained.shape[1] + 1)
         for values, place, style, label in (
-            (untrained, -0.14, dict(marker="o", mfc="none", color="grey"), "before training"),
-            (trained, 0.14, dict(marker="o", color=BLUE, alpha=0.7), "trained"),
+            (untrained, -0.14, dict(mfc="none", color="grey"), "one head, before training"),
+            (trained, 0.14, dict(color=BLUE, alpha=0.7), "one head, trained"),
         ):
             x = np.broadcast_to(layers[:, None] + place, values.shape).reshape(-1)
-            axes.plot(x, values.reshape(-1), linestyle="none", label=label, **style)
-        axes.plot(layers + 0.14, trained.mean(axis=(0, 2)), "-", color=BLUE, label="mean")
-        axes.axhline(uniform, color=ORANGE, linestyle="--", label="looks everywhere alike")
+            axes.plot(x, values.reshape(-1), "o", linestyle="none", label=label, **style)
+        axes.plot(
+            layers + 0.14, trained.mean(axis=(0, 2)), "-", color=BLUE, label="mean of the trained"
+        )
+        axes.axhline(
+            uniform, color=ORANGE, linestyle="--", label="a head that looks everywhere alike"
+        )
         axes.set(xticks=layers, xlabel="layer")
         axes.set_title(title, fontsize=17)
     panels[0, 0].set_ylabel("mean attention distance (pixels)")
