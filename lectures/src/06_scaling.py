@@ -740,6 +740,25 @@ course.figure(
 # too: each net is best for a while, then flattens, and a larger one goes on. The FLOPs are computed
 # here, from Table 2; the paper's axis is TPU days.
 #
+# The ViT paper has such a table of its own (Table 6), with ResNets and hybrids: a ViT reaches a
+# ResNet's error with about half of the compute, and hybrids are ahead while there is little of it.
+
+# %%
+paper = {}
+for row in published("vit_compute"):  # a point each, from left to right
+    point = float(row["exaFLOPs"]), 1 - float(row["ImageNet top-1"]) / 100
+    paper.setdefault(row["family"], []).append(point)
+paper = {family: tuple(zip(*sorted(points))) for family, points in paper.items()}
+title, label = "published: ImageNet, fine-tuned", "exaFLOPs of pre-training on JFT-300M"
+fig = plots.power_laws([(title, label, paper, None, None)])
+name_sources(fig, published("vit_compute"))
+drawing.show(
+    fig,
+    alt="""ImageNet error of ViTs, ResNets and hybrids against exaFLOPs of pre-training, log-log:
+    the ResNets lie highest, the hybrids lowest below 500 exaFLOPs, and level with ViT above.""",
+)
+
+# %% [markdown]
 # **Predict, then run.** ViT-G/14 has 2 billion parameters, says the slide. How many exactly?
 # <details><summary>Answer</summary>
 #

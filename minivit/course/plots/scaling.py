@@ -66,8 +66,8 @@ def power_laws(panels):
     """F27: errors on log-log axes. panels: [(title, x label, curves, fit, frontier)]; curves
     {label: (x, errors)}, errors (n,) or (n, seeds); fit None or (x, lower, middle, upper, words);
     frontier None or (x, errors), drawn in steps: the best so far."""
-    rows = -(-len(panels) // 2)
-    fig, axes = plt.subplots(rows, 2, figsize=(11, 5 * rows), squeeze=False)
+    rows, columns = -(-len(panels) // 2), min(len(panels), 2)
+    fig, axes = plt.subplots(rows, columns, figsize=(2 + 4.5 * columns, 5 * rows), squeeze=False)
     for panel in axes.ravel()[len(panels) :]:
         panel.remove()
     for panel, (title, label, curves, fit, frontier) in zip(axes.ravel(), panels):
