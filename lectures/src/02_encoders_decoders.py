@@ -289,7 +289,8 @@ p = run.predicted(reader.model, inputs, entry_mask, places)
 asked, truth = np.flatnonzero(places.any(axis=1)), entry_ids[places]
 ranks = 1 + (p > p[np.arange(len(p)), truth][:, None]).sum(axis=1)
 
-content = np.bincount(ids[run.content_places(ids, wordpiece) & mask], minlength=len(wordpiece))
+each = np.arange(len(wordpiece) + 1)  # a bin for each token
+content, _ = np.histogram(ids[run.content_places(ids, wordpiece) & mask], each)
 common = 1 + (content > content[truth][:, None]).sum(axis=1)  # rank of the true word by its count
 
 examples, rng = [], np.random.default_rng(0)
@@ -307,7 +308,7 @@ for first, last in ((1, 1), (2, 10), (11, 100), (101, 4000)):
     which = f"{first:,} to {last:,}" if last > 1 else "1"
     for name, found in zip(shares, (ranks, common)):
         shares[name][which] = ((first <= found) & (found <= last)).mean()
-counts = 1 + np.bincount(ids[eligible], minlength=len(wordpiece))
+counts = 1 + np.histogram(ids[eligible], each)[0]
 by_counts = -np.log(counts / counts.sum())[test_ids[tests["tokens"][1]]].mean()
 course.figure(
     "F03",
