@@ -20,13 +20,13 @@ def fused(on):
     global _loops
     if not isinstance(on, bool):
         raise OptionError(f"fused: got {on!r}, expected True or False")
-    try:
-        _loops = importlib.import_module("minivit.engine.loops") if on else None
-    except ImportError as error:
+    found = importlib.import_module("minivit.engine.loops") if on else None
+    if on and found.numba is None:
         raise OptionError(
-            "fused: the loops are compiled by numba, which cannot be imported "
-            f"({error}); install it: pip install 'numba>=0.61'"
-        ) from error
+            "fused: numba compiles the loops, and it cannot be imported; "
+            "pip install 'numba>=0.61' installs it"
+        )
+    _loops = found
 
 
 def loops(*arrays):

@@ -8,14 +8,24 @@ Sums of a row may be added in any order (`reassoc`), and a product with a sum ma
 import math
 
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic
+
+try:
+    import numba
+    from numba.extending import intrinsic
+except ImportError:  # then they are there to be read
+    numba = None
 
 from minivit.engine import special
 
-compiled = njit(
-    fastmath={"reassoc", "contract"}, error_model="numpy", nogil=True, cache=True
-)  # error_model: 1 / 0 is infinity, no branch
+
+def compiled(loop):
+    """Compile it at its first call; of Python's own rules 1 / 0, an error there, is infinity."""
+    if numba is None:
+        return loop
+    flags = {"reassoc", "contract"}
+    return numba.njit(loop, fastmath=flags, error_model="numpy", nogil=True, cache=True)
+
+
 f32, i32 = np.float32, np.int32
 
 
@@ -26,14 +36,17 @@ C0, C1, C2, C3, C4, C5, C6 = map(f32, (
 ))  # fmt: skip
 
 
-@intrinsic
 def _of_bits(typing, bits):
-    """The float32 that these 32 bits are."""
+    """The float32 that these 32 bits are, as an instruction of the compiler."""
 
     def build(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+        return builder.bitcast(arguments[0], context.get_value_type(numba.float32))
 
-    return types.float32(types.int32), build
+    return numba.float32(numba.int32), build
+
+
+if numba is not None:
+    _of_bits = intrinsic(_of_bits)
 
 
 @compiled

@@ -186,8 +186,7 @@ def test_a_switch_is_true_or_false(on):
 
 
 def test_without_numba_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "minivit.engine.loops", raising=False)
+    monkeypatch.setattr("minivit.engine.loops.numba", None)
     with pytest.raises(OptionError, match=r"numba.*pip install 'numba"):
         minivit.fused(True)
     assert fused._loops is None
