@@ -901,15 +901,9 @@ def distances(models, images):
 
 
 emoji_images = test_pictures[:128]
-looked = {
-    "trained with labels,\n300 steps": (
-        distances(emoji_models, emoji_images),
-        distances([emoji_model(seed) for seed in (0, 1, 2)], emoji_images),  # before training
-    ),
-    "trained to fill in hidden patches,\n2,400 steps": (
-        np.array([run["after"] for run in masked]), np.array([run["before"] for run in masked]),
-    ),
-}  # fmt: skip
+named = distances(emoji_models, emoji_images)
+named_before = distances([emoji_model(seed) for seed in (0, 1, 2)], emoji_images)
+hidden, hidden_before = (np.array([run[when] for run in masked]) for when in ("after", "before"))
 uniform = inspect.uniform_distance((8, 8), patch=4)
 again = distances([masked_vit], emoji_images)[0]  # seed 0 is here, in float16
 assert np.allclose(again, masked[0]["after"], atol=0.1)
@@ -917,7 +911,12 @@ assert np.allclose(again, masked[0]["after"], atol=0.1)
 # %%
 course.figure(
     "F26",
-    plots.attention_distance([(name, *values, uniform) for name, values in looked.items()]),
+    plots.attention_distance(
+        [
+            ("trained with named,\n300 steps", labels, named_before, uniform),
+            ("trained to fill in hidden patches,\n2,400 steps", hidden, hidden_before, uniform),
+        ]
+    ),
     alt="""Mean attention distance against layer, a dot for each head and seed. After 300 steps with
     labels all dots of four layers lie within two pixels of the distance of a head that looks
     everywhere alike, 16.5. After hidden patches those of layer 1 lie at 5 to 11 pixels, those of
@@ -933,8 +932,8 @@ course.figure(
 # the slope against 999 shuffles of the heads over the layers.
 
 # %%
-slope, p = zip(*(inspect.depth_trend(d) for d in looked["2,400 steps of hidden patches"][0]))
-farthest = looked["2,400 steps of hidden patches"][0][:, 0].max(axis=1)  # in layer 1, each seed
+slope, p = zip(*(inspect.depth_trend(d) for d in hidden))
+farthest = hidden[:, 0].max(axis=1)  # in layer 1, each seed
 slopes, far = verdicts.of_seeds(slope), verdicts.of_seeds(farthest)
 course.claim(
     "C10",
@@ -949,7 +948,7 @@ course.claim(
     },
     seeds=[0, 1, 2],
 )
-print("with labels:", [inspect.depth_trend(d) for d in looked["300 steps with labels"][0]])
+print("with labels:", [inspect.depth_trend(d) for d in named])
 
 # %% [markdown]
 # One half of the claim is here as on the slide: attention grows wider with depth, by 1.4 pixels a
