@@ -913,7 +913,7 @@ course.figure(
     "F26",
     plots.attention_distance(
         [
-            ("trained with named,\n300 steps", labels, named_before, uniform),
+            ("trained with labels,\n300 steps", named, named_before, uniform),
             ("trained to fill in hidden patches,\n2,400 steps", hidden, hidden_before, uniform),
         ]
     ),
