@@ -131,7 +131,8 @@ fig = drawing.tables(
     [
         (
             "Published: pre-trained on JFT or ImageNet-21k (I21k), test accuracy in %",
-            ["", *(name.replace(" ", "\n", 1) for name in columns)],
+            ["", *("\n".join(name.rsplit(" ", 2) if name.count(" ") > 1 else name.split(" "))
+                   for name in columns)],
             [(name, *(of.get(c, "-") for c in columns)) for name, of in table.items()],
             [(0, 1)],
         ),
@@ -144,7 +145,10 @@ fig = drawing.tables(
         ),
     ]
 )  # fmt: skip
-drawing.note(fig, "±: standard deviation of three runs. *: as in Touvron et al. 2020.")
+drawing.note(
+    fig,
+    "±: standard deviation of three runs. *: as in Touvron et al. 2020. Orange: on the slide.",
+)
 name_sources(fig, "the slide, after Dosovitskiy et al. 2020 (arXiv 2010.11929), Table 2")
 course.figure(
     "F22",

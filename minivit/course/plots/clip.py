@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from minivit.course import COLORS
-from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, framed, heat, picture
+from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, bare, framed, heat, note, picture
 from minivit.engine.errors import ShapeError
 from minivit.functions import softmax
 
@@ -49,7 +49,10 @@ def logits_matrices(panels, images, names):
         bar.ax.tick_params(labelsize=19.8)
         bar.locator = MaxNLocator(4)
         bar.update_ticks()
-    fig.suptitle("logits: exp(t) · cosine, an image a row, a text a column", fontsize=19.8)
+    fig.suptitle(
+        "logits: exp(t) · cosine, an image a row, a text a column; framed: what belongs together",
+        fontsize=19.8,
+    )
     return fig
 
 
@@ -170,6 +173,7 @@ def cosine_and_temperature(measured, similarities, names, scales):
     right.set_yticks(y, labels)
     right.invert_yaxis()
     right.set(xlabel="probability", xlim=(0, 1.05), title="softmax of exp(t) times cosine")
+    note(fig, "Below each name: its cosine with one emoji.")
     right.legend(title="exp(t): entropy", loc="center right", bbox_to_anchor=(1, 0.4))
     return fig
 
@@ -293,6 +297,7 @@ def zero_shot_classifier(image, names, prompts, text_vectors, image_vector, prob
     for i, p in enumerate(probabilities):
         bars.text(p + 0.03, i, f"{p:.0%}", va="center", fontsize=17.5)
     bars.set(ylim=(k - 0.5, -0.5), xlim=(0, 1.35), yticks=[], xticks=[0, 0.5, 1])
+    bars.set_xlabel("orange: true class", fontsize=17.5)
     bars.set_title("softmax(exp(t) I_e W)", fontsize=17.5)
     axes = fig.add_subplot(grid[1, 0])
     axes.imshow(picture(image), interpolation="none")

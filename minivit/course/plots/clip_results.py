@@ -39,7 +39,8 @@ def efficiency(curves, chance, ratios=()):
             va="bottom" if k else "top", textcoords="offset points", fontweight="bold",
             arrowprops=None if k else dict(arrowstyle="-", shrinkA=0, shrinkB=0),  # below the curve
         )  # fmt: skip
-    axes.set(xscale="log", xlabel="images seen (log)", ylabel="zero-shot accuracy")
+    axes.set(xscale="log", xlabel="images seen (log)", ylabel="zero-shot accuracy",
+             title="three ways to learn from images and texts")  # fmt: skip
     axes.set_xticks(seen, [f"{n:,}" for n in seen])
     axes.set_xlim(seen[0] * 0.88, seen[-1] * 1.9)
     axes.spines["bottom"].set_bounds(seen[0] * 0.88, seen[-1])
@@ -162,8 +163,9 @@ def prompts(accuracies, chance, title):
         axes.bar(x, [100 * of[s] for s in sets], width * 0.94, color=COLORS[k], label=way,
                  hatch=HATCHES[k % 4], edgecolor="white")  # fmt: skip
         for place, s in zip(x, sets):
+            top = of[s] if not 0 <= chance[s] - of[s] < 0.06 else chance[s]  # clear of the line
             axes.text(
-                place, 100 * of[s] + 0.6, f"{100 * of[s]:.0f}", ha="center", va="bottom",
+                place, 100 * top + 0.8, f"{100 * of[s]:.0f}", ha="center", va="bottom",
                 bbox=dict(facecolor="white", edgecolor="none", pad=0.5),
             )  # fmt: skip
     for i, s in enumerate(sets):

@@ -152,8 +152,9 @@ def head_decay(decays, tasks, upstream, judged, paper=None):
         rule.errorbar(mean, y + 0.25, xerr=[[mean - low], [high - mean]], fmt="D", capsize=6,
                       color=COLORS[2], markersize=10,
                       label=None if y else f"mean of {len(points)}, 95% interval")  # fmt: skip
-        rule.text(mean, y + 0.33, f"{mean:+.1f} ({low:+.1f} to {high:+.1f})", ha="center", va="top",
-                  bbox=dict(facecolor="white", edgecolor="none", pad=1))  # fmt: skip
+        words = f"{mean:+.1f} ({low:+.1f} to {high:+.1f})".replace("-", "−")
+        box = dict(facecolor="white", edgecolor="none", pad=1)
+        rule.text(mean, y + 0.46, words, ha="center", va="top", bbox=box)
     rule.set_yticks(range(len(gains)), gains)
     rule.set(ylim=(len(gains) - 0.3, -1.3), title=title, xlabel=GAINED)
     rule.legend(loc="upper left")

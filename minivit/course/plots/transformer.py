@@ -122,8 +122,8 @@ def _residual(part, start, end, words):
     """An arrow above the panels, from one to another: what is added unchanged."""
     part.add_artist(
         ConnectionPatch(
-            (0.5, 1.2), (0.5, 1.2), start.transAxes, end.transAxes, arrowstyle="->",
-            connectionstyle="bar,armA=-22,armB=-22,fraction=0", linewidth=2.5, color="black",
+            (0.5, 1.26), (0.5, 1.26), start.transAxes, end.transAxes, arrowstyle="->",
+            connectionstyle="bar,armA=-16,armB=-16,fraction=0", linewidth=2.5, color="black",
             mutation_scale=22,
         )
     )  # fmt: skip

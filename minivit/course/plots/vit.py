@@ -85,7 +85,11 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
         "[class]", (0, 0), (-0.28, 0.9), xycoords="data", textcoords="axes fraction", fontsize=17,
         color=ORANGE, ha="right", arrowprops=dict(arrowstyle="->", color=ORANGE, linewidth=2),
     )  # fmt: skip
-    note(fig, "Steps as on the slide; [class] is put in front before the positions are added")
+    note(
+        fig,
+        "Steps as on the slide; [class] is put in front before the positions are added. Patches, the "
+        "projection E and the positions have colours of their own scales.",
+    )
     return fig
 
 
@@ -124,7 +128,7 @@ def forward_pass(arrays, weight, classes, true=None):
     colors = [ORANGE if i == true else BLUE for i in range(len(classes))]
     bars.barh(range(len(classes)), probabilities, color=colors)
     bars.set(yticks=range(len(classes)), xlim=(0, 1.05), xticks=[0, 1])
-    bars.set_yticklabels(classes, fontsize=20.2)
+    bars.set_yticklabels(classes, fontsize=20.2 if len(classes) < 8 else 15)
     bars.tick_params(axis="x", labelsize=20.2)
     bars.invert_yaxis()
     bars.set_title(f"softmax of\n{len(classes)} logits", fontsize=20.2)
