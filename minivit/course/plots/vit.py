@@ -87,8 +87,8 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
     )  # fmt: skip
     note(
         fig,
-        "Steps as on the slide; [class] is put in front before the positions are added. Patches, the "
-        "projection E and the positions have colours of their own scales.",
+        "Steps as on the slide; [class] is put in front before the positions are added. Patches, "
+        "the projection E and the positions have colours of their own scales.",
     )
     return fig
 
