@@ -41,7 +41,7 @@ def sigmoid_composed(x):
 def silu(xp, x, /, *, differentiate=True):
     """x sigmoid(x) (also called swish)."""
     if loops := fused.loops(x):
-        f = partial(loops.gated, *_U["silu"])
+        f = _compiled(loops, "silu")
     else:
         f = _gated(xp, xp.exp, lambda x, _: (-x, 1))
     return _with_slope(xp, x, f, differentiate)
@@ -65,7 +65,7 @@ def gelu(xp, x, /, approximate="none", *, differentiate=True):
             f"gelu: approximate is {approximate!r}, expected 'none', 'tanh' or 'quick'"
         )
     if loops := fused.loops(x):
-        f = loops.gelu if approximate == "none" else partial(loops.gated, *_U[approximate])
+        f = loops.gelu if approximate == "none" else _compiled(loops, approximate)
     elif approximate == "none":
         f = partial(_gelu_exact, xp)
     else:
@@ -75,12 +75,14 @@ def gelu(xp, x, /, approximate="none", *, differentiate=True):
     return _with_slope(xp, x, f, differentiate)
 
 
-# u = c x + a x^3 of the gates x sigmoid(u), for the compiled loops
 _TANH = math.sqrt(8 / math.pi)
-_U = {
-    name: np.float32([c, a]) for name, c, a in
-    (("silu", 1, 0), ("quick", 1.702, 0), ("tanh", _TANH, 0.044715 * _TANH))
-}  # fmt: skip
+# gates x sigmoid(u): (c, a) of u = c x + a x^3
+_U = {"silu": (1, 0), "quick": (1.702, 0), "tanh": (_TANH, _TANH * 0.044715)}
+
+
+def _compiled(loops, gate):
+    """The loop of a gate of _U, as a function of x, y, slope."""
+    return partial(loops.gated, *map(np.float32, _U[gate]))
 
 
 def _with_slope(xp, x, f, differentiate):
@@ -136,7 +138,7 @@ def _gated(xp, exp, minus_u):
 def _u_of_tanh(xp, unit, x, differentiate):
     """-unit u with u = 2 sqrt(2/pi) (x + 0.044715 x^3), and du/dx: (1 + tanh(u/2)) / 2 is
     sigmoid(u). Below -22 and above 10 x is taken as that: sigmoid(u) is 0 or 1 there already."""
-    c, a = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715
+    c, a = _U["tanh"]
     x = xp.clip(x, -22, 10) if differentiate else x
     du = x * x  # never x**3: 700 times slower in float32
     du *= -a * unit
@@ -149,7 +151,8 @@ def _u_of_tanh(xp, unit, x, differentiate):
 
 
 def _u_of_quick(xp, unit, x, differentiate):
-    return x * (-1.702 * unit), 1.702
+    c, _ = _U["quick"]
+    return x * (-c * unit), c
 
 
 @gelu.twin

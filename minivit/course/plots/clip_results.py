@@ -163,9 +163,9 @@ def prompts(accuracies, chance, title):
         axes.bar(x, [100 * of[s] for s in sets], width * 0.94, color=COLORS[k], label=way,
                  hatch=HATCHES[k % 4], edgecolor="white")  # fmt: skip
         for place, s in zip(x, sets):
-            top = of[s] if not 0 <= chance[s] - of[s] < 0.06 else chance[s]  # clear of the line
+            height = of[s] if not 0 <= chance[s] - of[s] < 0.06 else chance[s]  # clear of the line
             axes.text(
-                place, 100 * top + 0.8, f"{100 * of[s]:.0f}", ha="center", va="bottom",
+                place, 100 * height + 0.8, f"{100 * of[s]:.0f}", ha="center", va="bottom",
                 bbox=dict(facecolor="white", edgecolor="none", pad=0.5),
             )  # fmt: skip
     for i, s in enumerate(sets):

@@ -35,7 +35,7 @@ class Job(NamedTuple):
 
     @property
     def name(self):
-        return " ".join(map(str, (self.function.__name__, *self.arguments)))
+        return record.job_name(self.function, *self.arguments)
 
 
 def main(run, parts, arguments, about):
@@ -53,8 +53,8 @@ def main(run, parts, arguments, about):
     with backend.use(options.device):
         for part, jobs in chosen.items():
             for job in jobs:
-                with files.held(record.locks(run) / job.name, wait=False) as mine:
-                    if mine and job.name not in record.made(run):
+                with record.claimed(run, job.name) as mine:
+                    if mine:
                         do(run, part, job)
     print(f"{run}: in {record.path(run)}")
     return 0

@@ -45,7 +45,7 @@ def rates(variant, rate, *steps):
     """One rate of one variant: validation only. steps: LONGER, or nothing."""
     digits, train, validation = bias.split()
     parts = [(digits.train_images[i], digits.train_labels[i]) for i in (train, validation)]
-    name = " ".join(map(str, ("rates", variant, rate, *steps)))
+    name = record.job_name(rates, variant, rate, *steps)
     seed = bias.SEED_OF_RATES
     found, numbers = fitted(name, variant, rate, seed, *(steps or [STEPS]), *parts)
     return {**numbers, "validation": {"top-1": found}}
@@ -63,7 +63,7 @@ def chosen(variant, *steps):
 def variants(variant, seed, *steps):
     """One variant on all training images, with its rate."""
     digits = bias.split()[0]
-    name = " ".join(map(str, ("variants", variant, seed, *steps)))
+    name = record.job_name(variants, variant, seed, *steps)
     train = digits.train_images, digits.train_labels
     test = digits.test_images, digits.test_labels
     rate = chosen(variant, *steps)

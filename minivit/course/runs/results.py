@@ -1,5 +1,6 @@
 """The place of a long run's results, and its record of the machine."""
 
+import contextlib
 import json
 import os
 import platform
@@ -51,6 +52,19 @@ def locks(name):
     return course.build_folder() / "long" / name / "locks"
 
 
+def job_name(function, *arguments):
+    """The name under which a job's numbers are kept."""
+    return " ".join(map(str, (function.__name__, *arguments)))
+
+
+@contextlib.contextmanager
+def claimed(run, job):
+    """Yields whether this process is to do the job: its numbers are not there, and no other process
+    has begun it."""
+    with files.held(locks(run) / job, wait=False) as mine:
+        yield mine and job not in made(run)
+
+
 def check_parts(run, names, parts):
     """Refuse a part that a run does not have."""
     if unknown := set(names) - set(parts):
@@ -63,15 +77,16 @@ def run_missing(run, parts, names=()):
     check_parts(run, names, parts)
     for part in names or parts:
         for function, *arguments in parts[part]:
-            name = " ".join(map(str, (function.__name__, *arguments)))
-            if name in made(run):
-                continue
-            print(f"{run}: {name}", flush=True)
-            start = time.perf_counter()
-            result = function(*arguments)
-            result["wall seconds"] = round(time.perf_counter() - start, 1)
-            result["command"] = f"python -m minivit.course.runs {run} {part}"
-            keep(run, {name: result, "machine": machine()})
+            name = job_name(function, *arguments)
+            with claimed(run, name) as mine:
+                if not mine:
+                    continue
+                print(f"{run}: {name}", flush=True)
+                start = time.perf_counter()
+                result = function(*arguments)
+                result["wall seconds"] = round(time.perf_counter() - start, 1)
+                result["command"] = f"python -m minivit.course.runs {run} {part}"
+                keep(run, {name: result, "machine": machine()})
     print(f"{run}: in {path(run)}")
     return 0
 
