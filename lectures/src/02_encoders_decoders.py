@@ -310,16 +310,18 @@ for first, last in ((1, 1), (2, 10), (11, 100), (101, 4000)):
         shares[name][which] = ((first <= found) & (found <= last)).mean()
 counts = 1 + np.histogram(ids[eligible], each)[0]
 by_counts = -np.log(counts / counts.sum())[test_ids[tests["tokens"][1]]].mean()
+fig = plots.masked_words(
+    examples,
+    shares,
+    [(np.linspace(0, one["steps"], len(one["loss"])), one["loss"]) for one in seeds],
+    f"A masked word, guessed: {len(asked):,} held-out definitions, a content word hidden in "
+    "each\n(four drawn at random, one for each part of the ranks among 4,000 tokens)",
+    {"all 4,000 alike: ln 4000": np.log(len(wordpiece)), "token counts": by_counts},
+)
+plots.note(fig, "##: not a whole word, but what goes on the word before.")
 course.figure(
     "F03",
-    plots.masked_words(
-        examples,
-        shares,
-        [(np.linspace(0, one["steps"], len(one["loss"])), one["loss"]) for one in seeds],
-        f"A masked word, guessed: {len(asked):,} held-out definitions, a content word hidden in "
-        "each\n(four drawn at random, one for each part of the ranks among 4,000 tokens)",
-        {"all 4,000 alike: ln 4000": np.log(len(wordpiece)), "token counts": by_counts},
-    ),
+    fig,
     alt="""Four held-out definitions, from [CLS] to [SEP], with a masked content word. The model's
     three likeliest tokens as bars of probability, and the true word, bold and hatched, with its
     rank: 1, 5, 30 and 1,018. Below, left: the true word is ranked first in 13 percent of 838

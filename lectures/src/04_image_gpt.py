@@ -735,7 +735,11 @@ on_imagenet = [
     ("L, 32²", counts["L"], published["iGPT-L 32x32 ImageNet linear probe"]),
     ("L, 48²", counts["L"], published["iGPT-L 48x48 ImageNet linear probe"]),
     ("XL, 64²", counts["XL"], published["iGPT-XL 64x64 ImageNet linear probe"]),
-    ("XL, 5 layers", counts["XL"], published["iGPT-XL 64x64 ImageNet linear probe 5 layers"]),
+    (
+        "XL, 64², 5 layers joined",
+        counts["XL"],
+        published["iGPT-XL 64x64 ImageNet linear probe 5 layers"],
+    ),
 ]
 course.figure(
     "F15",

@@ -131,8 +131,8 @@ fig = drawing.tables(
     [
         (
             "Published: pre-trained on JFT or ImageNet-21k (I21k), test accuracy in %",
-            ["", *("\n".join(name.rsplit(" ", 2) if name.count(" ") > 1 else name.split(" "))
-                   for name in columns)],
+            ["", *("\n".join(name.replace("EfficientNet-", "EfficientNet ").rsplit(" ", 2)
+                   if name.count(" ") > 1 else name.split(" ")) for name in columns)],
             [(name, *(of.get(c, "-") for c in columns)) for name, of in table.items()],
             [(0, 1)],
         ),

@@ -312,8 +312,9 @@ def test_next_tokens_puts_what_was_drawn_at_the_end_of_the_next_text():
     left, bars, after, more = fig.axes
     assert [len(axes.patches) for axes in (bars, more)] == [2, 1]
     assert [t.get_text() for t in left.texts if t.get_text()] == ["he was"]
-    new, old = (t for t in after.texts if t.get_text())
+    new, old, last, before = (t for t in after.texts if t.get_text())
     assert (old.get_text(), new.get_text()) == ("he was", "␣the")
+    assert (before.get_text(), last.get_text()) == ("he was the", r"␣\$")  # the last one, too
     drawn = [t for t in bars.get_yticklabels() if t.get_color() == new.get_color()]
     assert [t.get_text() for t in drawn] == ["␣the"]
 

@@ -127,8 +127,9 @@ def example_cards(cards):
         color = GREEN if rank == 1 else ORANGE
         left.imshow(picture(image), interpolation="none")
         bare(left)
+        left.set_title(title.replace(" ", "\n"), fontsize=18.4)
         right.set_title(
-            f"{title}: {textwrap.shorten(true, 18, placeholder=' …')}\n"
+            f"{textwrap.shorten(true, 34, placeholder=' …')}\n"
             f"{p[order[rank - 1]]:.1%}, ranked {rank} out of {candidates}",
             fontsize=18.4, color=color, loc="left",
         )  # fmt: skip
@@ -138,7 +139,7 @@ def example_cards(cards):
                 continue
             t = labels[i] == true
             right.barh(y, p[i], 0.86, color=GREEN if t else ORANGE, alpha=0.4)
-            name = textwrap.shorten(labels[i], 25, placeholder=" …")
+            name = textwrap.shorten(labels[i], 26, placeholder=" …")
             right.text(0.02, y, f"{RIGHT if t else WRONG} {name}", va="center", fontsize=18.4)
             right.text(1.38, y, f"{p[i]:.1%}", va="center", ha="right", fontsize=18.4)
         last = place // columns == rows - 1

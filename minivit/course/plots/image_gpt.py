@@ -158,11 +158,10 @@ def norm_orders(gradients, curves, steps, final, rate):
         values = np.asarray(curves[name])
         x = (np.arange(values.shape[1]) + 0.5) * steps / values.shape[1]
         middle.plot(x, values.T, color=color, linewidth=1, linestyle="-", alpha=0.4)
-        style = "-" if name == "pre" else "--"
-        middle.plot(x, values.mean(axis=0), color=color, linestyle=style, label=label)
+        middle.plot(x, values.mean(axis=0), color=color, linestyle="-", label=label)
         for r, ends in final[name].items():
-            shift = 0.94 if name == "pre" else 1.06
-            low.plot([r * shift] * len(ends), ends, marker, color=color, linestyle="none")
+            beside = (0.86 if name == "pre" else 1.16) * 1.06 ** (np.arange(len(ends)) - 1)
+            low.plot(r * beside, ends, marker, color=color, linestyle="none")
     top.set(
         xlabel="layer",
         ylabel="norm",

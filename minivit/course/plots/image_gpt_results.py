@@ -43,8 +43,11 @@ def probes_by_layer(panels, losses, sources):
     axes = lower.subplots()
     for y, (name, points) in enumerate(losses.values()):
         color, marker = KINDS[name] if np.ndim(points) else (BLACK, "D")
-        axes.plot(np.atleast_1d(points), [y] * np.size(points), marker, color=color, ms=12,
-                  linestyle="none")  # fmt: skip
+        seeds = np.size(points)
+        beside = y + 0.22 * (
+            np.arange(seeds) - (seeds - 1) / 2
+        )  # equal ones do not hide each other
+        axes.plot(np.atleast_1d(points), beside, marker, color=color, ms=12, linestyle="none")
         axes.text(1.01, y, f"{np.mean(points):+.1f}".replace("-", "−"), va="center", fontsize=18.5,
                   fontweight="bold", transform=axes.get_yaxis_transform())  # fmt: skip
     axes.axvline(0, color="black", linewidth=1)

@@ -204,7 +204,7 @@ def masked_words(examples, shares, curve, words, levels):
         part.suptitle(_text(example[0]), fontsize=18.5, x=0.02, ha="left")
         axes = part.subplots()
         _guesses(axes, *example[1:])
-        axes.set(xlim=(0, 2.9 * longest), xticks=np.arange(0, longest + step, step))
+        axes.set(xlim=(0, 3.2 * longest), xticks=np.arange(0, longest + step, step))
         axes.set_xlabel("the model's probability (%)", fontsize=18.5)
     left, right = lower.subplots(1, 2)
     _shares(left, shares)
@@ -270,10 +270,12 @@ def next_tokens(steps, words):
                                width_ratios=[1, 1.3], squeeze=False)  # fmt: skip
     fig.suptitle(words, fontsize=18.5)
     longest = max(p for _, guesses, _ in steps for _, p in guesses)
-    before = last = corner = None
-    for (left, axes), (text, guesses, drawn) in zip(panels, steps):
+    texts = [*(text for text, *_ in steps), steps[-1][0] + steps[-1][2]]
+    places = [*((left, 1) for left in panels[:, 0]), (panels[-1, 0], 0)]  # (panel, height) of each
+    for left in panels[:, 0]:
         bare(left)
-        _so_far(left, text, before)
+    _so_far(*places[0], texts[0], None)
+    for i, ((left, axes), (text, guesses, drawn)) in enumerate(zip(panels, steps)):
         names, p = zip(*guesses)
         here = names.index(drawn)
         bars = axes.barh(range(len(p)), p, color=[ORANGE if n == drawn else BLUE for n in names])
@@ -283,19 +285,19 @@ def next_tokens(steps, words):
         tick = axes.set_yticklabels(map(shown, names), fontsize=18.5)[here]
         tick.set(color=ORANGE, fontweight="bold")
         line = dict(color=ORANGE, linewidth=2.5)
-        if corner:
-            fig.add_artist(
-                ConnectionPatch(
-                    corner, (0.9, 1), last.transAxes, left.transAxes, arrowstyle="->",
-                    connectionstyle="angle,angleA=90,angleB=0,rad=6", mutation_scale=22, **line,
-                )
-            )  # fmt: skip
-        before, last, corner = text, left, (0.97, 1 - (here + 0.5) / len(p))
-        if text != steps[-1][0]:
-            left.annotate(
-                "", corner, (0, corner[1]), left.transAxes, textcoords=(tick, left.transAxes),
-                arrowprops=dict(arrowstyle="-", shrinkA=4, shrinkB=0, **line),
-            )  # fmt: skip
+        corner = 0.97, 1 - (here + 0.5) / len(p)
+        left.annotate(
+            "", corner, (0, corner[1]), left.transAxes, textcoords=(tick, left.transAxes),
+            arrowprops=dict(arrowstyle="-", shrinkA=4, shrinkB=0, **line),
+        )  # fmt: skip
+        below, height = places[i + 1]
+        _so_far(below, height, texts[i + 1], text)
+        fig.add_artist(
+            ConnectionPatch(
+                corner, (0.9, height), left.transAxes, below.transAxes, arrowstyle="->",
+                connectionstyle="angle,angleA=90,angleB=0,rad=6", mutation_scale=22, **line,
+            )
+        )  # fmt: skip
     axes.set_xlabel("probability of the next token", fontsize=18.5)
     return fig
 
@@ -313,13 +315,13 @@ def distributions(panels):
     return fig
 
 
-def _so_far(axes, text, before):
-    """The text of a step; what is new in it, after the text `before`, in orange."""
+def _so_far(axes, height, text, before):
+    """A text, and what is new in it, after the text `before`, in orange."""
     at = dict(ha="right", va="center", fontsize=18.5)
     if before is None:
-        axes.text(0.88, 1, text.replace("$", r"\$"), transform=axes.transAxes, **at)
+        axes.text(0.88, height, text.replace("$", r"\$"), transform=axes.transAxes, **at)
         return
-    new = axes.text(0.88, 1, shown(text[len(before) :]), color=ORANGE, fontweight="bold",
+    new = axes.text(0.88, height, shown(text[len(before) :]), color=ORANGE, fontweight="bold",
                     transform=axes.transAxes, **at)  # fmt: skip
     axes.annotate(_last(before), (0, 0.5), xycoords=new, **at)
 
