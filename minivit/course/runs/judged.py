@@ -23,6 +23,7 @@ from minivit.course.runs import (
     scaling,
     verdicts,
 )
+from minivit.course.runs.results import job_name
 from minivit.engine.errors import StateError
 from minivit.models.flops import flops, resnet
 from minivit.models.resnet import ResNet
@@ -143,8 +144,8 @@ def C11_icons(kept):
 
 
 def C12(kept, bytes_ratio):
-    """Of `readouts`: digits of MNIST. bytes_ratio: what Adafactor holds, of what AdamW holds."""
-    return _variants(kept, bytes_ratio, readouts)
+    """Of `readouts longer`: digits. bytes_ratio: what Adafactor holds, of what AdamW holds."""
+    return _variants(kept, bytes_ratio, readouts, readouts.LONGER)
 
 
 def C12_icons(kept, bytes_ratio):
@@ -152,9 +153,9 @@ def C12_icons(kept, bytes_ratio):
     return _variants(kept, bytes_ratio, icon_variants)
 
 
-def _variants(kept, bytes_ratio, run):
+def _variants(kept, bytes_ratio, run, *steps):
     def of(variant):
-        jobs = [f"variants {variant} {s}" for s in run.SEEDS]
+        jobs = [job_name(run.variants, variant, s, *steps) for s in run.SEEDS]
         return np.array([_top(x) for x in _found("C12", run.RUN, kept, jobs)])
 
     base = of("[class]")
