@@ -52,4 +52,5 @@ def test_a_job_keeps_what_the_lecture_draws(monkeypatch, tmp_path, images):
     kept = run.heads(1)
     assert np.shape(kept["before"]) == np.shape(kept["after"]) == (run.LAYERS, run.HEADS)
     assert kept["steps"] == 2 and kept["unseen error"] > 0 and 0 < kept["p"] <= 1
+    assert np.shape(run.heads(1, run.SIXTEEN)["after"]) == (run.LAYERS, 16)
     assert np.shape(run.filters(0)["after"]["pictures"]) == (12, 8, 8, 3)
