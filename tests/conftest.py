@@ -1,6 +1,8 @@
 """Shared by all tests: hypothesis profiles, devices, and a guard against leaked state."""
 
 import os
+import sys
+from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
@@ -74,11 +76,13 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture(autouse=True)
 def nothing_leaks():
     """Fail a test that leaves another default device, grad mode or anomaly mode; start each one
-    with seed 0, and give the random streams back as they were."""
+    with seed 0, and give the random streams and matplotlib's style back as they were."""
     before = backend._seed, dict(backend._generators)
     minivit.manual_seed(0)
     state = np.geterr()
-    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    with pyplot.rc_context() if pyplot else nullcontext():
+        yield
     left = {
         "default device": minivit.default_device(),
         "blocks of no_grad": modes._thread.modes.no_grad,

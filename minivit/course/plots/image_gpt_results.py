@@ -4,6 +4,7 @@ fine-tuning. Curves come as one row a seed; a thin line is a seed, a thick one t
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from minivit.course.plots.drawing import BLACK, BLUE, ORANGE, SKY, note
@@ -119,8 +120,8 @@ def tuning(panels, sources):
     paper's Figure 4; the same rows in each panel. panels: (title, {("AR" or "BERT", way of WAYS):
     values}); values: (seeds,) in %, a published number, one that ends a range, ("<", number), drawn
     hollow with an arrow, or words where there is no number."""
-    fig, grid = plt.subplots(1, len(panels), figsize=(13, 8), squeeze=False, sharey=True)
-    fig.get_layout_engine().set(w_pad=0.2)
+    fig, grid = plt.subplots(1, len(panels), figsize=(13, 8), squeeze=False, sharey=True,
+                             layout=ConstrainedLayoutEngine(w_pad=0.2))  # fmt: skip
     fig.suptitle("A linear probe and fine-tuning, after AR and after BERT pre-training",
                  fontsize=20)  # fmt: skip
     rows = [key for key in ((o, way) for o in ("AR", "BERT") for way in WAYS)
