@@ -13,6 +13,7 @@ from minivit import course, files
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- gallery: written by `make gallery` -->", "<!-- gallery: end -->"
 SEEN = 16  # of 255: by so much a spot may have another colour
+ALL_COLOURS = ("F11",)  # 512 of them are what it shows
 
 
 def alt_text(path):
@@ -25,7 +26,7 @@ def alt_text(path):
 
 def small(path, limit=150_000):
     """The PNG with fewer pixels, until it has at most `limit` bytes: with 256 colours where that
-    changes nothing that one sees, else with all of them.
+    changes nothing that one sees, else (and for ALL_COLOURS) with all of them.
 
     The 256 are chosen for the range of colours that occurs, not for how often each does: else the
     many greys of letters leave none for a small picture.
@@ -41,7 +42,8 @@ def small(path, limit=150_000):
         full.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
         few = full.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1)
         out = io.BytesIO()
-        chosen = few if furthest(full, few) <= SEEN else full
+        alike = path.stem not in ALL_COLOURS and furthest(full, few) <= SEEN
+        chosen = few if alike else full
         chosen.save(out, "PNG", optimize=True, pnginfo=about)
         if out.tell() <= limit:
             return out.getvalue()

@@ -113,10 +113,11 @@ assert np.allclose(normed.mean(axis=0), 0) and np.allclose(normed.var(axis=0), 1
 # %%
 course.figure(
     "F02",
-    plots.layer_norm_steps([X, centred, normed, Y], words),
+    plots.layer_norm_steps([X, centred, normed, Y], words, gamma, beta),
     alt="""Four heat maps of 8 features by 6 tokens: X, minus the column's mean, divided by the
-    column's standard deviation, times gamma plus beta. Below, the mean and the variance of each
-    column: mixed before, 0 and 1 after normalising, mixed again after gamma and beta.""",
+    column's standard deviation, times gamma plus beta, which are drawn as columns of 8. Below, the
+    mean and the variance of each column: mixed before, 0 and 1 after normalising, mixed again
+    after gamma and beta.""",
 )
 
 # %% [markdown]

@@ -973,8 +973,14 @@ def completed(model, palette, ids, side, seeds, temperature):
 
 groups = []
 for title, m, p, ids, side in (
-    ("digits of the test set (this notebook's model)", model, grey_palette, digits_shown, 8),
-    ("emoji of unseen concepts (the long run's model)", colour, colour_palette, chosen, 16),
+    ("Digits of the test set, by this lecture's model", model, grey_palette, digits_shown, 8),
+    (
+        "Emoji of unseen concepts, by a model that trained longer",
+        colour,
+        colour_palette,
+        chosen,
+        16,
+    ),
 ):
     done = completed(m, p, ids, side, seeds=(0, 1, 2), temperature=0.9)
     groups.append((title, p.decode(ids, side, side), side // 2, done))

@@ -847,6 +847,9 @@ for way in ways:
 # %%
 gain = next(r for r in published("clip_claims") if r["claim"].startswith("prompts"))
 fig = clip_results.prompts(accuracies, chance, "ours: a template that training never saw hurts")
+drawing.note(fig, "Ours: one model, one seed; "
+             + ", ".join(f"{len(right)}" for _, right, *_ in asked.values())
+             + " images.")  # fmt: skip
 name_sources(
     fig, f"prompts and ensembling gain almost {gain['value']} points, the mean of 36 sets", [gain]
 )
@@ -955,6 +958,8 @@ ours = {name: 100 * d for name, d in differences.items()}
 fig = clip_results.sorted_differences(
     [("ours, probe on supervised features", ours), ("published, probe on a ResNet-50", resnet)]
 )
+tested = [len(b) for _, _, b, *_ in sets.values()]
+drawing.note(fig, f"Ours: one model; {min(tested)} to {max(tested):,} test images a data set.")
 name_sources(fig, others)
 course.figure(
     "F37",
@@ -1159,7 +1164,7 @@ fig = clip_results.compute_efficiency(
 drawing.note(
     fig,
     "Arrow: how many times the compute a ResNet of the same accuracy needs. ViT 48x2: 48 wide, 2 "
-    "layers. ResNet 8: 8 channels in its first block. Small dots: seeds.",
+    "layers. ResNet 8: 8 channels in its first block. Black dots: 3 seeds.",
 )
 name_sources(fig, imagenet)
 course.figure(

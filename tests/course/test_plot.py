@@ -111,7 +111,8 @@ def test_five_steps_grid_has_a_line_at_each_patch(steps):
 # -- F20 -------------------------------------------------------------------------------------------
 def test_forward_pass_shows_the_first_and_last_layer_and_the_probabilities(arrays):
     weight = RNG.standard_normal((12, 12))
-    figure = plots.forward_pass(arrays, weight, tuple("abcde"), true=2)
+    head = RNG.standard_normal((5, 12))
+    figure = plots.forward_pass(arrays, weight, head, tuple("abcde"), true=2)
     said = words(figure)
     for expected in ("layer 1", "… layer 3", "17 x 12", "16 x 12", "E\n12 x 12", "A of head 1"):
         assert expected in said
@@ -124,10 +125,11 @@ def test_forward_pass_shows_the_first_and_last_layer_and_the_probabilities(array
     whole = ["patches", "tokens", "1.out", "3.out"]
     inside = ["tokens", "1.ln_1", "1.attention", "1.attn", "1.middle", "1.ln_2", "1.mlp", "1.out"]
     shown = images(figure)
-    assert len(shown) == 1 + len(whole) + 2 + len(inside)  # the image first; E; [class] between
+    assert len(shown) == 1 + len(whole) + 3 + len(inside)  # the image first; E; [class], the head
     np.testing.assert_array_equal(shown[2], weight.T)
     np.testing.assert_array_equal(shown[6], arrays["class"].T)
-    for array, name in zip([shown[1], *shown[3:6], *shown[7:]], [*whole, *inside]):
+    np.testing.assert_array_equal(shown[7], head.T)
+    for array, name in zip([shown[1], *shown[3:6], *shown[8:]], [*whole, *inside]):
         expected = arrays[name][0, 0] if name == "1.attention" else arrays[name][0]
         np.testing.assert_array_equal(array, expected)
 

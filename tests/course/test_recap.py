@@ -274,11 +274,13 @@ def texts(fig):
 
 def test_layer_norm_steps_show_the_statistics_of_each_column():
     X = np.random.default_rng(0).normal(2, 3, (8, 5))
-    fig = transformer.layer_norm_steps([X] * 4, list("abcde"))
-    means, variances = fig.axes[4], fig.axes[8]
+    fig = transformer.layer_norm_steps([X] * 4, list("abcde"), X[:, :1], X[:, 1:2])
+    means, variances = fig.axes[6], fig.axes[12]
     assert np.allclose([bar.get_height() for bar in means.patches], X.mean(axis=0))
     assert np.allclose([bar.get_height() for bar in variances.patches], X.var(axis=0))
     assert "8 x 5" in titles(fig)[0]
+    drawn = [axes.images[0].get_array() for axes in fig.axes[3:5]]  # between the last two
+    assert np.array_equal(drawn, [X[:, :1], X[:, 1:2]]) and titles(fig)[3:5] == ["γ\n8", "β\n8"]
 
 
 def test_the_layer_diagram_draws_every_stage():

@@ -7,7 +7,16 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from minivit.course import COLORS, DASHES
-from minivit.course.plots.drawing import BLUE, GREEN, ORANGE, arrow, bare, picture, times_more
+from minivit.course.plots.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    arrow,
+    bare,
+    picture,
+    times_more,
+)
 
 RIGHT, WRONG = "✓", "✗"
 HATCHES = ["", "//", "..", "xx"]  # told apart without colours
@@ -90,8 +99,8 @@ def compute_efficiency(panels):
             axes.plot([m[1] for m in models], [m[2] for m in models], marker="os"[k % 2],
                       color=COLORS[k], linestyle=DASHES[k], label=family)  # fmt: skip
             for name, flops, score, scores in models:
-                axes.plot([flops] * len(scores), scores, ".", color=COLORS[k], alpha=0.5,
-                          linestyle="none", markersize=7)  # fmt: skip
+                axes.plot([flops] * len(scores), scores, ".", color=BLACK, ms=10, mec="white",
+                          linestyle="none", zorder=3)  # fmt: skip
                 axes.annotate(name, (flops, score), (8, -18) if k else (-8, 8), fontsize=17.8,
                               textcoords="offset points", color=COLORS[k],
                               ha="left" if k else "right")  # fmt: skip

@@ -199,7 +199,7 @@ def completions(groups):
                  fontsize=17.5)  # fmt: skip
     parts = np.atleast_1d(fig.subfigures(len(groups), 1, height_ratios=tall))
     for part, (title, originals, given, done) in zip(parts, groups):
-        part.suptitle(title, fontsize=17)
+        part.suptitle(title, fontsize=17, fontweight="bold")
         n, H, W, _ = originals.shape
         panels = part.subplots(len(done) + 2, n, squeeze=False,
                                gridspec_kw=dict(wspace=0.05, hspace=0.05))  # fmt: skip

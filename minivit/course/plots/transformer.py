@@ -22,8 +22,8 @@ from minivit.engine.errors import ShapeError
 def _columns(axes, X, words, title, color="black", limit=None):
     """X (D, N) as a heat map, a token a column."""
     heat(axes, X, limit)
-    axes.set_title(title, fontsize=17, color=color)
-    axes.set_xticks(range(len(words)), words, rotation=90, fontsize=17)
+    axes.set_title(title, fontsize=17.5, color=color)
+    axes.set_xticks(range(len(words)), words, rotation=90, fontsize=17.5)
     axes.spines[:].set(visible=True, color=color, linewidth=1.5)
 
 
@@ -39,13 +39,21 @@ def _weights(axes, A, keys, queries, title, transpose=False):
 
 
 # -- lecture 1 -------------------------------------------------------------------------------------
-def layer_norm_steps(stages, words):
-    """F02: X, centred, normed, scaled and shifted, each (D, N), and each column's statistics."""
+def layer_norm_steps(stages, words, gamma, beta):
+    """F02: X, centred, normed, scaled and shifted, each (D, N), and each column's statistics; gamma
+    and beta (D, 1) stand between the last two."""
     titles = ["X", "X − E[x]", "/ √(Var[x] + ε)", "* γ + β"]
-    fig, panels = plt.subplots(3, 4, figsize=(11.5, 10.4), height_ratios=[2.2, 1, 1])
+    fig, grid = plt.subplots(3, 6, figsize=(12.4, 10.4), height_ratios=[2.2, 1, 1],
+                             width_ratios=[1, 1, 1, 0.16, 0.16, 1])  # fmt: skip
     fig.suptitle("LayerNorm, line by line: each column, a token, gets mean 0 and variance 1;\n"
-                 "then γ and β scale and shift each feature", fontsize=17)  # fmt: skip
-    limit = max(float(np.abs(Z).max()) for Z in stages)
+                 "then γ and β scale and shift each feature", fontsize=18)  # fmt: skip
+    limit = max(float(np.abs(Z).max()) for Z in (*stages, gamma, beta))
+    panels, between = grid[:, [0, 1, 2, 5]], grid[:, 3:5]
+    for axes, Z, name in zip(between[0], (gamma, beta), "γβ"):
+        _columns(axes, Z, [" "], f"{name}\n{len(Z)}", ORANGE, limit)
+        axes.tick_params(bottom=False)
+    for axes in between[1:].flat:
+        bare(axes)
     for j, (Z, title) in enumerate(zip(stages, titles)):
         _columns(
             panels[0, j], Z, words, f"{title}\nD x N = {Z.shape[0]} x {Z.shape[1]}", limit=limit
@@ -57,42 +65,48 @@ def layer_norm_steps(stages, words):
             axes.bar(range(len(words)), values, color=color)
             axes.axhline(0 if i == 1 else 1, color="black", linewidth=1, linestyle="--")
             axes.set(xticks=[])
+            axes.tick_params(labelsize=17.5)
             if np.allclose(values, 0, atol=1e-4):
-                axes.text(0.5, 0.5, "all 0", ha="center", va="bottom", transform=axes.transAxes)
+                axes.text(0.5, 0.5, "all 0", ha="center", va="bottom", fontsize=17.5,
+                          transform=axes.transAxes)  # fmt: skip
             if j == 0:
-                axes.set_ylabel(f"{name}\nof the column")
+                axes.set_ylabel(f"{name}\nof the column", fontsize=17.5)
     for i in (1, 2):
         limits = [axes.get_ylim() for axes in panels[i]]
         for axes in panels[i]:
             axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-    panels[0, 0].set_ylabel("features")
+    panels[0, 0].set_ylabel("features", fontsize=17.5)
     return fig
 
 
 def layer_diagram(stages, words):
     """F01: the layer from its arrays: {"X": (D, N), "A": (H, N, N), "MhSa[X]", ... "out"}."""
     H = len(stages["A"])
-    fig = plt.figure(figsize=(12, 11.6))
+    fig = plt.figure(figsize=(12, 12))
     upper, lower = fig.subfigures(2, 1)
-    panels = _under_a_band(upper, [1.4, 0.4, *[1.4] * H, 0.4, 1.4, 0.5, 1.4])
+    panels = _under_a_band(upper, [1.4, 1, *[1.4] * H, 0.3, 1.4, 0.4, 1.4])
     shape = f"{stages['X'].shape[0]} x {stages['X'].shape[1]}"
     limit = max(float(np.abs(Z).max()) for name, Z in stages.items() if name != "A")
     upper.suptitle("X ← X + MhSa[X]:  tokens look at each other", fontsize=19, color=BLUE)
     _columns(panels[0], stages["X"], words, f"X\n{shape}", limit=limit)
-    sign(panels[1], "→")
+    bare(panels[1])
+    panels[1].text(0, 0.5, "→", va="center", fontsize=22, transform=panels[1].transAxes)
+    for i, word in enumerate(words):  # the rows of A
+        panels[1].text(1, 1 - (i + 0.5) / len(words), word, ha="right", va="center", fontsize=17,
+                       transform=panels[1].transAxes)  # fmt: skip
     for h in range(H):
         A = stages["A"][h]
         axes = panels[2 + h]
         _weights(axes, A, words, words, f"head {h + 1}: A\n{len(A)} x {len(A)}", transpose=True)
         axes.title.set_color(BLUE)
+        axes.spines[:].set(visible=True, color=BLUE, linewidth=1.5)
         axes.set_yticks([])
-        axes.set_ylabel("keys" if h == 0 else "", fontsize=17)
         axes.set_xlabel("queries", fontsize=17)
     sign(panels[2 + H], "→")
     _columns(panels[3 + H], stages["MhSa[X]"], words, f"MhSa[X]\n{shape}", BLUE, limit=limit)
     sign(panels[4 + H], "+X\n=")
     _columns(panels[5 + H], stages["X + MhSa[X]"], words, f"X + MhSa[X]\n{shape}", limit=limit)
-    _residual(upper, panels[0], panels[5 + H], "the residual path: X as it is")
+    _residual(upper, panels[0], panels[5 + H], "the residual path: X as it is", 0.5)
 
     lower.suptitle(
         "LayerNorm;  xₙ ← xₙ + mlp[xₙ]:  each token for itself;  LayerNorm",
@@ -104,8 +118,9 @@ def layer_diagram(stages, words):
     _columns(panels[2], stages["mlp[x_n]"], words, f"mlp[xₙ]\n{shape}", ORANGE, limit=limit)
     sign(panels[3], "+xₙ\n=")
     _columns(panels[4], stages["x_n + mlp[x_n]"], words, f"xₙ + mlp[xₙ]\n{shape}", limit=limit)
-    _residual(lower, panels[0], panels[4], "the residual path: xₙ as it is")
-    note(fig, "A: what a query takes from each key, white 0, dark blue 1; a column adds up to 1")
+    _residual(lower, panels[0], panels[4], "the residual path: xₙ as it is", 0.36)
+    note(fig, "A: what a query takes from each key (a row), white 0, dark blue 1; columns add up "
+              "to 1. Random weights: who looks at whom means nothing yet.")  # fmt: skip
     sign(panels[5], "→")
     _columns(panels[6], stages["out"], words, f"LayerNorm[X]: out\n{shape}", GREEN, limit=limit)
     return fig
@@ -113,13 +128,14 @@ def layer_diagram(stages, words):
 
 def _under_a_band(part, widths):
     """A row of panels, and above it an empty band in which a residual path has room."""
-    rows = part.add_gridspec(2, len(widths), width_ratios=widths, height_ratios=[0.16, 1])
+    rows = part.add_gridspec(2, len(widths), width_ratios=widths, height_ratios=[0.2, 1])
     bare(part.add_subplot(rows[0, :]))
     return [part.add_subplot(rows[1, i]) for i in range(len(widths))]
 
 
-def _residual(part, start, end, words):
-    """An arrow above the panels, from one to another: what is added unchanged."""
+def _residual(part, start, end, words, middle):
+    """An arrow above the panels, from one to another: what is added unchanged. middle: of the words
+    above it, in shares of the width."""
     part.add_artist(
         ConnectionPatch(
             (0.5, 1.26), (0.5, 1.26), start.transAxes, end.transAxes, arrowstyle="->",
@@ -127,7 +143,7 @@ def _residual(part, start, end, words):
             mutation_scale=22,
         )
     )  # fmt: skip
-    part.axes[0].text(0.5, 1, words, ha="center", va="top", fontsize=17,
+    part.axes[0].text(middle, 1, words, ha="center", va="top", fontsize=17,
                       transform=part.axes[0].transAxes)  # fmt: skip
 
 

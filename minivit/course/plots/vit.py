@@ -94,22 +94,22 @@ def five_steps(image, patches, weight, projected, class_token, position, tokens,
 
 
 # -- F20 -------------------------------------------------------------------------------------------
-def forward_pass(arrays, weight, classes, true=None):
+def forward_pass(arrays, weight, head, classes, true=None):
     """F20: `inspect.trace` of one image, drawn: above the whole pass, below the inside of layer 1.
 
-    weight: the projection's, (D, P P C); classes: a name a class; true: the label, marked among the
-    probabilities.
+    weight: the projection's, (D, P P C); head: its weight, (classes, D); classes: a name a class;
+    true: the label, marked among the probabilities.
     """
     probabilities = arrays["probabilities"][0]
     layers = sum(name.endswith(".out") for name in arrays)
     N1, D = arrays["tokens"].shape[1:]
     fig = plt.figure(figsize=(14, 8.8))
-    upper, lower = fig.subfigures(2, 1, height_ratios=[1, 1.02])
+    upper, lower = fig.subfigures(2, 1, height_ratios=[1.1, 1])
 
     upper.suptitle("the whole forward pass, one image", fontsize=21, fontweight="bold")
-    widths = [1.1, 0.3, 0.75, 0.3, 1.1, 0.5, 1.3, 0.5, 1.1, 0.3, 1.1, 0.3, 0.65, 0.3, 1.1]
-    panels = upper.subplots(1, 15, width_ratios=widths)
-    for axes, mark in zip(panels[1::2], "→×→→→→→"):
+    widths = [1, 0.3, 0.7, 0.3, 0.9, 0.5, 1.2, 0.4, 1, 0.3, 1, 0.3, 0.6, 0.5, 0.6, 0.3, 1.15]
+    panels = upper.subplots(1, 17, width_ratios=widths)
+    for axes, mark in zip(panels[1::2], "→×→→→→×→"):
         sign(axes, mark)
     panels[0].imshow(picture(arrays["image"][0]), interpolation="none")
     panels[0].set_title(f"image\n{_shape(arrays['image'][0])}", fontsize=20.2)
@@ -117,21 +117,23 @@ def forward_pass(arrays, weight, classes, true=None):
     for axes, array, name, color in (
         (panels[2], arrays["patches"][0], "patches", "black"),
         (panels[4], weight.T, "E", BLUE),
-        (panels[6], arrays["tokens"][0], "+[class] +position", "black"),
+        (panels[6], arrays["tokens"][0], "+[class]\n+position", "black"),
         (panels[8], arrays["1.out"][0], "layer 1", "black"),
         (panels[10], arrays[f"{layers}.out"][0], f"… layer {layers}", "black"),
     ):
         _matrix(axes, array, f"{name}\n{_shape(array)}", color, size=20.2)
     panels[4].set_box_aspect(0.4)  # few rows
     _matrix(panels[12], arrays["class"].T, f"LN[class]\n{D}", ORANGE, size=20.2)
-    bars = panels[14]
+    _matrix(panels[14], head.T, f"head\n{_shape(head.T)}", BLUE, size=20.2)
+    bars = panels[16]
     colors = [ORANGE if i == true else BLUE for i in range(len(classes))]
     bars.barh(range(len(classes)), probabilities, color=colors)
-    bars.set(yticks=range(len(classes)), xlim=(0, 1.05), xticks=[0, 1])
-    bars.set_yticklabels(classes, fontsize=20.2 if len(classes) < 8 else 15)
+    bars.set(xlim=(0, 1.05), xticks=[0, 1])
+    named = range(0, len(classes), 1 if len(classes) < 8 else 3)  # more would touch each other
+    bars.set_yticks(named, [classes[i] for i in named], fontsize=20.2)
     bars.tick_params(axis="x", labelsize=20.2)
     bars.invert_yaxis()
-    bars.set_title(f"softmax of\n{len(classes)} logits", fontsize=20.2)
+    bars.set_title(f"softmax of\n{len(classes)} logits", fontsize=20.2, loc="right")
 
     lower.suptitle(
         "inside of layer 1, and the residual path around each half", fontsize=21, fontweight="bold"
