@@ -125,7 +125,7 @@ def example_cards(cards):
     columns = 2
     rows = -(-len(cards) // columns)
     fig, grid = plt.subplots(
-        rows, 2 * columns, figsize=(12.6, 2.55 * rows), width_ratios=[1, 3] * columns,
+        rows, 2 * columns, figsize=(12.6, 2.7 * rows), width_ratios=[1, 3] * columns,
         squeeze=False,
     )  # fmt: skip
     for place, (title, image, labels, p, true, candidates) in enumerate(cards):
