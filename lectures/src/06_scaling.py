@@ -48,6 +48,8 @@ course.setup()
 # shifted (`bias rates`).
 
 # %%
+from textwrap import fill
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -131,8 +133,7 @@ fig = drawing.tables(
     [
         (
             "Published: pre-trained on JFT or ImageNet-21k (I21k), test accuracy in %",
-            ["", *("\n".join(name.replace("EfficientNet-", "EfficientNet ").rsplit(" ", 2)
-                   if name.count(" ") > 1 else name.split(" ")) for name in columns)],
+            ["", *(fill(name.replace("-L2", "- L2"), 11, break_long_words=False) for name in columns)],
             [(name, *(of.get(c, "-") for c in columns)) for name, of in table.items()],
             [(0, 1)],
         ),

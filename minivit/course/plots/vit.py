@@ -257,7 +257,7 @@ def attention_distance(groups):
             uniform, color=ORANGE, linestyle="--", label="a head that looks everywhere alike"
         )
         axes.set(xticks=layers, xlabel="layer")
-        axes.set_title(title, fontsize=17)
+        axes.set_title(title, fontsize=17, pad=14)
     panels[0, 0].set_ylabel("mean attention distance (pixels)")
     fig.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig
