@@ -133,7 +133,8 @@ fig = drawing.tables(
     [
         (
             "Published: pre-trained on JFT or ImageNet-21k (I21k), test accuracy in %",
-            ["", *(fill(name.replace("-L2", "- L2"), 11, break_long_words=False) for name in columns)],
+            ["", *(fill(name.replace("-L2", "- L2"), 11, break_long_words=False)
+                   for name in columns)],
             [(name, *(of.get(c, "-") for c in columns)) for name, of in table.items()],
             [(0, 1)],
         ),
