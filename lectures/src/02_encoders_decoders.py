@@ -537,7 +537,8 @@ for tokens, p in dictionary.generate([prompt], 6, temperature=0.5, seed=3):
     shown = best if drawn in best else [*best[:2], drawn]
     bars = [(bpe.decode([i]).replace(END, "END"), float(p[0, i])) for i in shown]
     text_so_far = bpe.decode(so_far[1:]).replace(END, " END ")
-    steps.append((text_so_far, bars, bpe.decode([drawn]).replace(END, "END")))
+    rank = 1 + int((p[0] > p[0, drawn]).sum())
+    steps.append((text_so_far, bars, bpe.decode([drawn]).replace(END, "END"), rank))
     so_far.append(drawn)
 course.figure(
     "F04",
@@ -547,8 +548,8 @@ course.figure(
         "orange: the token that was drawn, put at the end of the text; ␣: a blank",
     ),
     alt="""Six steps of a generation, one below the other: left the text so far, right the likeliest
-    next tokens with their probabilities. The token that was drawn is orange, and an arrow leads
-    from it to the end of the text of the next step.""",
+    next tokens and the one that was drawn, with their probabilities. The token that was drawn is
+    orange, and an arrow leads from it to the end of the text of the next step.""",
 )
 
 # %% [markdown]

@@ -931,7 +931,7 @@ assert np.allclose(again, masked[0]["after"], atol=0.1)
 fig = plots.attention_distance(
     [
         ("4 heads a layer, 3 nets", hidden, hidden_before, uniform),
-        ("16 heads a layer, one net", more[:1], more_before[:1], uniform),
+        ("16 heads a layer, seed 0", more[:1], more_before[:1], uniform),
     ]
 )
 drawing.note(fig, "ViTs that filled in hidden patches of emoji, 2,400 steps; patches of 4 pixels.")

@@ -309,10 +309,12 @@ def test_guesses_mark_what_stood_there_and_have_a_baseline():
 
 
 def test_next_tokens_puts_what_was_drawn_at_the_end_of_the_next_text():
-    steps = [("he was", [(" a", 0.5), (" the", 0.2)], " the"), ("he was the", [(" $", 0.9)], " $")]
+    steps = [("he was", [(" a", 0.5), (" the", 0.2)], " the", 7),
+             ("he was the", [(" $", 0.9)], " $", 1)]  # fmt: skip
     fig = transformer.next_tokens(steps, "title")
     left, bars, after, more = fig.axes
     assert [len(axes.patches) for axes in (bars, more)] == [2, 1]
+    assert "20.0%  (rank 7)" in texts(fig) and texts(fig).count("rank") == 1
     assert [t.get_text() for t in left.texts if t.get_text()] == ["he was"]
     new, old, last, before = (t for t in after.texts if t.get_text())
     assert (old.get_text(), new.get_text()) == ("he was", "␣the")

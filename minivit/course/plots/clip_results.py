@@ -152,11 +152,11 @@ def example_cards(cards):
             right.text(0.02, y, f"{RIGHT if t else WRONG} {name}", va="center", fontsize=18.4)
             right.text(1.38, y, f"{p[i]:.1%}", va="center", ha="right", fontsize=18.4)
         last = place // columns == rows - 1
-        right.set(xlim=(0, 1.38), ylim=(4.5, -0.5), yticks=[], xticks=[0, 0.5, 1])
+        right.set(xlim=(0, 1.45), ylim=(4.5, -0.5), yticks=[], xticks=[0, 0.5, 1])
         right.spines["bottom"].set_bounds(0, 1)
         right.tick_params(labelsize=18.4, labelbottom=last)
         if last:
-            right.set_xlabel("probability", fontsize=18.4, x=0.5 / 1.38)
+            right.set_xlabel("probability", fontsize=18.4, x=0.5 / 1.45)
     for axes in grid.flat[2 * len(cards) :]:
         bare(axes)
     return fig

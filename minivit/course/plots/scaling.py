@@ -36,6 +36,8 @@ def bias(nets, baselines, published, sets):
     left.set_xticks(places, [f"{n:,}" for n in places])
     left.minorticks_off()
     left.set_title("ours: MNIST, trained from the start")
+    low, high = left.get_ylim()
+    left.set_ylim(low - 0.35 * (high - low), high)  # room for the legend
     left.legend(loc="lower right")
     for k, (name, points) in enumerate(published.items()):
         x, y = zip(*points)

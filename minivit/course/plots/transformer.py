@@ -279,23 +279,26 @@ def _text(tokens):
 def next_tokens(steps, words):
     """F04: the distribution at every step of a generation, each below the one before.
 
-    steps: [(text so far, [(token, probability)], drawn token)]; words: the title. An arrow leads
-    from the token that was drawn to the text that it ends in the next step.
+    steps: [(text so far, [(token, probability)], drawn token, its rank)]; words: the title. An
+    arrow leads from the token that was drawn to the text that it ends in the next step.
     """
     fig, panels = plt.subplots(len(steps), 2, figsize=(13, 1.5 + 1.28 * len(steps)),
                                width_ratios=[1, 1.3], squeeze=False)  # fmt: skip
     fig.suptitle(words, fontsize=18.5)
-    longest = max(p for _, guesses, _ in steps for _, p in guesses)
+    longest = max(p for _, guesses, *_ in steps for _, p in guesses)
     texts = [*(text for text, *_ in steps), steps[-1][0] + steps[-1][2]]
     places = [*((left, 1) for left in panels[:, 0]), (panels[-1, 0], 0)]  # (panel, height) of each
     for left in panels[:, 0]:
         bare(left)
     _so_far(*places[0], texts[0], None)
-    for i, ((left, axes), (text, guesses, drawn)) in enumerate(zip(panels, steps)):
+    for i, ((left, axes), (text, guesses, drawn, rank)) in enumerate(zip(panels, steps)):
         names, p = zip(*guesses)
         here = names.index(drawn)
         bars = axes.barh(range(len(p)), p, color=[ORANGE if n == drawn else BLUE for n in names])
-        axes.bar_label(bars, [_percent(x) for x in p], fontsize=18.5, padding=4)
+        said = [_percent(x) for x in p]
+        if rank > len(p):  # between it and the others are some that are not drawn
+            said[here] += f"  (rank {rank:,})"
+        axes.bar_label(bars, said, fontsize=18.5, padding=4)
         axes.set(yticks=range(len(p)), ylim=(len(p) - 0.5, -0.5), xticks=[])
         axes.set_xlim(0, 1.2 * longest)
         tick = axes.set_yticklabels(map(shown, names), fontsize=18.5)[here]
