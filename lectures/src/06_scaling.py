@@ -149,8 +149,8 @@ fig = drawing.tables(
 )  # fmt: skip
 drawing.note(
     fig,
-    "±: standard deviation of three runs. *: as in Touvron et al. 2020. Orange: the 88.55% that the "
-    "slides quote.",
+    "±: standard deviation of three runs. *: as in Touvron et al. 2020. Orange: the 88.55% that "
+    "the slides quote.",
 )
 name_sources(fig, "the slide, after Dosovitskiy et al. 2020 (arXiv 2010.11929), Table 2")
 course.figure(
