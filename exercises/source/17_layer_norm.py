@@ -132,7 +132,8 @@ def figure():
     gamma, beta = rng.uniform(0.5, 1.5, 8), rng.normal(size=8) / 2
     stages = [x, x - x.mean(axis=1, keepdims=True), layer_norm(x, np.ones(8), np.zeros(8))[0],
               layer_norm(x, gamma, beta)[0]]  # fmt: skip
-    return plots.layer_norm_steps([s.T for s in stages], "the cat sat on a mat".split())
+    words = "the cat sat on a mat".split()
+    return plots.layer_norm_steps([s.T for s in stages], words, gamma[:, None], beta[:, None])
 
 
 draw(figure)
