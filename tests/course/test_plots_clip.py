@@ -170,6 +170,7 @@ def test_cards_show_the_rank_of_the_truth_even_if_it_is_low(true, rank):
     fig = clip_results.example_cards([("set", pictures(1)[0], list("abcdef"), p, true, 6)])
     written = " ".join(words(fig))
     assert f"{true}\n{p['abcdef'.index(true)]:.1%}, ranked {rank} out of 6" in written
+    assert "set" in words(fig)
     assert written.count("✓") == 1 and written.count("✗") == (4 if rank <= 5 else 3)
     assert f"✓ {true}" in written
     assert ("…" in written) == (rank > 5)  # between the best and the truth
