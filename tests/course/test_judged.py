@@ -12,6 +12,7 @@ from minivit.course.runs import (
     icon_variants,
     iconnet,
     judged,
+    masked_patches,
     readouts,
     results,
     scaling,
@@ -89,11 +90,14 @@ def test_a_curve_has_the_sizes_whose_seeds_are_all_there():
      (1.0, 12.0, "not at this size")],
 )  # fmt: skip
 def test_C10(slope, far, verdict):
-    def of(rng, function, seed):
+    def of(rng, function, seed, *heads):
         rows = [[3.0, noisy(rng, far)], [9.0, 9.0]]
-        return {"slope": noisy(rng, slope), "distance": rows, "alike": 16.55}
+        distances, alike = ("after", "uniform") if heads else ("distance", "alike")
+        return {"slope": noisy(rng, slope), distances: rows, alike: 16.55}
 
-    assert judged.C10(kept(of, jobs(iconnet, "internals"))).verdict == verdict
+    found = judged.C10(kept(of, jobs(masked_patches, "sixteen")))
+    assert found.verdict == verdict and len(found.seeds) == 20
+    assert judged.C10_icons(kept(of, jobs(iconnet, "internals"))).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -130,13 +134,15 @@ def test_C12(lost, ratio, noise, verdict, tmp_path, monkeypatch):
         less = {"MAP": lost[0], "Adafactor": lost[1]}.get(variant, 0)
         return {"test": {"top-1": noisy(rng, 0.3 - less, noise)}}
 
-    longer = [job for job in jobs(readouts, "longer") if job.function is readouts.variants]
-    for of_run, judge in (
-        (jobs(icon_variants, "variants"), judged.C12_icons),
-        (longer, judged.C12),
+    digits = [job for job in jobs(readouts, "longer", "more") if job.function is readouts.variants]
+    for of_run, judge, pairs in (
+        (jobs(icon_variants, "variants"), judged.C12_icons, 10),
+        (digits, judged.C12, 30),
     ):
         found = judge(kept(of, of_run), ratio)
-        assert found.verdict == verdict and len(found.seeds) == 10
+        assert found.verdict == verdict and len(found.seeds) == pairs
+        assert len(found.numbers["MAP - [class]"]) == 10
+        assert len(found.numbers["Adafactor - AdamW"]) == pairs
     monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
     course.claim("C12", found.verdict, numbers=found.numbers, seeds=found.seeds)  # as a lecture
     assert course.claims()["C12"]["verdict"] == verdict
@@ -210,7 +216,9 @@ def test_the_work_of_a_resnet_is_the_sum_of_its_convolutions():
     assert judged.encoder_work()["ResNet 8"] == 2 * (first + second + third)
 
 
-@pytest.mark.parametrize("claim", ["C08", "C08_icons", "C10", "C11", "C13", "C14", "C15"])
+@pytest.mark.parametrize(
+    "claim", ["C08", "C08_icons", "C10", "C10_icons", "C11", "C13", "C14", "C15"]
+)
 def test_half_a_run_gives_no_verdict(claim):
     with pytest.raises(StateError, match=r"jobs are missing\); make them: python -m minivit"):
         getattr(judged, claim)({})

@@ -19,6 +19,7 @@ from minivit.course.runs import (
     icon_few_shot,
     icon_variants,
     iconnet,
+    masked_patches,
     readouts,
     scaling,
     verdicts,
@@ -96,17 +97,27 @@ def _with_intervals(values, intervals):
 
 # -- inside of a ViT -------------------------------------------------------------------------------
 def C10(kept):
+    """Of `masked_patches sixteen`: emoji of concepts that were never trained."""
+    jobs = [f"heads {s} {masked_patches.SIXTEEN}" for s in masked_patches.MORE_SEEDS]
+    runs = _found("C10", "masked_patches sixteen", kept, jobs)
+    return _distances(runs, "after", runs[0]["uniform"], masked_patches.MORE_SEEDS)
+
+
+def C10_icons(kept):
     """Of `iconnet internals`, the largest ViT."""
-    jobs = [f"internals {s}" for s in iconnet.SEEDS]
-    runs = _found("C10", iconnet.RUN, kept, jobs)
+    runs = _found("C10", iconnet.RUN, kept, [f"internals {s}" for s in iconnet.SEEDS])
+    return _distances(runs, "distance", runs[0]["alike"], iconnet.SEEDS)
+
+
+def _distances(runs, name, alike, seeds):
+    """name: of a run's mean attention distances, (layers, heads)."""
     values = {
         "slope, px a layer": [run["slope"] for run in runs],
-        "farthest head of layer 1, px": [max(run["distance"][0]) for run in runs],
+        "farthest head of layer 1, px": [max(run[name][0]) for run in runs],
     }
     intervals = [verdicts.of_seeds(each) for each in values.values()]
-    alike = runs[0]["alike"]
     numbers = _with_intervals(values, intervals) | {"looks everywhere alike, px": alike}
-    return Judged(verdicts.C10(*intervals, alike), numbers, iconnet.SEEDS)
+    return Judged(verdicts.C10(*intervals, alike), numbers, seeds)
 
 
 # -- parts of a recipe -----------------------------------------------------------------------------
@@ -144,26 +155,31 @@ def C11_icons(kept):
 
 
 def C12(kept, bytes_ratio):
-    """Of `readouts longer`: digits. bytes_ratio: what Adafactor holds, of what AdamW holds."""
-    return _variants(kept, bytes_ratio, readouts, readouts.LONGER)
+    """Of `readouts longer` and `more`: digits; MAP with ten seeds, Adafactor with 30. bytes_ratio:
+    what Adafactor holds, of what AdamW holds."""
+    return _variants(kept, bytes_ratio, readouts, readouts.MORE_SEEDS, readouts.LONGER)
 
 
 def C12_icons(kept, bytes_ratio):
     """Of `icon_variants`: drawings of families that were never trained."""
-    return _variants(kept, bytes_ratio, icon_variants)
+    return _variants(kept, bytes_ratio, icon_variants, ())
 
 
-def _variants(kept, bytes_ratio, run, *steps):
-    def of(variant):
-        jobs = [job_name(run.variants, variant, s, *steps) for s in run.SEEDS]
+def _variants(kept, bytes_ratio, run, more, *steps):
+    """more: seeds of [class] and Adafactor, beyond those that all variants have."""
+    pairs = (*run.SEEDS, *more)
+
+    def of(variant, seeds):
+        jobs = [job_name(run.variants, variant, s, *steps) for s in seeds]
         return np.array([_top(x) for x in _found("C12", run.RUN, kept, jobs)])
 
-    base = of("[class]")
-    gains = {"MAP - [class]": of("MAP") - base, "Adafactor - AdamW": of("Adafactor") - base}
+    base = of("[class]", pairs)
+    gains = {"MAP - [class]": of("MAP", run.SEEDS) - base[: len(run.SEEDS)],
+             "Adafactor - AdamW": of("Adafactor", pairs) - base}  # fmt: skip
     intervals = [verdicts.of_seeds(gain) for gain in gains.values()]
     numbers = _with_intervals(gains, intervals) | {"[class], mean": base.mean()}
     numbers |= {"bytes, Adafactor / AdamW": bytes_ratio}
-    return Judged(verdicts.C12(*intervals, bytes_ratio), numbers, run.SEEDS)
+    return Judged(verdicts.C12(*intervals, bytes_ratio), numbers, pairs)
 
 
 # -- CLIP ------------------------------------------------------------------------------------------
