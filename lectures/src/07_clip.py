@@ -433,19 +433,20 @@ with no_grad():
     after, at_length = (
         m(Tensor(shown_images), tokenize(shown_names)).numpy() for m in (model, long_model)
     )
+at_length_steps = long_run.results()["model"]["steps"]
 course.figure(
     "F30",
     plots.logits_matrices(
         [
             ("before training", before),
             (f"after {STEPS} steps", after),
-            ("after the long run", at_length),
+            (f"larger net, {at_length_steps:,} steps", at_length),
         ],
         shown_images,
         shown_names,
     ),
     alt="""Three 12x12 matrices of logits, images in rows and their names in columns, the diagonal
-    framed. Before training all rows look alike; after 500 steps, and more so after the long run,
+    framed. Before training all rows look alike; after 500 steps, and more so in a larger net,
     the largest logit of most rows lies on the diagonal. The drawing style was never trained on.""",
 )
 
@@ -523,7 +524,7 @@ width, layers, vocabulary, context = 512, 12, 49_408, 77
 parts = {
     "token embedding": vocabulary * width,
     "positions": context * width,
-    "12 layers": layers * (12 * width**2 + 13 * width),
+    f"{layers} layers": layers * (12 * width**2 + 13 * width),
     "last LayerNorm": 2 * width,
     "projection W_t": width * 512,
 }
@@ -536,10 +537,11 @@ course.figure(
         symbols,
         ids,
         parts,
-        "the paper's encoder, 49,408 tokens, 12 layers, 512 wide, 8 heads: 63.4 M",
+        f"OpenAI's smallest text encoder: {vocabulary:,} tokens, {layers} layers, {width} wide, "
+        f"{width // 64} heads: {sum(parts.values()) / 1e6:.1f} M",
     ),
     alt="""Above, by our tokenizer of 1,500 tokens: a text is lower-cased, cut into words, merged
-    into tokens, put between [SOS] and [EOS] and turned into ids. Below, of the paper's encoder: of
+    into tokens, put between [SOS] and [EOS] and turned into ids. Below, OpenAI's smallest: of
     63.4 million parameters 37.8 million are in the 12 layers, 25.3 in the token embedding.""",
 )
 
@@ -833,7 +835,7 @@ ways = {
     f"ensemble of {len(TEMPLATES)} templates": lambda names, words: [
         [s.format(n) for s in TEMPLATES] for n in names
     ],
-    "ensemble of name and keywords": lambda names, words: words,
+    "several words for each": lambda names, words: words,
 }
 accuracies, chance = {way: {} for way in ways}, {}
 for title, (E, right, names, words) in asked.items():
@@ -846,10 +848,11 @@ for way in ways:
 
 # %%
 gain = next(r for r in published("clip_claims") if r["claim"].startswith("prompts"))
-fig = clip_results.prompts(accuracies, chance, "ours: a template that training never saw hurts")
-drawing.note(fig, "Ours: one model, one seed; "
-             + ", ".join(f"{len(right)}" for _, right, *_ in asked.values())
-             + " images.")  # fmt: skip
+fig = clip_results.prompts(accuracies, chance, "ours: four ways of asking")
+drawing.note(fig, f"Ours: the long run's net ({result['model']['parameters']:,} parameters), one "
+             "seed; " + ", ".join(f"{len(right)}" for _, right, *_ in asked.values())
+             + " images. Several words: a name and its keywords; for a group, written by hand."
+)  # fmt: skip
 name_sources(
     fig, f"prompts and ensembling gain almost {gain['value']} points, the mean of 36 sets", [gain]
 )
@@ -857,8 +860,8 @@ course.figure(
     "F40",
     fig,
     alt="""Zero-shot accuracy for four ways of asking. Names of 200 seen concepts in a new style:
-    56% with the bare name, 4% with "a photo of a", 37% with five templates, 36% with name and
-    keywords. 260 names of unseen concepts: 7, 2, 9, 9%. Nine groups: 22, 15, 18, 44%, chance 15%.
+    56% with the bare name, 4% with "a photo of a", 37% with five templates, 36% with several
+    words. 260 names of unseen concepts: 7, 2, 9, 9%. Nine groups: 22, 15, 18, 44%, chance 15%.
     The paper's prompts and ensembles gain almost 5 points.""",
 )
 
@@ -959,7 +962,8 @@ fig = clip_results.sorted_differences(
     [("ours, probe on supervised features", ours), ("published, probe on a ResNet-50", resnet)]
 )
 tested = [len(b) for _, _, b, *_ in sets.values()]
-drawing.note(fig, f"Ours: one model; {min(tested)} to {max(tested):,} test images a data set.")
+drawing.note(fig, f"Ours: one CLIP, one ResNet; {min(tested)} to {max(tested):,} test images a "
+             "data set, of all styles; groups are asked for by several words each.")  # fmt: skip
 name_sources(fig, others)
 course.figure(
     "F37",
@@ -1061,8 +1065,8 @@ fig = clip_results.efficiency(
 drawing.note(
     fig,
     "Zero-shot: the right one of 200 names, for emoji in a style never trained on. Arrow: how many "
-    "times fewer images. "
-    "Thin: one seed; thick: the mean.",
+    "times fewer images. Thin: one seed; thick: the mean. Small nets; the contrastive one reads "
+    "text as a bag of words.",
 )
 name_sources(fig, said)
 course.figure(
@@ -1157,16 +1161,16 @@ fig = clip_results.compute_efficiency(
     [
         ("published: OpenAI's weights", "GFLOPs, one image forward (log)",
          "ImageNet zero-shot accuracy", family),
-        ("ours: 300 steps on emoji", "MFLOPs, one image forward (log)",
-         "name among the first 5 of 200", ours),
+        (f"ours: {result['compute']['steps']} steps, emoji in a new style",
+         "MFLOPs, one image forward (log)", "name among the first 5 of 200", ours),
     ]
 )  # fmt: skip
 drawing.note(
     fig,
     "Arrow: how many times the compute a ResNet of the same accuracy needs. ViT 48x2: 48 wide, 2 "
-    "layers. ResNet 8: 8 channels in its first block. Black dots: 3 seeds.",
+    "layers. ResNet 8: 8 channels in its first block. Black dots: seeds.",
 )
-name_sources(fig, imagenet)
+name_sources(fig, imagenet, "GFLOPs counted here, as in F34")
 course.figure(
     "F38",
     fig,

@@ -45,7 +45,7 @@ def logits_matrices(panels, images, names):
         axes.grid(False)
         axes.set_xlabel("text", fontsize=19.8)
         bar = fig.colorbar(shown, ax=axes, location="top", pad=0.02, aspect=18, shrink=0.9)
-        bar.set_label(title, fontsize=19.8)
+        bar.set_label(title, fontsize=19.8, labelpad=12)
         bar.ax.tick_params(labelsize=19.8)
         bar.locator = MaxNLocator(4)
         bar.update_ticks()
@@ -173,7 +173,7 @@ def cosine_and_temperature(measured, similarities, names, scales):
     right.set_yticks(y, labels)
     right.invert_yaxis()
     right.set(xlabel="probability", xlim=(0, 1.05), title="softmax of exp(t) times cosine")
-    note(fig, "Below each name: its cosine with one emoji.")
+    note(fig, f"Below each name: its cosine with one emoji. Softmax over these {len(names)} names.")
     right.legend(title="exp(t): entropy", loc="center right", bbox_to_anchor=(1, 0.4))
     return fig
 

@@ -61,6 +61,7 @@ def probes_by_layer(panels, losses, sources):
     axes.set_title("last layer less the chosen one (dots: seeds; bold: mean)", fontsize=18.5)
     for axes in fig.axes:
         axes.tick_params(labelsize=18.5)
+    note(fig, "One layer is chosen for all seeds. BERT reads whole images here, without masks.")
     name_sources(fig, sources)
     return fig
 
@@ -90,7 +91,7 @@ def sizes(counts, slide, ours, published, sources):
         left.plot(bits, accuracies, marker, color=color, linestyle="none", label=label)
         left.plot(np.mean(bits), np.mean(accuracies), marker, color=color, ms=17, mfc="none", mew=2)
     left.invert_xaxis()
-    left.set(xlabel="bits a pixel, held-out (better →)", ylabel="accuracy of the best probe")
+    left.set(xlabel="bits a pixel, held-out (better →)", ylabel="accuracy of a linear probe")
     left.set_title("ours, digits: a dot a seed; hollow: mean", fontsize=16.5)
     left.xaxis.set_major_locator(MaxNLocator(5))
     left.legend(loc="lower right")
@@ -102,6 +103,7 @@ def sizes(counts, slide, ours, published, sources):
     right.set(xscale="log", xlabel="parameters (log)", ylabel="ImageNet top-1, probe (%)")
     right.set_xlim(4e7, 1.5e10), right.set_ylim(38, 76)
     right.set_title("published; 32²: images of 32 x 32", fontsize=16.5)
+    note(fig, "Ours: of the layer that validation chooses, for each seed.")
     name_sources(fig, sources)
     return fig
 
@@ -146,7 +148,11 @@ def tuning(panels, sources):
     names = [f"{objective}: {way}" for objective, way in rows]
     grid[0, 0].set_yticks(list(places.values()), names, fontsize=18.5)
     grid[0, 0].set_ylim(max(places.values()) + 0.6, -0.6)
-    note(fig, "Large: mean or published number. Black dots: seeds. Hollow, arrow: less than this.")
+    note(
+        fig,
+        "Large: mean or published number. Black dots: seeds. Hollow, arrow: less than this. "
+        "Ours: the layer is chosen by validation for each seed; BERT reads with one mask, or five.",
+    )
     name_sources(fig, sources)
     return fig
 

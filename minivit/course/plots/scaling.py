@@ -42,7 +42,8 @@ def bias(nets, baselines, published, sets):
     for k, (name, points) in enumerate(published.items()):
         x, y = zip(*points)
         kind = list(nets).index("ResNet" if name.startswith("ResNet") else "ViT")
-        right.plot(x, y, color=COLORS[kind], linestyle=DASHES[k], marker="Dovs^"[k], label=name)
+        right.plot(x, y, color=COLORS[kind], linestyle=DASHES[k], marker="Dovs^"[k], label=name,
+                   fillstyle="none", markersize=8 + 2 * k, markeredgewidth=2)  # fmt: skip
     right.set(xscale="log", xlabel="images of the pre-training (log)")
     right.set(ylabel="ImageNet top-1 accuracy (%)", title="published: pre-trained, fine-tuned")
     right.set_xticks(list(sets), [f"{name}\n{n / 1e6:.3g}M" for n, name in sets.items()])
