@@ -190,7 +190,8 @@ def variants(groups, held):
         for i, (_, of_one) in enumerate(bars.items()):
             mean = 100 * float(np.mean(of_one))
             panel.vlines(mean, i - 0.3, i + 0.3, color=COLORS[0], linewidth=5)
-            panel.plot(100 * np.asarray(of_one), np.full(len(of_one), i), "o", color="black",
+            beside = 0.22 * (np.arange(len(of_one)) % 3 - 1) * (len(of_one) > 3)  # many: in 3 rows
+            panel.plot(100 * np.asarray(of_one), i + beside, "o", color="black",
                        markersize=7, alpha=0.6, linestyle="none")  # fmt: skip
             panel.text(1.02, i, f"{mean:.1f}      ", va="center",
                        transform=panel.get_yaxis_transform())  # fmt: skip
