@@ -311,18 +311,23 @@ for first, last in ((1, 1), (2, 10), (11, 100), (101, len(wordpiece))):
         shares[name][which] = ((first <= found) & (found <= last)).mean()
 counts = 1 + np.histogram(ids[eligible], each)[0]  # of training text, as the curves
 by_counts = -(counts / counts.sum() * np.log(counts / counts.sum())).sum()  # in nats
+stretch = seeds[0]["steps"] / len(seeds[0]["loss"])  # steps whose mean loss was kept
 fig = plots.masked_words(
     examples,
     shares,
-    [(np.linspace(0, one["steps"], len(one["loss"])), one["loss"]) for one in seeds],
+    [(np.arange(0.5, len(one["loss"])) * stretch, one["loss"]) for one in seeds],
     f"A masked word, guessed: {len(asked):,} held-out definitions, a content word hidden in each\n"
-    f"(four short ones drawn at random, a part of the ranks each, of {len(wordpiece):,} tokens)",
+    f"(below: one drawn at random for each range of ranks, among {len(wordpiece):,} tokens)",
     {
         f"all {len(wordpiece):,} alike: ln {len(wordpiece)}": np.log(len(wordpiece)),
         "token counts": by_counts,
     },
 )
-plots.note(fig, "##: not a whole word, but what goes on the word before.")
+plots.note(
+    fig,
+    "##: not a whole word, but what goes on the word before. Shown: seed 0, short definitions of "
+    f"WordNet. Loss: means of {stretch:.0f} steps.",
+)
 course.figure(
     "F03",
     fig,

@@ -857,7 +857,7 @@ on_imagenet = printed("32x32 ImageNet", published["iGPT-L BERT 32x32 ImageNet li
 almost = published["iGPT-L BERT ImageNet: five masks add almost"]
 for alone, masks in (("linear probe", "probe, 5 masks"), ("fine-tuned", "tuned, 5 masks")):
     on_cifar["BERT", masks] = "largely\nunchanged"
-    on_imagenet["BERT", masks] = "<", on_imagenet["BERT", alone] + almost
+    on_imagenet["BERT", masks] = "to", (n := on_imagenet["BERT", alone]), n + almost
 course.figure(
     "F16",
     image_gpt_results.tuning(
@@ -880,7 +880,7 @@ course.figure(
 # The paper's numbers are of sections 4.3 to 4.6. BERT's probe on CIFAR-10 is "more than 1% lower"
 # there, hence the hollow mark. Five masks, of which the paper takes the most frequent answer, leave
 # CIFAR-10 "largely unchanged" and gain "almost 1%" on ImageNet, for probes and fine-tuning (drawn:
-# less than a point); we take the mean of the probabilities.
+# a bar of a point); we take the mean of the probabilities.
 
 
 # %%

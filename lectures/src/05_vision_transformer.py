@@ -847,8 +847,8 @@ for tiles in similarity.values():
 fig = plots.position_tiles(list(similarity.items()))
 drawing.note(
     fig,
-    f"Left: {len(emoji_models[0].layers)} layers, images moved by up to 4 pixels; right: "
-    f"{len(masked_vit.layers)} layers, not moved. Seed 0.",
+    f"Emoji of 32 x 32 pixels, patches of 4 x 4. Left: {len(emoji_models[0].layers)} layers, "
+    f"emoji moved by up to 4 pixels; right: {len(masked_vit.layers)} layers, not moved. Seed 0.",
 )
 course.figure(
     "F25",

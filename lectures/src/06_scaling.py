@@ -461,7 +461,8 @@ groups = [
 fig = plots.variants(groups, held)
 drawing.note(
     fig,
-    f"MAP: attention pooling. Shifted: by up to two pixels, {longer:,} steps; not shifted: "
+    f"MAP: attention pooling. Adafactor: as Zhai et al. change it, its first moment in half "
+    f"precision. Shifted: by up to two pixels, {longer:,} steps; not shifted: "
     f"{long_runs.VARIANT_STEPS} steps.",
 )
 said = "; ".join(
@@ -748,8 +749,9 @@ panels.append(("published: ImageNet, 10-shot", "pre-training FLOPs", paper, None
 fig = plots.power_laws(panels)
 drawing.note(
     fig,
-    "Ours: means of 3 seeds, images not shifted (in F23 they are). Published: pre-trained on "
-    "JFT-3B, then 10-shot: a linear classifier on frozen features, from 10 images a class.",
+    f"Ours: means of {len(SEEDS)} seeds, images not shifted (in F23 they are). Published: "
+    "pre-trained on JFT-3B, then 10-shot: a linear classifier on frozen features, from 10 images a "
+    "class.",
 )
 name_sources(fig, theirs, "FLOPs computed: 3 times Table 2's of an image, times the images seen")
 course.figure(

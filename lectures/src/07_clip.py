@@ -848,13 +848,16 @@ for way in ways:
 
 # %%
 gain = next(r for r in published("clip_claims") if r["claim"].startswith("prompts"))
-fig = clip_results.prompts(accuracies, chance, "ours: four ways of asking")
+fig = clip_results.prompts(
+    accuracies, chance, "ours: emoji, four ways of asking", float(gain["value"])
+)
 drawing.note(fig, f"Ours: the long run's net ({result['model']['parameters']:,} parameters), one "
              "seed; " + ", ".join(f"{len(right)}" for _, right, *_ in asked.values())
-             + " images. Several words: a name and its keywords; for a group, written by hand."
+             + " images, of the style or of concepts that training never showed. Several words: a "
+             "name and its keywords; for a group, written by hand."
 )  # fmt: skip
 name_sources(
-    fig, f"prompts and ensembling gain almost {gain['value']} points, the mean of 36 sets", [gain]
+    fig, f"prompts and ensembling gain almost {gain['value']} points, mean of 36 data sets", [gain]
 )
 course.figure(
     "F40",

@@ -179,8 +179,9 @@ def test_cards_show_the_rank_of_the_truth_even_if_it_is_low(true, rank):
 
 def test_prompt_bars_are_percentages():
     accuracies = {"bare": {"s": 0.5, "t": 0.1}, "photo": {"s": 0.25, "t": 0.2}}
-    fig = clip_results.prompts(accuracies, {"s": 0.01, "t": 0.1}, "ours: it hurts")
+    fig = clip_results.prompts(accuracies, {"s": 0.01, "t": 0.1}, "ours: it hurts", 5.0)
     heights = [bar.get_height() for bars in fig.axes[0].containers for bar in bars]
     assert heights == [50, 10, 25, 20]
-    assert "ours: it hurts" in words(fig)
+    assert "ours: it hurts" in words(fig) and "almost +5" in words(fig)
+    assert [bar.get_height() for bar in fig.axes[1].patches] == [5]
     assert len({bars[0].get_hatch() for bars in fig.axes[0].containers}) == 2  # without colours

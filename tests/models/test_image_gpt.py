@@ -427,7 +427,8 @@ def test_tuning_has_a_mark_at_each_mean_on_an_axis_that_says_its_range(results):
     ours = {("AR", "linear probe"): a, ("AR", "fine-tuned"): a + 10, ("BERT", "linear probe"): a,
             ("BERT", "probe, 5 masks"): a + 5}  # fmt: skip
     printed = {("AR", "linear probe"): ("<", 95.3), ("AR", "fine-tuned"): 99.0,
-               ("BERT", "probe, 5 masks"): "unchanged"}  # fmt: skip
+               ("BERT", "probe, 5 masks"): "unchanged",
+               ("BERT", "fine-tuned"): ("to", 98.0, 99.0)}  # fmt: skip
     fig = results.tuning([("here", ours), ("published", printed)], SOURCE)
     marks = [[line for line in axes.lines if line.get_marker() in "os"] for axes in fig.axes]
     assert [[m.get_xdata()[0] for m in of] for of in marks] == [[82, 92, 82, 87], [95.3, 99]]
@@ -439,8 +440,11 @@ def test_tuning_has_a_mark_at_each_mean_on_an_axis_that_says_its_range(results):
         assert all(low <= m.get_xdata()[0] <= high for m in of)
         assert np.allclose(axes.get_xlim(), (low, high), atol=1)
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == [
-        "AR: linear probe", "AR: fine-tuned", "BERT: linear probe", "BERT: probe, 5 masks"
+        "AR: linear probe", "AR: fine-tuned", "BERT: linear probe", "BERT: probe, 5 masks",
+        "BERT: fine-tuned",
     ]  # fmt: skip
+    (bar,) = [line for line in fig.axes[1].lines if len(line.get_xdata()) == 2]
+    assert [*bar.get_xdata()] == [98, 99] and "98.0 to" in words(fig)
     assert all(number in words(fig) for number in ("92.0", "< 95.3", "99.0", "unchanged"))
 
 

@@ -163,9 +163,9 @@ def example_cards(cards):
 
 
 # -- F40 -------------------------------------------------------------------------------------------
-def prompts(accuracies, chance, title):
-    """F40: accuracy for each way of asking, {way: {set: share}}."""
-    fig, axes = plt.subplots(figsize=(11, 6.8))
+def prompts(accuracies, chance, title, published):
+    """F40: accuracy for each way of asking, {way: {set: share}}; and the published gain, points."""
+    fig, (axes, other) = plt.subplots(1, 2, figsize=(11, 6.8), width_ratios=[5.5, 1])
     sets = list(next(iter(accuracies.values())))
     width = 0.8 / len(accuracies)
     for k, (way, of) in enumerate(accuracies.items()):
@@ -187,4 +187,9 @@ def prompts(accuracies, chance, title):
     marks, labels = axes.get_legend_handles_labels()  # chance comes first
     fig.legend(marks[1:] + marks[:1], labels[1:] + labels[:1], loc="outside upper center", ncols=2)
     axes.set_title(title, fontsize=17)
+    other.bar(0, published, 0.6, color="0.5")
+    other.text(0, published, f"almost +{published:g}", ha="center", va="bottom")
+    other.set(xticks=[0], xlim=(-1, 1), ylim=(0, 2 * published), ylabel="points gained")
+    other.set_xticklabels(["prompts and\nensembles"])
+    other.set_title("published", fontsize=17)
     return fig

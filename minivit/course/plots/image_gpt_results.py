@@ -58,10 +58,11 @@ def probes_by_layer(panels, losses, sources):
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("← last layer worse        points        last layer better →", fontsize=18.5)
-    axes.set_title("last layer less the chosen one (dots: seeds; bold: mean)", fontsize=18.5)
+    axes.set_title("last layer less the chosen one (published: less the best)", fontsize=18.5)
     for axes in fig.axes:
         axes.tick_params(labelsize=18.5)
-    note(fig, "One layer is chosen for all seeds. BERT reads whole images here, without masks.")
+    note(fig, "Below: a dot a seed, bold their mean, or the published number. One layer is chosen "
+         "for all seeds. BERT reads whole images here, without masks.")  # fmt: skip
     name_sources(fig, sources)
     return fig
 
@@ -120,8 +121,8 @@ WAYS = {  # of reading a pre-trained model out: colour, marker
 def tuning(panels, sources):
     """F16: linear probe (blue) and fine-tuned (orange) after AR and after BERT, in the order of the
     paper's Figure 4; the same rows in each panel. panels: (title, {("AR" or "BERT", way of WAYS):
-    values}); values: (seeds,) in %, a published number, one that ends a range, ("<", number), drawn
-    hollow with an arrow, or words where there is no number."""
+    values}); values: (seeds,) in %, a published number, one that is not reached, ("<", number),
+    drawn hollow with an arrow, a range, ("to", low, high), a bar, or words without a number."""
     fig, grid = plt.subplots(1, len(panels), figsize=(13, 8), squeeze=False, sharey=True,
                              layout=ConstrainedLayoutEngine(w_pad=0.2))  # fmt: skip
     fig.suptitle("A linear probe and fine-tuning, after AR and after BERT pre-training",
@@ -150,7 +151,8 @@ def tuning(panels, sources):
     grid[0, 0].set_ylim(max(places.values()) + 0.6, -0.6)
     note(
         fig,
-        "Large: mean or published number. Black dots: seeds. Hollow, arrow: less than this. "
+        "Large: mean or published number. Black dots: seeds. Hollow, arrow: less than this. Bar: "
+        "between these. "
         "Ours: the layer is chosen by validation for each seed; BERT reads with one mask, or five.",
     )
     name_sources(fig, sources)
@@ -159,6 +161,11 @@ def tuning(panels, sources):
 
 def _accuracy(axes, place, values, color, marker):
     """One row: a large mark, its number, and small dots if there are seeds. Returns the values."""
+    if isinstance(values, tuple) and values[0] == "to":
+        axes.plot(values[1:], [place] * 2, "-", color=color, linewidth=12, solid_capstyle="butt")
+        axes.text(1.03, place, "{:.1f} to\n{:.1f}".format(*values[1:]), va="center", fontsize=18.5,
+                  transform=axes.get_yaxis_transform())  # fmt: skip
+        return np.array(values[1:])
     less = isinstance(values, tuple)
     values = np.atleast_1d(values[1] if less else values)
     mean = float(np.mean(values))

@@ -113,9 +113,10 @@ def power_laws(panels):
         if len(curves) > 3 or fit:  # a long legend: below the curves
             panel.set_ylim(bottom=panel.get_ylim()[0] / 2.7)
             columns = 2 if len(curves) > 3 else 1
-            panel.legend(loc="lower left", ncols=columns, handlelength=1.4, columnspacing=1)
+            panel.legend(loc="lower left", ncols=columns, handlelength=1.4, columnspacing=1,
+                         frameon=True)  # fmt: skip
         else:
-            panel.legend(loc="upper right")
+            panel.legend(loc="upper right", frameon=True)
     return fig
 
 

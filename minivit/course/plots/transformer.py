@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import ConnectionPatch
+from matplotlib.ticker import MaxNLocator
 
 from minivit.course import DASHES
 from minivit.course.plots.drawing import (
@@ -233,7 +234,8 @@ def masked_words(examples, shares, curve, words, levels):
     right.set_xlabel("step", fontsize=18.5)
     right.set_ylabel("loss (nats)", fontsize=18.5)
     right.set_ylim(0, 1.25 * max(levels.values()))
-    right.xaxis.set_major_locator(plt.MultipleLocator(steps[-1] / 2))
+    right.set_xlim(left=0)
+    right.xaxis.set_major_locator(MaxNLocator(3))
     right.yaxis.set_major_locator(plt.MultipleLocator(2))
     for axes in (left, right):
         axes.tick_params(labelsize=18.5)
