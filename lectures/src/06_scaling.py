@@ -749,9 +749,9 @@ panels.append(("published: ImageNet, 10-shot", "pre-training FLOPs", paper, None
 fig = plots.power_laws(panels)
 drawing.note(
     fig,
-    f"Ours: means of {len(SEEDS)} seeds, images not shifted (in F23 they are). Published: "
-    "pre-trained on JFT-3B, then 10-shot: a linear classifier on frozen features, from 10 images a "
-    "class.",
+    f"Ours: means of {len(SEEDS)} seeds (small dots: one), images not shifted (in F23 they "
+    "are). Published: pre-trained on JFT-3B, then 10-shot: a linear classifier on frozen features, "
+    "from 10 images a class.",
 )
 name_sources(fig, theirs, "FLOPs computed: 3 times Table 2's of an image, times the images seen")
 course.figure(

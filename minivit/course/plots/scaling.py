@@ -79,8 +79,8 @@ def power_laws(panels):
             if errors.ndim == 2:
                 for i, one in enumerate(errors.T):
                     panel.plot(x, one, ".", color=COLORS[k], alpha=0.5, linestyle="none",
-                               label=None if i else f"{name}, one seed")  # fmt: skip
-                name = f"{name}, mean of {errors.shape[1]} seeds"
+                               label=None if i or fit else f"{name}, one seed")  # fmt: skip
+                name = None if fit else f"{name}, mean of {errors.shape[1]} seeds"
                 errors = errors.mean(axis=1)
             panel.plot(
                 x, errors, color=COLORS[k], marker=MARKERS[k], label=name,
@@ -113,8 +113,7 @@ def power_laws(panels):
         if len(curves) > 3 or fit:  # a long legend: below the curves
             panel.set_ylim(bottom=panel.get_ylim()[0] / 2.7)
             columns = 2 if len(curves) > 3 else 1
-            panel.legend(loc="lower left", ncols=columns, handlelength=1.4, columnspacing=1,
-                         frameon=True)  # fmt: skip
+            panel.legend(loc="lower left", ncols=columns, handlelength=1.4, columnspacing=1)
         else:
             panel.legend(loc="upper right", frameon=True)
     return fig

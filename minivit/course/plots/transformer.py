@@ -235,7 +235,7 @@ def masked_words(examples, shares, curve, words, levels):
     right.set_ylabel("loss (nats)", fontsize=18.5)
     right.set_ylim(0, 1.25 * max(levels.values()))
     right.set_xlim(left=0)
-    right.xaxis.set_major_locator(MaxNLocator(3))
+    right.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 5, 10]))
     right.yaxis.set_major_locator(plt.MultipleLocator(2))
     for axes in (left, right):
         axes.tick_params(labelsize=18.5)
