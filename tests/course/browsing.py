@@ -30,6 +30,13 @@ class Visit:
             assert (outside, self.errors) == ([], [])
 
 
+def end(page):
+    """Close a page, or a context of pages, whose requests are routed: one that is still on its way
+    is answered no more, and no error of a test."""
+    page.unroute_all(behavior="ignoreErrors")
+    page.close()
+
+
 def faults(page, *left_out):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     rules = {"rules": {rule: {"enabled": False} for rule in left_out}}

@@ -19,6 +19,7 @@ import pytest
 from minivit.grading.exercise import find
 from minivit.grading.teachers import markup, nbgrader
 from tests import answers
+from tests.course import browsing
 
 EXERCISES = Path(__file__).parents[2] / "exercises"
 E = find("chain_rule")
@@ -161,5 +162,5 @@ def look(browser, url):
         link.click(force=True, timeout=2000, no_wait_after=True)
     page.wait_for_timeout(1500)
     found = page.evaluate("window.HACKED ?? null")
-    page.close()
+    browsing.end(page)
     return found

@@ -24,6 +24,7 @@ import pytest
 from minivit import Tensor, nn
 from minivit.course import kept
 from tests import answers
+from tests.course import browsing
 from tests.site import pyodide
 
 ROOT = Path(__file__).parents[2]
@@ -178,8 +179,39 @@ def lab(browser, site, lite):
 def laboratory(browser, site, lite):
     found = Lab(browser, site, lite)
     yield found
-    found.context.close()
+    browsing.end(found.context)
     assert found.elsewhere == []
+
+
+def test_a_lab_may_end_while_its_page_still_asks(browser):
+    """A busy machine: the answer is on its way when the test is over."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    class Slow(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            go_on.wait(60)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    context = browser.new_context()
+    context.route("**/*", lambda route: route.fulfill(response=route.fetch(timeout=0)))
+    page = context.new_page()
+    page.evaluate(
+        "url => void fetch(url, {mode: 'no-cors'})", f"http://127.0.0.1:{server.server_port}"
+    )
+    while not asked.is_set():
+        page.wait_for_timeout(50)
+    browsing.end(context)
+    other = browser.new_context()  # an error that no one awaits is told at the next call
+    other.new_page().wait_for_timeout(500)
+    other.close()
+    go_on.set()
+    server.shutdown()
 
 
 def errors(ran):
