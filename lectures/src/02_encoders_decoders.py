@@ -309,6 +309,8 @@ for first, last in ((1, 1), (2, 10), (11, 100), (101, len(wordpiece))):
     which = f"{first:,} to {last:,}" if last > 1 else "1"
     for name, found in zip(shares, (ranks, common)):
         shares[name][which] = ((first <= found) & (found <= last)).mean()
+
+# %%
 counts = 1 + np.histogram(ids[eligible], each)[0]  # of training text, as the curves
 by_counts = -(counts / counts.sum() * np.log(counts / counts.sum())).sum()  # in nats
 stretch = seeds[0]["steps"] / len(seeds[0]["loss"])  # steps whose mean loss was kept
