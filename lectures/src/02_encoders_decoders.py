@@ -322,13 +322,14 @@ fig = plots.masked_words(
     f"(below: one drawn at random for each range of ranks, among {len(wordpiece):,} tokens)",
     {
         f"all {len(wordpiece):,} alike: ln {len(wordpiece)}": np.log(len(wordpiece)),
-        "token counts": by_counts,
+        "by frequency alone": by_counts,
     },
 )
 plots.note(
     fig,
-    "##: not a whole word, but what goes on the word before. Shown: seed 0, short definitions of "
-    f"WordNet. Loss: means of {stretch:.0f} steps.",
+    "Bars: the three likeliest tokens, and the true one. ##: not a whole word, but what goes on "
+    "the word before. Shown: seed 0, short definitions of WordNet. Loss: means of "
+    f"{stretch:.0f} steps; dotted: of who knows only how frequent each token is.",
 )
 course.figure(
     "F03",
@@ -337,7 +338,7 @@ course.figure(
     three likeliest tokens as bars of probability, and the true word, bold and hatched, with its
     rank: 1, 5, 30 and 1,018. Below, left: the true word is ranked first in 13 percent of 838
     definitions by the model, in 2 by how common the words are, and below rank 100 in 40 and 68.
-    Right: the loss of three seeds falls from 7.7 to 4.4, below that of token counts, 6.9.""",
+    Right: the loss of three seeds falls from 7.7 to 4.4, below that of frequencies alone, 6.9.""",
 )
 
 # %% [markdown]

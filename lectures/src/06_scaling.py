@@ -445,11 +445,11 @@ def three(what, **variants):
 
 learnt = of_seeds("variant pool class")
 ten, thirty = readouts.SEEDS, readouts.SEEDS + readouts.MORE_SEEDS
-as_they_are = f"not shifted, {len(SEEDS)} seeds"
+as_they_are = f"{len(SEEDS)} seeds, not shifted"
 groups = [
-    (f"read-out: shifted images, {len(ten)} seeds",
+    (f"read-out: {len(ten)} seeds, shifted",
      many(ten, **{"[class]": "[class]", "MAP": "MAP"})),
-    (f"optimizer: shifted images, {len(thirty)} seeds",
+    (f"optimizer: {len(thirty)} seeds, shifted",
      many(thirty, AdamW="[class]", Adafactor="Adafactor")),
     (f"read-out: {as_they_are}",
      three("pool", **{"[class]": "class", "mean of tokens": "mean", "MAP": "map"})),
@@ -462,8 +462,8 @@ fig = plots.variants(groups, held)
 drawing.note(
     fig,
     f"MAP: attention pooling. Adafactor: as Zhai et al. change it, its first moment in half "
-    f"precision. Shifted: by up to two pixels, {longer:,} steps; not shifted: "
-    f"{long_runs.VARIANT_STEPS} steps.",
+    f"precision. Shifted: the training images, by up to {bias.SHIFT} pixels; {longer:,} steps, "
+    f"each variant with its best rate. Not shifted: {long_runs.VARIANT_STEPS} steps, one rate.",
 )
 said = "; ".join(
     f"{title}: " + ", ".join(f"{n} {100 * np.mean(v):.1f}" for n, v in of.items())

@@ -835,7 +835,7 @@ ways = {
     f"ensemble of {len(TEMPLATES)} templates": lambda names, words: [
         [s.format(n) for s in TEMPLATES] for n in names
     ],
-    "several words for each": lambda names, words: words,
+    "several words for each class": lambda names, words: words,
 }
 accuracies, chance = {way: {} for way in ways}, {}
 for title, (E, right, names, words) in asked.items():
@@ -857,7 +857,9 @@ drawing.note(fig, f"Ours: the long run's net ({result['model']['parameters']:,} 
              "name and its keywords; for a group, written by hand."
 )  # fmt: skip
 name_sources(
-    fig, f"prompts and ensembling gain almost {gain['value']} points, mean of 36 data sets", [gain]
+    fig,
+    f"prompts and ensembles gain almost {gain['value']} points over bare names, mean of 36 sets",
+    [gain],
 )
 course.figure(
     "F40",

@@ -189,7 +189,7 @@ def prompts(accuracies, chance, title, published):
     axes.set_title(title, fontsize=17)
     other.bar(0, published, 0.6, color="0.5")
     other.text(0, published, f"almost +{published:g}", ha="center", va="bottom")
-    other.set(xticks=[0], xlim=(-1, 1), ylim=(0, 2 * published), ylabel="points gained")
+    other.set(xticks=[0], xlim=(-1, 1), ylim=(0, 2 * published), ylabel="points over bare names")
     other.set_xticklabels(["prompts and\nensembles"])
     other.set_title("published", fontsize=17)
     return fig

@@ -189,7 +189,7 @@ def variants(groups, held):
     for panel, (title, bars), values in zip(panels, groups, every):
         for i, (_, of_one) in enumerate(bars.items()):
             mean = 100 * float(np.mean(of_one))
-            panel.vlines(mean, i - 0.3, i + 0.3, color=COLORS[0], linewidth=5)
+            panel.vlines(mean, i - 0.3, i + 0.3, color=COLORS[0], linewidth=5, zorder=3)
             beside = 0.22 * (np.arange(len(of_one)) % 3 - 1) * (len(of_one) > 3)  # many: in 3 rows
             panel.plot(100 * np.asarray(of_one), i + beside, "o", color="black",
                        markersize=7, alpha=0.6, linestyle="none")  # fmt: skip
