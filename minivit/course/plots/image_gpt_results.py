@@ -27,7 +27,9 @@ def probes_by_layer(panels, losses, sources):
             layers, mean = np.arange(values.shape[1]), values.mean(axis=0)
             axes.plot(layers, values.T, color=color, linewidth=1, linestyle="-", alpha=0.45)
             axes.plot(layers, mean, marker, color=color, linestyle="-", label=name)
-            axes.plot(best[name], mean[best[name]], "o", ms=20, mfc="none", mec=BLACK, mew=2)
+            chosen = best[name], mean[best[name]]
+            axes.plot(*chosen, "o", ms=20, mfc="none", mec=color, mew=2.5)
+            axes.plot(*chosen, marker, color=color, zorder=4)  # not behind another curve's
         axes.plot([], [], "o", ms=16, mfc="none", mec=BLACK, mew=2, linestyle="none",
                   label="layer chosen by validation")  # fmt: skip
         for line, accuracy in lines.items():
