@@ -329,7 +329,7 @@ plots.note(
     fig,
     "Bars: the three likeliest tokens, and the true one. ##: not a whole word, but what goes on "
     "the word before. Shown: seed 0, short definitions of WordNet. Loss: means of "
-    f"{stretch:.0f} steps; dotted: of who knows only how frequent each token is.",
+    f"{stretch:.0f} steps; lower dotted line: of who knows only how frequent tokens are.",
 )
 course.figure(
     "F03",

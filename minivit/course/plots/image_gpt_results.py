@@ -34,8 +34,9 @@ def probes_by_layer(panels, losses, sources):
                   label="layer chosen by validation")  # fmt: skip
         for line, accuracy in lines.items():
             axes.axhline(accuracy, color="grey", linestyle="--", linewidth=1.5)
-            axes.text(layers[-1], accuracy, line, color="0.3", ha="right", va="bottom",
-                      fontsize=18.5)  # fmt: skip
+            under = len(curves) > 1 and accuracy < mean.min()  # a legend is above this line
+            axes.text(layers[-1], accuracy, line, color="0.3", ha="right",
+                      va="top" if under else "bottom", fontsize=18.5)  # fmt: skip
         axes.set_xticks(layers[:: 1 if len(layers) < 10 else 2])
         axes.set_xlabel("layer (0: the input; thin: a seed)", fontsize=18.5)
         axes.set_title(title, fontsize=18.5)

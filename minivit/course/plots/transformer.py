@@ -269,7 +269,9 @@ def _shares(axes, shares):
     axes.invert_yaxis()
     axes.set_title("rank of the true word", fontsize=18.5)
     axes.set_xlabel("share of the texts (%)", fontsize=18.5)
-    axes.set_xlim(0, 160 * max(max(of_ranks.values()) for of_ranks in shares.values()))
+    most = 100 * max(max(of_ranks.values()) for of_ranks in shares.values())
+    axes.set_xlim(0, 2.2 * most)  # room for the legend beside the bars
+    axes.set_xticks(np.arange(0, most + 20, 20))
     axes.legend(fontsize=18.5, loc="upper right")
 
 
