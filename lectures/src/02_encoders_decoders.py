@@ -312,7 +312,7 @@ for first, last in ((1, 1), (2, 10), (11, 100), (101, len(wordpiece))):
 
 # %%
 counts = 1 + np.histogram(ids[eligible], each)[0]  # of training text, as the curves
-by_counts = -(counts / counts.sum() * np.log(counts / counts.sum())).sum()  # in nats
+frequency = counts / counts.sum()
 stretch = seeds[0]["steps"] / len(seeds[0]["loss"])  # steps whose mean loss was kept
 fig = plots.masked_words(
     examples,
@@ -322,7 +322,7 @@ fig = plots.masked_words(
     f"(below: one drawn at random for each range of ranks, among {len(wordpiece):,} tokens)",
     {
         f"all {len(wordpiece):,} alike: ln {len(wordpiece)}": np.log(len(wordpiece)),
-        "by frequency alone": by_counts,
+        "by frequency alone": -(frequency * np.log(frequency)).sum(),
     },
 )
 plots.note(

@@ -433,14 +433,14 @@ with no_grad():
     after, at_length = (
         m(Tensor(shown_images), tokenize(shown_names)).numpy() for m in (model, long_model)
     )
-at_length_steps = long_run.results()["model"]["steps"]
+result = long_run.results()
 course.figure(
     "F30",
     plots.logits_matrices(
         [
             ("before training", before),
             (f"after {STEPS} steps", after),
-            (f"larger net, {at_length_steps:,} steps", at_length),
+            (f"larger net, {result['model']['steps']:,} steps", at_length),
         ],
         shown_images,
         shown_names,
@@ -477,7 +477,6 @@ show("trained just now", retrieval(model, new_images, new_names), 200)
 # model` makes them again.
 
 # %%
-result = long_run.results()
 about = result["model"]
 print(f"command: {about['command']}; seed {about['seeds']}; {about['cpu seconds']:.0f} CPU seconds")
 found = retrieval(long_model, new_images, new_names)

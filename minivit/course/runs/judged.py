@@ -98,7 +98,9 @@ def _with_intervals(values, intervals):
 # -- inside of a ViT -------------------------------------------------------------------------------
 def C10(kept):
     """Of `masked_patches sixteen`: emoji of concepts that were never trained."""
-    jobs = [f"heads {s} {masked_patches.SIXTEEN}" for s in masked_patches.MORE_SEEDS]
+    jobs = [
+        job_name(masked_patches.heads, s, masked_patches.SIXTEEN) for s in masked_patches.MORE_SEEDS
+    ]
     runs = _found("C10", "masked_patches sixteen", kept, jobs)
     return _distances(runs, "after", runs[0]["uniform"], masked_patches.MORE_SEEDS)
 
