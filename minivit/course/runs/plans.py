@@ -24,6 +24,7 @@ from minivit.optim import AdamW, decay_groups, warmup_cosine
 from minivit.training.trainer import Trainer
 
 SAVE_EVERY = 100  # steps
+HERE = os.path.dirname(__file__)
 
 
 class Job(NamedTuple):
@@ -73,12 +74,12 @@ def plan(run, parts):
 def do(run, part, job):
     """One job, and what is kept of it."""
     print(f"{run}: {job.name}", flush=True)
-    start = time.perf_counter()
+    start, code = time.perf_counter(), commit()
     numbers = job.function(*job.arguments)
     numbers |= {
         "wall seconds": round(time.perf_counter() - start, 1),
         "command": f"python -m minivit.course.runs {run} {part}",
-        "commit": commit(),
+        "commit": code,
     }
     record.keep(run, {job.name: numbers, "machine": record.machine()})
 
@@ -93,16 +94,20 @@ def best_rate(run, what, rates, score=lambda numbers: numbers["validation"]["top
     return max(tried, key=lambda rate: score(tried[rate]))
 
 
-def commit():
-    """The commit of the checkout, with a + if files differ from it; "" where there is none."""
-    here = os.path.dirname(__file__)
+def commit(here=HERE):
+    """The commit of the checkout, with a + if files other than kept results differ from it; ""
+    where there is none."""
+
+    def git(*arguments):
+        said = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True)
+        return said.stdout.strip()
+
+    kept = [f":(top,exclude)data/{folder}" for folder in ("results", "models")]
     try:
-        said = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True
-        )
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", *kept)
+        return git("describe", "--always") + "+" * bool(changed)
     except OSError:
         return ""
-    return said.stdout.strip()
 
 
 def folder(run, name):
