@@ -94,8 +94,8 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
             image_gpt_results vit scaling clip clip_results icons ranks
         runs/             python -m minivit.course.runs
             results plans image_gpt canvas scaling clip
-            verdicts bias readouts dictionary masked_patches iconnet icon_clip icon_variants
-            icon_few_shot judged digits
+            verdicts bias readouts dictionary masked_patches iconnet icon_exam icon_clip
+            icon_variants icon_few_shot judged digits
     grading/          the exercises, and the judge of the answers
         exercise figures numeric properties report
         process/          what runs beside the student's code

@@ -1,6 +1,7 @@
 """Icons and what they are called: pairs for CLIP, from the families that are trained on.
 
-    pairs = IconPairs(everything, tokenizer)      # everything: icons.icons()
+    rows = captioned(everything)                  # everything: icons.icons(); {caption: its icons}
+    pairs = IconPairs(rows, everything.images, caption_tokenizer(rows))
     images, texts = pairs[step]                   # (B, 32, 32, 3), (B, CONTEXT)
 
 A caption is the name without its words of style, half of the time inside a template or with the
@@ -36,34 +37,43 @@ def unseen():
     return chosen
 
 
+def captioned(everything):
+    """{caption: rows of `everything`} of the training families, without unseen concepts."""
+    table = icons.split()
+    trained = [table["families"].get(about["family"]) == "train"
+               for about in everything.about.values()]  # fmt: skip
+    prefixes = [about.get("prefixes", ()) for about in everything.about.values()]
+    hidden = {words_of(c) for c, out in zip(table["classes"], unseen()) if out}
+    rows = {}
+    for i in np.flatnonzero(np.array(trained)[everything.sets]).tolist():
+        concept = icons.concept(everything.names[i], prefixes[everything.sets[i]])
+        if words_of(concept) not in hidden and any(c.isalpha() for c in concept):
+            rows.setdefault(icons.caption(concept), []).append(i)
+    return {caption: np.array(some) for caption, some in rows.items()}
+
+
+def caption_tokenizer(rows, vocab_size=3000):
+    """A BPE like CLIP's, learnt from the captions of three icons or more and the templates."""
+    often = [caption for caption, some in rows.items() if len(some) > 2]
+    return CLIPTokenizer.train(often + list(TEMPLATES), vocab_size)
+
+
 class IconPairs:
     """Batch number `step`, a function of (seed, step): pictures and ids of different captions.
 
     A caption is drawn in proportion to the root of how many icons it has, and then one of them.
+    rows: {caption: rows of `images`}, bytes (n, 32, 32); colour: {row: (32, 32, 3)} where there is
+    one; categories: {row: what its set calls the icon's category}.
     """
 
-    def __init__(self, everything, tokenizer=None, colour=None, batch_size=128, seed=0, shift=2,
-                 vocab_size=3000):  # fmt: skip
-        table = icons.split()
-        trained = [table["families"].get(about["family"]) == "train"
-                   for about in everything.about.values()]  # fmt: skip
-        prefixes = [about.get("prefixes", ()) for about in everything.about.values()]
-        hidden = {words_of(c) for c, out in zip(table["classes"], unseen()) if out}
-        rows = {}
-        for i in np.flatnonzero(np.array(trained)[everything.sets]).tolist():
-            concept = icons.concept(everything.names[i], prefixes[everything.sets[i]])
-            if words_of(concept) not in hidden and any(c.isalpha() for c in concept):
-                rows.setdefault(icons.caption(concept), []).append(i)
-        self.captions, self.rows = list(rows), [np.array(r) for r in rows.values()]
+    def __init__(self, rows, images, tokenizer, colour=None, categories=None, batch_size=128,
+                 seed=0, shift=2):  # fmt: skip
+        self.captions, self.rows = list(rows), list(rows.values())
         if not 1 < batch_size <= len(rows):
             raise ShapeError(f"batch_size: got {batch_size}, expected 2 to {len(rows)}, captions")
         root = np.sqrt([len(r) for r in self.rows])
         self.odds = root / root.sum()
-        self.images, self.colour = everything.images, colour or {}
-        self.categories = _categories(everything)
-        if tokenizer is None:
-            often = [c for c, r in zip(self.captions, self.rows) if len(r) > 2]
-            tokenizer = CLIPTokenizer.train(often + list(TEMPLATES), vocab_size)
+        self.images, self.colour, self.categories = images, colour or {}, categories or {}
         self.tokenizer, self.batch_size, self.seed, self.shift = tokenizer, batch_size, seed, shift
 
     def __getitem__(self, step):
@@ -90,7 +100,7 @@ class IconPairs:
         return to_unit(np.stack([w[u : u + 32, v : v + 32] for w, u, v in zip(wide, up, left)]))
 
 
-def _categories(everything):
+def categories(everything):
     """{row: what its set calls the icon's category}, in lower-case words."""
     first = np.searchsorted(everything.sets, np.arange(len(everything.about)))
     last = np.searchsorted(everything.sets, np.arange(len(everything.about)), side="right")

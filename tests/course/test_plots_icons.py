@@ -24,14 +24,17 @@ def test_families_are_dots_at_their_accuracy():
     assert {t.get_text() for t in axes.texts} == {"all: 50.0%", "a", "b"}
 
 
-def test_the_suite_is_sorted_by_what_is_gained():
-    found = {"x": {"accuracy": 0.5, "largest": 0.4, "categories": 3},
-             "y": {"accuracy": 0.4, "largest": 0.1, "categories": 9}}  # fmt: skip
-    axes = plots.suite(found).axes[0]
+def test_the_suite_is_sorted_by_how_far_above_chance():
+    found = {"zero-shot": {"x": 0.5, "y": 0.4}, "largest": {"x": 0.4, "y": 0.1}}
+    axes = plots.suite(found, {"x": 3, "y": 9}).axes[0]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["x (3)", "y (9)"]
-    assert [p.get_width() for p in axes.patches] == [0.5, 0.4, 0.4, 0.1]
-    with pytest.raises(ShapeError, match="no set"):
-        plots.suite({})
+    drawn = {line.get_label(): line.get_xdata() for line in axes.lines}
+    assert np.allclose(drawn["zero-shot"], [0.5, 0.4]) and np.allclose(
+        drawn["chance"], [1 / 3, 1 / 9]
+    )
+    for wrong in ({}, {"zero-shot": {}}, {"zero-shot": {"x": 1.0}}):
+        with pytest.raises(ShapeError, match="suite: got"):
+            plots.suite(wrong, {"x": 3, "y": 9})
 
 
 def test_neighbours_stand_beside_their_query():

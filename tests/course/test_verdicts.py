@@ -169,3 +169,73 @@ def test_a_grey_resnet_and_the_same_one_for_colours_agree():
     x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
     got = icon_clip.of_colour(grey)(Tensor(x.repeat(3, axis=-1))).numpy()
     assert np.allclose(got, grey.features(Tensor(x)).numpy(), atol=1e-5)
+
+
+def test_a_result_names_its_commit_and_whether_code_was_changed(tmp_path):
+    def git(*arguments):
+        author = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *author, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    (tmp_path / "data" / "results").mkdir(parents=True)
+    for name in ("code.py", "data/results/x.json"):
+        (tmp_path / name).write_text("1")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    clean = plans.commit(tmp_path)
+    assert len(clean) >= 7 and not clean.endswith("+")
+    (tmp_path / "data" / "results" / "x.json").write_text("2")  # what the run itself writes
+    (tmp_path / "new.txt").write_text("")
+    assert plans.commit(tmp_path) == clean
+    (tmp_path / "code.py").write_text("2")
+    assert plans.commit(tmp_path) == clean + "+"
+
+
+@pytest.mark.slow
+def test_every_kind_of_job_of_the_clip_on_icons_runs_to_its_end(tmp_path, monkeypatch):
+    """Two steps of each; all icons: some of the part that ships, a set for each family."""
+    from minivit.course.runs import icon_clip, icon_exam
+    from minivit.models.resnet import ResNet
+    from minivit.training import icon_pairs
+
+    net = iconnet.icons.iconnet()
+    rows = np.r_[0 : net.starts[1] : 4, net.starts[2] : net.starts[3] : 4]
+    rows = rows[np.argsort(net.families[rows], kind="stable")]
+    kinds, sets, counts = np.unique(net.families[rows], return_inverse=True, return_counts=True)
+    places = np.concatenate([np.arange(n) for n in counts])
+    about = {
+        net.family_names[k]: {
+            "family": net.family_names[k], "colour": False,
+            "categories": {f"Kind {c}": list(range(c, n, 3)) for c in range(3)},
+        } for k, n in zip(kinds, counts.tolist())
+    }  # fmt: skip
+    names = tuple(net.classes[label] for label in net.labels[rows])
+    some = iconnet.icons.Icons(net.images[rows], names, sets, places, about)
+    monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path))
+    monkeypatch.setattr(plans.record, "folder", lambda: tmp_path)
+    monkeypatch.setattr(iconnet, "net", lambda: net)
+    for module in (icon_clip, icon_exam):
+        monkeypatch.setattr(module, "everything", lambda: some)
+    for kept in (icon_clip.rows, icon_clip.tokenizer, icon_clip.more):
+        kept.cache_clear()
+    monkeypatch.setattr(
+        icon_clip, "caption_tokenizer", lambda r: icon_pairs.caption_tokenizer(r, 700)
+    )
+    monkeypatch.setattr(icon_clip, "trained_resnet", lambda: ResNet(1, 300, 32, (1, 1, 1), patch=2))
+    monkeypatch.setattr(icon_clip, "COMPARED", 2)
+    monkeypatch.setattr(icon_clip, "READ", {"least": 1, "most": 2, "batch_size": 64})
+    monkeypatch.setattr(icon_clip, "POINTS", (1, 2))
+    for function, *arguments in (
+        (icon_clip.locked, 0, 2), (icon_clip.words, 0, 2), (icon_clip.probe, 0),
+        (icon_clip.model, 0, 2), (icon_clip.objectives, "caption", 0),
+        (icon_clip.compute, "ResNet 8", 0),
+    ):  # fmt: skip
+        job = plans.Job(function, tuple(arguments), 0)
+        plans.do("try", "part", job)
+    made = plans.record.made("try")
+    suites = [made[job]["suite"] for job in ("locked 0 2", "words 0 2", "probe 0")]
+    assert suites[0] and suites[0].keys() == suites[1].keys() == suites[2].keys()
+    assert all(0 <= one["accuracy"] <= 1 for suite in suites for one in suite.values())
+    assert made["compute ResNet 8 0"]["test"]["seen"]["candidates"] == 300
+    for kept in (icon_clip.rows, icon_clip.tokenizer, icon_clip.more):
+        kept.cache_clear()

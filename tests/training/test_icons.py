@@ -141,7 +141,10 @@ def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(cache, 
     monkeypatch.setattr(icons, "split", lambda: table)
     monkeypatch.setattr(icon_pairs, "unseen", lambda: np.array([True]))
     some = icons.icons()
-    pairs = icon_pairs.IconPairs(some, batch_size=8, vocab_size=530)
+    rows = icon_pairs.captioned(some)
+    tokenizer = icon_pairs.caption_tokenizer(rows, 530)
+    more = icon_pairs.coloured(some), icon_pairs.categories(some)
+    pairs = icon_pairs.IconPairs(rows, some.images, tokenizer, *more, batch_size=8)
     assert "thing 05" not in pairs.captions and {"thing", "thing 00"} < set(pairs.captions)
     assert sum(map(len, pairs.rows)) == 38 and max(map(max, pairs.rows)) < 39  # none of noto
     images, texts = pairs[3]
@@ -151,12 +154,14 @@ def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(cache, 
 
 def test_the_clip_that_ships_names_drawings_of_families_that_it_never_saw():
     import minivit
-    from minivit.course.runs import icon_clip
+    from minivit.course.runs import icon_exam
 
     net, found = icons.iconnet(), minivit.load("icons")
     images, labels = net.part("test")
     rows = np.random.default_rng(0).permutation(len(labels))[:200]
     names = [icons.caption(c) for c in net.classes]
-    words = icon_clip.text_vectors(found.model, found.tokenizer, names)
-    best = (icon_clip.image_vectors(found.model, images[rows]) @ words.T).argmax(axis=1)
+    words = icon_exam.text_vectors(found.model, found.tokenizer, names)
+    best = (icon_exam.image_vectors(found.model.encode_image, images[rows]) @ words.T).argmax(
+        axis=1
+    )
     assert (best == labels[rows]).mean() > 0.3  # of 300

@@ -2,6 +2,7 @@
 
     python -m minivit.course.runs icon_clip --plan      # the parts, and how long they take
     python -m minivit.course.runs icon_clip locked      # data/models/icons, the one that ships
+    python -m minivit.course.runs icon_clip beside      # a supervised probe, a bag of words
     python -m minivit.course.runs icon_clip model       # both encoders from nothing (C14)
     python -m minivit.course.runs icon_clip objectives  # captions, bag of words, contrastive (C13)
     python -m minivit.course.runs icon_clip compute     # ViT and ResNet, three sizes each (C15)
@@ -19,9 +20,17 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import minivit
-from minivit import Tensor, manual_seed, no_grad
+from minivit import Tensor, manual_seed, nn, no_grad
 from minivit.course.runs import iconnet, plans
 from minivit.course.runs import results as record
+from minivit.course.runs.icon_exam import (
+    by_clip,
+    everything,
+    image_vectors,
+    naming,
+    probed,
+    suite,
+)
 from minivit.course.runs.plans import Job
 from minivit.engine.errors import StateError
 from minivit.models import clip
@@ -34,8 +43,10 @@ from minivit.training import icons
 from minivit.training.checkpoint import checkpoints
 from minivit.training.icon_pairs import (
     CONTEXT,
-    TEMPLATES,
     IconPairs,
+    caption_tokenizer,
+    captioned,
+    categories,
     coloured,
     tokenize,
     unseen,
@@ -46,26 +57,30 @@ SEEDS = (0, 1, 2)
 WIDTH, D_E = 96, 96  # of the text encoder, and of the common space
 BATCH, STEPS, RATE = 128, 1_000, 2e-3
 SECONDS = 0.5  # a step of the model that ships, on one core, estimated
+READ = {"least": 5, "most": 5, "batch_size": 256}  # of FeaturePairs
 COMPARED = 2_000  # steps of each encoder in `compute`
 POINTS = (100, 200, 400, 800, 1600)  # steps at which the objectives are asked
 
 
 # -- data ------------------------------------------------------------------------------------------
 @functools.cache
-def everything():
-    return icons.icons()
+def rows():
+    return captioned(everything())
 
 
 @functools.cache
-def source():
-    return IconPairs(everything(), colour=coloured(everything()), batch_size=BATCH)
+def tokenizer():
+    return caption_tokenizer(rows())
 
 
-def pairs(seed, batch_size=BATCH):
-    """The batches of a seed; captions, pictures and the tokenizer are shared."""
-    mine = object.__new__(IconPairs)
-    mine.__dict__ |= source().__dict__ | {"seed": seed, "batch_size": batch_size}
-    return mine
+@functools.cache
+def more():
+    """Colours and categories of some icons."""
+    return coloured(everything()), categories(everything())
+
+
+def pairs(seed):
+    return IconPairs(rows(), everything().images, tokenizer(), *more(), BATCH, seed)
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -89,130 +104,66 @@ def contrastive(model, images, texts):
     return model.loss(images, texts)
 
 
-# -- what is measured ------------------------------------------------------------------------------
-@no_grad()
-def text_vectors(model, tokenizer, labels, templates=TEMPLATES):
-    """(labels, d_e): each label's prompts, averaged."""
-    some = [
-        clip.zero_shot_weights(
-            model, lambda texts: tokenize(tokenizer, texts), labels[i : i + 64], templates
-        ).numpy().T
-        for i in range(0, len(labels), 64)
-    ]  # fmt: skip
-    return np.concatenate(some)
-
-
-@no_grad()
-def image_vectors(model, images):
-    """(n, d_e) of bytes (n, 32, 32) or (n, 32, 32, 3)."""
-    rows = []
-    for i in range(0, len(images), 512):
-        some = images[i : i + 512]
-        some = np.repeat(some[..., None], 3, axis=-1) if some.ndim == 3 else some
-        inputs = Tensor(icons.to_unit(some), device=model.t.device)
-        rows.append(model.encode_image(inputs).numpy())
-    return np.concatenate(rows)
-
-
-def naming(model, tokenizer, part="test"):
-    """Zero-shot on families that were never trained: concepts with captions, among all names;
-    concepts without, among all names and among their own."""
-    net = iconnet.net()
-    images, labels = net.part(part)
-    families = net.families[slice(*net.starts[icons.PARTS.index(part) :][:2])]
-    names = [icons.caption(c) for c in net.classes]
-    cosines = image_vectors(model, images) @ text_vectors(model, tokenizer, names).T
-    hidden, out = unseen()[labels], {}
-    for name, rows, columns in (
-        ("seen", ~hidden, np.arange(len(names))),
-        ("unseen among all", hidden, np.arange(len(names))),
-        ("unseen", hidden, np.flatnonzero(unseen())),
-    ):
-        scores = cosines[rows][:, columns]
-        right = cosines[rows, labels[rows]]
-        rank = (scores > right[:, None]).sum(axis=1)
-        kinds, which = np.unique(families[rows], return_inverse=True)
-        out[name] = {
-            "top-1": float((rank == 0).mean()), "top-5": float((rank < 5).mean()),
-            "candidates": len(columns), "pictures": len(rank),
-            "right by family": np.bincount(which, rank == 0).astype(int).tolist(),
-            "pictures by family": np.bincount(which).tolist(),
-            "families": [net.family_names[k] for k in kinds],
-        }  # fmt: skip
-    return out
-
-
-def suite(model, tokenizer, templates=TEMPLATES, part=("test", "validation")):
-    """Each set of an unseen family that has categories, as a data set: zero-shot accuracy on its
-    categories' names, and the largest category's share. Icons of one category only."""
-    table, found = icons.split()["families"], {}
-    for name, about in everything().about.items():
-        if table.get(about["family"]) not in part or len(about["categories"]) < 3:
-            continue
-        titles = list(about["categories"])
-        of = {}
-        for k, members in enumerate(about["categories"].values()):
-            for place in members:
-                of.setdefault(place, []).append(k)
-        rows = np.flatnonzero(everything().sets == list(everything().about).index(name))
-        places = everything().places[rows]
-        one = [i for i, p in enumerate(places.tolist()) if len(of.get(p, ())) == 1]
-        if len(one) < 50:
-            continue
-        labels = np.array([of[int(places[i])][0] for i in one])
-        labels_text = [t.lower() for t in titles]
-        if len(set(labels_text)) < len(titles):
-            continue
-        vectors = image_vectors(model, everything().images[rows[one]])
-        answer = (vectors @ text_vectors(model, tokenizer, labels_text, templates).T).argmax(axis=1)
-        found[name] = {
-            "accuracy": float((answer == labels).mean()), "pictures": len(labels),
-            "largest": float(np.bincount(labels).max() / len(labels)), "categories": len(titles),
-        }  # fmt: skip
-    return found
-
-
 # -- the jobs --------------------------------------------------------------------------------------
 def model(seed, steps):
     """A CLIP of two encoders that begin with nothing; what float16 kept is what counts."""
     manual_seed(seed)
-    tokenizer, net = source().tokenizer, icon_clip(len(source().tokenizer))
+    net = icon_clip(len(tokenizer()))
     numbers = plans.train(
         RUN, f"model {seed} {steps}", net, pairs(seed), contrastive, steps, RATE, decay=0.1
     )
-    numbers = {"seed": seed, "captions": len(source().captions), **numbers}
-    return numbers | exam(net, tokenizer, plans.folder(RUN, f"model {seed} {steps}") / "model")
+    numbers = {"seed": seed, "captions": len(rows()), **numbers}
+    return numbers | exam(net, plans.folder(RUN, f"model {seed} {steps}") / "model")
 
 
-def exam(net, tokenizer, where):
+def exam(net, where):
     """Keep a model, in float16, and ask what that kept of it."""
     preprocess = Preprocess((32, 32), 32, "box")  # areas averaged, as the pictures were made
-    minivit.save(net, where, tokenizer=tokenizer, preprocess=preprocess, dtype="float16")
-    net = minivit.load(where).model
+    minivit.save(net, where, tokenizer=tokenizer(), preprocess=preprocess, dtype="float16")
+    score = by_clip(minivit.load(where).model, tokenizer())
     return {
-        "test": naming(net, tokenizer), "validation": naming(net, tokenizer, "validation"),
-        "suite": suite(net, tokenizer), "suite, plain names": suite(net, tokenizer, ("{}",)),
+        "test": naming(score), "validation": naming(score, "validation"), "suite": suite(score),
     }  # fmt: skip
 
 
+# -- a reader beside a trained encoder -------------------------------------------------------------
 def locked(seed, steps):
     """The CLIP that ships: the trained ResNet, locked, and a bag of words that learns to agree."""
     manual_seed(seed)
     encoder = of_colour(trained_resnet())
-    reader = Locked(source(), encoder, seed)
-    words = clip.BagOfWords(len(reader.tokenizer), 128)
-    net = clip.CLIP(encoder, words, 128, 128, D_E)
+    net = clip.CLIP(encoder, clip.BagOfWords(len(tokenizer()), 128), 128, 128, D_E)
     for parameter in encoder.parameters():
         parameter.requires_grad = False
     free = decay_groups(net, 0.1)
     for group in free:
         group["params"] = [p for p in group["params"] if p.requires_grad]
     numbers = plans.train(
-        RUN, f"locked {seed} {steps}", net, reader, read, steps, 1e-3,
-        optimizer=AdamW(free, lr=1e-3, betas=(0.9, 0.98)),
+        RUN, f"locked {seed} {steps}", net, FeaturePairs(pairs(seed), encoder, **READ), read,
+        steps, 1e-3, optimizer=AdamW(free, lr=1e-3, betas=(0.9, 0.98)),
     )  # fmt: skip
-    numbers = {"seed": seed, "captions": len(reader.rows), **numbers}
-    return numbers | exam(net, reader.tokenizer, record.folder() / "models" / "icons")
+    return {"seed": seed, **numbers} | exam(net, record.folder() / "models" / "icons")
+
+
+def words(seed, steps):
+    """What CLIP tried first, on the same features: which words has the caption?"""
+    manual_seed(seed)
+    encoder = of_colour(trained_resnet())
+    net = WordPredictor(nn.Sequential(), 128, len(tokenizer()))
+    batches = FeaturePairs(pairs(seed), encoder, **READ)
+    numbers = plans.train(RUN, f"words {seed} {steps}", net, batches, _loss, steps, 1e-3, decay=0.1)
+    others = batches.images[np.random.default_rng(0).permutation(len(batches.images))[:512]]
+
+    def score(images, labels):
+        return net.scores(
+            Tensor(image_vectors(encoder, images)), tokenize(tokenizer(), labels), Tensor(others)
+        )
+
+    return {"seed": seed, **numbers, "test": naming(score), "suite": suite(score)}
+
+
+def probe(seed):
+    """What labels are worth on the sets of the suite."""
+    return {"seed": seed, "suite": probed(of_colour(trained_resnet()))}
 
 
 def trained_resnet():
@@ -234,30 +185,29 @@ def of_colour(net):
     return other.eval()
 
 
-class Locked(IconPairs):
-    """Batches of features and texts: the pictures of the commoner captions went through the encoder
-    once, at most `most` of a caption."""
+class FeaturePairs(IconPairs):
+    """Batches of features and texts: the pictures of the commoner captions went through an encoder
+    once, at most `most` of a caption that has `least`."""
 
-    def __init__(self, of, encoder, seed, batch_size=256, least=5, most=5):
-        self.__dict__ |= of.__dict__
-        rng = np.random.default_rng(seed)
-        common = [i for i, rows in enumerate(of.rows) if len(rows) >= least]
-        self.captions = [of.captions[i] for i in common]
-        self.rows = [rng.permutation(of.rows[i])[:most] for i in common]
-        root = np.sqrt([len(of.rows[i]) for i in common])
-        self.odds, self.seed, self.batch_size = root / root.sum(), seed, batch_size
-        rows = np.sort(np.concatenate(self.rows))
-        self.place = {int(row): i for i, row in enumerate(rows)}
-        self.shift, parts = 0, range(0, len(rows), 512)
-        still = np.random.default_rng(0)
+    def __init__(self, of, encoder, least, most, batch_size):
+        rng = np.random.default_rng(of.seed)
+        chosen = [(caption, rng.permutation(some)[:most])
+                  for caption, some in zip(of.captions, of.rows) if len(some) >= least]  # fmt: skip
+        old = np.concatenate([some for _, some in chosen])
+        ends = np.cumsum([len(some) for _, some in chosen])
+        parts = np.array_split(old, len(old) // 512 + 1)
         with no_grad():
-            self.features = np.concatenate([
-                encoder(Tensor(super(Locked, self)._pictures(rows[i : i + 512].tolist(), still)))
-                .numpy() for i in tqdm(parts, "features", leave=False)
-            ])  # fmt: skip
+            features = [encoder(Tensor(of._pictures(some, rng))).numpy()
+                        for some in tqdm(parts, "features", leave=False)]  # fmt: skip
+        super().__init__(
+            dict(zip([c for c, _ in chosen], np.split(np.arange(len(old)), ends[:-1]))),
+            np.concatenate(features), of.tokenizer, batch_size=batch_size, seed=of.seed,
+            categories={i: of.categories[r] for i, r in enumerate(old.tolist())
+                        if r in of.categories},
+        )  # fmt: skip
 
     def _pictures(self, rows, rng):
-        return self.features[[self.place[row] for row in rows]]
+        return self.images[rows]
 
 
 def read(net, features, texts):
@@ -268,6 +218,7 @@ def read(net, features, texts):
     )  # fmt: skip
 
 
+# -- other objectives, other encoders --------------------------------------------------------------
 OBJECTIVES = {  # of (encoder, its width, vocabulary); a bag of words reads the text of the last
     "caption": lambda image, d, V: Captioner(image, d, V, CONTEXT),
     "bag of words": lambda image, d, V: WordPredictor(image, d, V),
@@ -284,15 +235,14 @@ def _loss(net, images, texts):
 def objectives(kind, seed):
     """Naming 200 concepts of unseen families, one picture each, at several points of one run."""
     manual_seed(seed)
-    tokenizer = source().tokenizer
-    net = OBJECTIVES[kind](*resnet(16), len(tokenizer))
+    net = OBJECTIVES[kind](*resnet(16), len(tokenizer()))
     images, labels = iconnet.net().part("test")
     others = Tensor(np.repeat(icons.as_input(iconnet.net().part("validation")[0][:32]), 3, -1))
     _, first = np.unique(labels, return_index=True)
     first = first[~unseen()[labels[first]]]
     first = np.random.default_rng(0).permutation(first)[:200]
     texts = [icons.caption(iconnet.net().classes[c]) for c in labels[first]]
-    texts = tokenize(tokenizer, texts)
+    texts = tokenize(tokenizer(), texts)
     pictures = Tensor(icons.as_input(images[first], 3))
 
     def named(net):
@@ -317,17 +267,18 @@ ENCODERS = {
 def compute(name, seed):
     """The same training with another image encoder."""
     manual_seed(seed)
-    net = icon_clip(len(source().tokenizer), ENCODERS[name]())
+    net = icon_clip(len(tokenizer()), ENCODERS[name]())
     numbers = plans.train(
         RUN, f"compute {name} {seed}", net, pairs(seed), contrastive, COMPARED, RATE, decay=0.1
     )
     plans.forget(RUN, f"compute {name} {seed}")
-    return {"seed": seed, **numbers, "test": naming(net, source().tokenizer),
+    return {"seed": seed, **numbers, "test": naming(by_clip(net, tokenizer())),
             "image parameters": net.image_encoder.count_parameters()}  # fmt: skip
 
 
 PARTS = {
     "locked": [Job(locked, (0, 3_000), 300)],
+    "beside": [Job(words, (0, 3_000), 300), Job(probe, (0,), 300)],
     "model": [Job(model, (0, n), n * SECONDS) for n in (STEPS, 12_000)],
     "objectives": [Job(objectives, (k, s), 1600 * 0.4) for s in SEEDS for k in OBJECTIVES],
     "compute": [Job(compute, (name, s), COMPARED * 0.6) for s in SEEDS for name in ENCODERS],
