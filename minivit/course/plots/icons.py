@@ -29,21 +29,22 @@ def by_family(marks, title):
     return fig
 
 
-def suite(found):
-    """Zero-shot on each set that has categories, beside the share of its largest category.
-    found: {set: {"accuracy", "largest", "categories"}}, as runs.icon_clip.suite makes it."""
-    if not found:
-        raise ShapeError("suite: there is no set")
-    names = sorted(found, key=lambda name: found[name]["accuracy"] - found[name]["largest"])
-    fig, axes = plt.subplots(figsize=(10, 1.5 + 0.45 * len(names)), layout="constrained")
-    for key, color, label in (
-        ("accuracy", COLORS[0], "zero-shot"), ("largest", COLORS[1], "the largest category"),
-    ):  # fmt: skip
-        offset = 0.2 if key == "accuracy" else -0.2
-        axes.barh(np.arange(len(names)) + offset, [found[n][key] for n in names], 0.4, color=color,
-                  label=label)  # fmt: skip
-    rows = [f"{name} ({found[name]['categories']})" for name in names]
-    axes.set_yticks(range(len(names)), rows)
+def suite(found, categories):
+    """A row for each set that has categories, sorted by the first way's accuracy over chance.
+    found: {way: {set: accuracy}}; categories: {set: how many}, whose inverse is chance."""
+    first = next(iter(found.values()), {})
+    if not first or any(of.keys() != categories.keys() for of in found.values()):
+        sets = {way: len(of) for way, of in found.items()}
+        raise ShapeError(f"suite: got {sets} sets, expected the {len(categories)} of categories")
+    names = sorted(first, key=lambda name: first[name] * categories[name])
+    fig, axes = plt.subplots(figsize=(11, 2 + 0.42 * len(names)), layout="constrained")
+    rows = np.arange(len(names))
+    axes.hlines(rows, 0, 1, color="0.9", linewidth=1, zorder=0)
+    for (way, of), color, marker in zip(found.items(), COLORS, "os^D"):
+        axes.plot([of[name] for name in names], rows, marker, color=color, markersize=10, label=way)
+    axes.plot([1 / categories[name] for name in names], rows, "|", color="black", markersize=18,
+              markeredgewidth=2, label="chance")  # fmt: skip
+    axes.set_yticks(rows, [f"{name} ({categories[name]})" for name in names])
     axes.set(xlim=(0, 1), xlabel="accuracy (in brackets: how many categories)")
     axes.legend(loc="lower right")
     return fig
