@@ -119,6 +119,8 @@ def test_marks_count_by_family(monkeypatch):
     got = iconnet.accuracies(scores, "test")
     assert got["top-1"] == 1 and got["right by family"] == got["pictures by family"]
     assert sum(got["pictures by family"]) == len(labels)
+    nothing = iconnet.accuracies(np.zeros_like(scores), "test")  # all are level: none is right
+    assert nothing["top-1"] == nothing["top-5"] == 0 == sum(nothing["right by family"])
 
 
 @pytest.mark.slow

@@ -191,6 +191,7 @@ class FeaturePairs(IconPairs):
 
     def __init__(self, of, encoder, least, most, batch_size):
         rng = np.random.default_rng(of.seed)
+        counts = np.array([len(some) for some in of.rows if len(some) >= least])
         chosen = [(caption, rng.permutation(some)[:most])
                   for caption, some in zip(of.captions, of.rows) if len(some) >= least]  # fmt: skip
         old = np.concatenate([some for _, some in chosen])
@@ -205,6 +206,7 @@ class FeaturePairs(IconPairs):
             categories={i: of.categories[r] for i, r in enumerate(old.tolist())
                         if r in of.categories},
         )  # fmt: skip
+        self.odds = np.sqrt(counts) / np.sqrt(counts).sum()  # of all that the caption has
 
     def _pictures(self, rows, rng):
         return self.images[rows]

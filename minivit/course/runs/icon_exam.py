@@ -74,16 +74,9 @@ def naming(score, part="test"):
         ("unseen among all", hidden, np.arange(len(net.classes))),
         ("unseen", hidden, np.flatnonzero(never)),
     ):
-        right = scores[rows, labels[rows]]
-        rank = (scores[rows][:, columns] > right[:, None]).sum(axis=1)
-        kinds, which = np.unique(families[rows], return_inverse=True)
-        out[name] = {
-            "top-1": float((rank == 0).mean()), "top-5": float((rank < 5).mean()),
-            "candidates": len(columns), "pictures": len(rank),
-            "right by family": np.bincount(which, rank == 0).astype(int).tolist(),
-            "pictures by family": np.bincount(which).tolist(),
-            "families": [net.family_names[k] for k in kinds],
-        }  # fmt: skip
+        asked, right = scores[rows][:, columns], scores[rows, labels[rows]]
+        marks = iconnet.marks(asked, right, families[rows], net.family_names)
+        out[name] = {**marks, "candidates": len(columns), "pictures": len(right)}
     return out
 
 

@@ -78,17 +78,23 @@ def batches(n, seed, kind=icons.IconBatches):
 
 
 def accuracies(scores, part, of=None):
-    """The accuracy of a net on a part: scores (n, classes). By family too, for the interval."""
+    """The accuracy of a net on a part: scores (n, classes)."""
     of = of or net()
     labels = of.part(part)[1]
     families = of.families[slice(*of.starts[icons.PARTS.index(part) :][:2])]
-    rank = (scores > scores[np.arange(len(labels)), labels][:, None]).sum(axis=1)
+    return marks(scores, scores[np.arange(len(labels)), labels], families, of.family_names)
+
+
+def marks(scores, right, families, names):
+    """Accuracies of scores (n, classes), where the right class has right (n,): a class that is
+    level with it is before it. By family too, for the interval."""
+    rank = (scores >= right[:, None]).sum(axis=1)  # 1: the best
     kinds, which = np.unique(families, return_inverse=True)
     return {
-        "top-1": float((rank == 0).mean()), "top-5": float((rank < 5).mean()),
-        "right by family": np.bincount(which, rank == 0).astype(int).tolist(),
+        "top-1": float((rank == 1).mean()), "top-5": float((rank <= 5).mean()),
+        "right by family": np.bincount(which, rank == 1).astype(int).tolist(),
         "pictures by family": np.bincount(which).tolist(),
-        "families": [of.family_names[k] for k in kinds],
+        "families": [names[k] for k in kinds],
     }  # fmt: skip
 
 
@@ -171,14 +177,15 @@ def sizes(kind, size, seed):
 def nearest(n):
     """The class of the nearest training picture, by squared distance of pixels."""
     images, labels = net().part("train")
-    chosen = subset(labels, n, 0) if n else slice(None)
+    chosen = subset(labels, n, 0) if n else np.arange(len(labels))
+    chosen = chosen[np.argsort(labels[chosen], kind="stable")]
     train, labels = flat(images[chosen]), labels[chosen]
-    size, found = (train**2).sum(axis=1), []
-    test = net().part("test")[0]
+    kinds, first = np.unique(labels, return_index=True)
+    size, test = (train**2).sum(axis=1), net().part("test")[0]
+    scores = np.full((len(test), len(net().classes)), -np.inf, np.float32)
     for i in range(0, len(test), 256):
-        found.append((size - 2 * flat(test[i : i + 256]) @ train.T).argmin(axis=1))
-    scores = np.zeros((len(test), len(net().classes)), np.float32)
-    scores[np.arange(len(test)), labels[np.concatenate(found)]] = 1
+        distances = size - 2 * flat(test[i : i + 256]) @ train.T  # less that of the test picture
+        scores[i : i + 256, kinds] = -np.minimum.reduceat(distances, first, axis=1)
     return {"pictures": len(labels), "test": accuracies(scores, "test")}
 
 
