@@ -1091,7 +1091,7 @@ drawing.show(
 # from half of the set, with labels.
 
 # %%
-reader, guesser, probe = (icon_results[job] for job in ("locked 0 3000", "words 0 3000", "probe 0"))
+reader, guesser, probe = (icon_results[job] for job in ("locked 0 2000", "words 0 2000", "probe 0"))
 for title, part in (
     ("names of captions, among 1,060", "seen"), ("names of no caption, among 159", "unseen"),
 ):  # fmt: skip

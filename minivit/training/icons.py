@@ -225,6 +225,46 @@ class IconBatches(Batches):
         return as_input(shifted(images, self.shift, rng, fill=255)), labels
 
 
+class OtherHands(IconBatches):
+    """The same, as another hand might have drawn each: its lines thinner or thicker, 0.8 to 1.2
+    times as high and as wide, and of ten one white on black."""
+
+    def __getitem__(self, step):
+        images, labels = Batches.__getitem__(self, step)
+        rng = np.random.default_rng([self.seed, step, 2])
+        images = stroked(images, rng.uniform(-0.6, 0.8, len(images)))
+        images = scaled(images, *rng.uniform(0.8, 1.2, (2, len(images))))
+        images = shifted(images, self.shift, rng, fill=255)
+        inverted = rng.random(len(images)) < 0.1
+        return as_input(np.where(inverted[:, None, None], 255 - images, images)), labels
+
+
+def stroked(images, by):
+    """Bytes (B, H, W), dark on white, with lines up to a pixel thicker on each side (by[i] = 1), or
+    thinner (-1): mixed with the darkest, or the lightest, of each pixel and its four neighbours."""
+    wide = np.pad(images, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    around = [wide[:, 1:-1, 1:-1], wide[:, :-2, 1:-1], wide[:, 2:, 1:-1], wide[:, 1:-1, :-2],
+              wide[:, 1:-1, 2:]]  # fmt: skip
+    by = np.asarray(by, np.float32)[:, None, None]
+    other = np.where(by > 0, np.min(around, axis=0), np.max(around, axis=0))
+    return np.rint(images + np.abs(by) * (other - images.astype(np.float32))).astype(images.dtype)
+
+
+def scaled(images, height, width):
+    """Bytes (B, H, W), each height[i] times as high and width[i] times as wide about its middle, by
+    the nearest pixel; white comes in."""
+    B, H, W = images.shape
+    places = []
+    for size, factor in ((H, height), (W, width)):
+        middle = (size - 1) / 2
+        source = (np.arange(size) - middle) / np.asarray(factor)[:, None] + middle
+        places.append(np.rint(source).astype(int))  # (B, size)
+    y, x = places
+    inside = ((y >= 0) & (y < H))[:, :, None] & ((x >= 0) & (x < W))[:, None, :]
+    y, x = np.clip(y, 0, H - 1)[:, :, None], np.clip(x, 0, W - 1)[:, None, :]
+    return np.where(inside, images[np.arange(B)[:, None, None], y, x], 255).astype(images.dtype)
+
+
 def as_input(images, channels=1):
     """Bytes (B, 32, 32) -> float32 (B, 32, 32, channels) in [-1, 1]."""
     return np.repeat(to_unit(images)[..., None], channels, axis=-1)

@@ -225,7 +225,7 @@ def test_every_kind_of_job_of_the_clip_on_icons_runs_to_its_end(tmp_path, monkey
     )
     monkeypatch.setattr(icon_clip, "trained_resnet", lambda: ResNet(1, 300, 32, (1, 1, 1), patch=2))
     monkeypatch.setattr(icon_clip, "COMPARED", 2)
-    monkeypatch.setattr(icon_clip, "READ", {"least": 1, "most": 2, "batch_size": 64})
+    monkeypatch.setattr(icon_clip, "READ", {"least": 1, "batch_size": 64})
     monkeypatch.setattr(icon_clip, "POINTS", (1, 2))
     for function, *arguments in (
         (icon_clip.locked, 0, 2), (icon_clip.words, 0, 2), (icon_clip.probe, 0),

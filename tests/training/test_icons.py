@@ -135,6 +135,33 @@ def test_a_batch_is_a_function_of_its_step():
     assert a[0][0].shape == (8, 32, 32, 1) and a[0][0].dtype == np.float32
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_another_hand_draws_lines_thicker_or_thinner_and_larger_or_smaller(seed):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (5, 9, 9)).astype(np.uint8)
+    by = np.array([-1, -0.3, 0, 0.3, 1])
+    changed = icons.stroked(images, by).astype(int) - images
+    assert (changed[:2] >= 0).all() and (changed[3:] <= 0).all() and not changed[2].any()
+    around = np.pad(images, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    most = np.max([around[0, 1:-1, 1:-1], around[0, 2:, 1:-1], around[0, :-2, 1:-1],
+                   around[0, 1:-1, 2:], around[0, 1:-1, :-2]], axis=0)  # fmt: skip
+    assert (images[0] + changed[0] == most).all()
+    assert (icons.scaled(images, np.ones(5), np.ones(5)) == images).all()
+    small = icons.scaled(images, np.full(5, 0.5), np.ones(5))
+    assert (small[:, :2] == 255).all() and (small[:, -2:] == 255).all()
+    assert (small[:, 4] == images[:, 4]).all()  # the middle stays
+
+
+def test_batches_of_other_hands_are_functions_of_their_step():
+    net = icons.iconnet()
+    a, b = (icons.OtherHands(*net.part("train"), batch_size=64, seed=1) for _ in range(2))
+    plain = icons.IconBatches(*net.part("train"), batch_size=64, seed=1)
+    assert (a[3][0] == b[3][0]).all() and (a[3][1] == plain[3][1]).all()
+    assert a[3][0].dtype == np.float32 and np.abs(a[3][0]).max() <= 1
+    ink = [1 - x[3][0].mean(axis=(1, 2, 3)) for x in (a, plain)]
+    assert (ink[0] != ink[1]).mean() > 0.9
+
+
 def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(cache, monkeypatch):
     table = {"families": {"f": "train", "g": "test"}, "family of": {"lucide": "f", "noto": "g"},
              "classes": ["thing-05"], "sets": {}}  # fmt: skip

@@ -57,7 +57,9 @@ SEEDS = (0, 1, 2)
 WIDTH, D_E = 96, 96  # of the text encoder, and of the common space
 BATCH, STEPS, RATE = 128, 1_000, 2e-3
 SECONDS = 0.5  # a step of the model that ships, on one core, estimated
-READ = {"least": 5, "most": 5, "batch_size": 256}  # of FeaturePairs
+# The reader beside a locked encoder, chosen on validation families (of six recipes): batches of
+# FeaturePairs, the width of its words, of the common space, and its rate
+READ, READER, READ_RATE = {"least": 5, "batch_size": 512}, (256, 128), 2e-3
 COMPARED = 2_000  # steps of each encoder in `compute`
 POINTS = (100, 200, 400, 800, 1600)  # steps at which the objectives are asked
 
@@ -131,7 +133,8 @@ def locked(seed, steps):
     """The CLIP that ships: the trained ResNet, locked, and a bag of words that learns to agree."""
     manual_seed(seed)
     encoder = of_colour(trained_resnet())
-    net = clip.CLIP(encoder, clip.BagOfWords(len(tokenizer()), 128), 128, 128, D_E)
+    width, d_e = READER
+    net = clip.CLIP(encoder, clip.BagOfWords(len(tokenizer()), width), 128, width, d_e)
     for parameter in encoder.parameters():
         parameter.requires_grad = False
     free = decay_groups(net, 0.1)
@@ -139,7 +142,7 @@ def locked(seed, steps):
         group["params"] = [p for p in group["params"] if p.requires_grad]
     numbers = plans.train(
         RUN, f"locked {seed} {steps}", net, FeaturePairs(pairs(seed), encoder, **READ), read,
-        steps, 1e-3, optimizer=AdamW(free, lr=1e-3, betas=(0.9, 0.98)),
+        steps, READ_RATE, optimizer=AdamW(free, lr=READ_RATE, betas=(0.9, 0.98)),
     )  # fmt: skip
     return {"seed": seed, **numbers} | exam(net, record.folder() / "models" / "icons")
 
@@ -150,7 +153,9 @@ def words(seed, steps):
     encoder = of_colour(trained_resnet())
     net = WordPredictor(nn.Sequential(), 128, len(tokenizer()))
     batches = FeaturePairs(pairs(seed), encoder, **READ)
-    numbers = plans.train(RUN, f"words {seed} {steps}", net, batches, _loss, steps, 1e-3, decay=0.1)
+    numbers = plans.train(
+        RUN, f"words {seed} {steps}", net, batches, _loss, steps, READ_RATE, decay=0.1
+    )
     others = batches.images[np.random.default_rng(0).permutation(len(batches.images))[:512]]
 
     def score(images, labels):
@@ -186,27 +191,26 @@ def of_colour(net):
 
 
 class FeaturePairs(IconPairs):
-    """Batches of features and texts: the pictures of the commoner captions went through an encoder
-    once, at most `most` of a caption that has `least`."""
+    """Batches of features and texts: the pictures of captions that have `least` went through an
+    encoder once. A caption is drawn in proportion to how many pictures it has."""
 
-    def __init__(self, of, encoder, least, most, batch_size):
-        rng = np.random.default_rng(of.seed)
-        counts = np.array([len(some) for some in of.rows if len(some) >= least])
-        chosen = [(caption, rng.permutation(some)[:most])
-                  for caption, some in zip(of.captions, of.rows) if len(some) >= least]  # fmt: skip
-        old = np.concatenate([some for _, some in chosen])
-        ends = np.cumsum([len(some) for _, some in chosen])
-        parts = np.array_split(old, len(old) // 512 + 1)
+    def __init__(self, of, encoder, least, batch_size):
+        chosen = {
+            caption: some for caption, some in zip(of.captions, of.rows) if len(some) >= least
+        }
+        counts, old = [len(some) for some in chosen.values()], np.concatenate([*chosen.values()])
+        parts, rng = np.array_split(old, len(old) // 512 + 1), np.random.default_rng(of.seed)
         with no_grad():
             features = [encoder(Tensor(of._pictures(some, rng))).numpy()
                         for some in tqdm(parts, "features", leave=False)]  # fmt: skip
+        places = np.split(np.arange(len(old)), np.cumsum(counts)[:-1])
         super().__init__(
-            dict(zip([c for c, _ in chosen], np.split(np.arange(len(old)), ends[:-1]))),
-            np.concatenate(features), of.tokenizer, batch_size=batch_size, seed=of.seed,
+            dict(zip(chosen, places)), np.concatenate(features), of.tokenizer,
             categories={i: of.categories[r] for i, r in enumerate(old.tolist())
                         if r in of.categories},
+            batch_size=batch_size, seed=of.seed,
         )  # fmt: skip
-        self.odds = np.sqrt(counts) / np.sqrt(counts).sum()  # of all that the caption has
+        self.odds = np.array(counts) / len(old)
 
     def _pictures(self, rows, rng):
         return self.images[rows]
@@ -279,8 +283,8 @@ def compute(name, seed):
 
 
 PARTS = {
-    "locked": [Job(locked, (0, 3_000), 300)],
-    "beside": [Job(words, (0, 3_000), 300), Job(probe, (0,), 300)],
+    "locked": [Job(locked, (0, 2_000), 300)],
+    "beside": [Job(words, (0, 2_000), 300), Job(probe, (0,), 300)],
     "model": [Job(model, (0, n), n * SECONDS) for n in (STEPS, 12_000)],
     "objectives": [Job(objectives, (k, s), 1600 * 0.4) for s in SEEDS for k in OBJECTIVES],
     "compute": [Job(compute, (name, s), COMPARED * 0.6) for s in SEEDS for name in ENCODERS],
