@@ -284,14 +284,14 @@ builders = {
     "ViT": lambda: ViT(32, 4, 1, len(shipped.classes), 48, 3, heads=4),
     "ResNet": lambda: ResNet(1, len(shipped.classes), 16, blocks=(1, 1, 1), patch=2),
 }
-ICON_STEPS = {"ViT": 400, "ResNet": 250}
+ICON_STEPS = {"ViT": 500, "ResNet": 400}
 for kind, build in builders.items():
     minivit.manual_seed(0)
     net, steps = build(), ICON_STEPS[kind]
     trainer = Trainer(
         net,
         AdamW(decay_groups(net, 0.05), lr=iconnet.RATE[kind], betas=(0.9, 0.98)),
-        icons.IconBatches(*shipped.part("train"), batch_size=128, seed=0),
+        icons.IconBatches(*shipped.part("train"), batch_size=64, seed=0),
         schedule=lambda step, steps=steps: warmup_cosine(step, steps, warmup=20),
         clip=1.0,
     )
