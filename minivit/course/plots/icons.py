@@ -16,16 +16,18 @@ def by_family(marks, title):
     line for all of them. marks: a part of a kept job, as runs.iconnet.marks makes it."""
     counts = np.array(marks["pictures by family"], float)
     right = np.array(marks["right by family"], float)
-    fig, axes = plt.subplots(figsize=(10, 6))
-    axes.plot(counts, right / counts, "o", color=COLORS[0], alpha=0.8)
+    fig, axes = plt.subplots(figsize=(10, 6), layout="constrained")
+    axes.plot(counts, right / counts, "o", color=COLORS[0], alpha=0.8, clip_on=False)
     axes.axhline(marks["top-1"], color="black", linewidth=1.5)
     axes.annotate(f"all: {marks['top-1']:.1%}", (counts.min(), marks["top-1"]), xytext=(0, 6),
-                  textcoords="offset points", fontsize=13)  # fmt: skip
-    for i in np.argsort(-counts)[:8]:
-        axes.annotate(marks["families"][i], (counts[i], right[i] / counts[i]), fontsize=11,
-                      xytext=(6, -4), textcoords="offset points")  # fmt: skip
+                  textcoords="offset points", fontsize=16)  # fmt: skip
+    for i in np.argsort(-counts)[:4]:
+        axes.annotate(marks["families"][i], (counts[i], right[i] / counts[i]), fontsize=16,
+                      xytext=(9, -6), textcoords="offset points")  # fmt: skip
     axes.set(xscale="log", ylim=(0, 1), xlabel="test pictures of the family (log)",
              ylabel="top-1 accuracy", title=title)  # fmt: skip
+    axes.set_xlim(right=8 * counts.max())
+    axes.xaxis.set_major_formatter("{x:g}")
     return fig
 
 
