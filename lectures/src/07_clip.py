@@ -1119,7 +1119,15 @@ drawing.show(
 )
 
 # %% [markdown]
-# TEXT7
+# Where a caption named the concept, the reader finds it in a hand it never saw 46% of the time, one
+# of 1,060; on the very same features, predicting the words finds it 37% of the time. Of 159
+# concepts that no caption named it finds half, where chance is 0.6%: their *words* were in other
+# captions. That is what a bag of words can do, and all that it can.
+#
+# On the sets of strangers it is the other way round. A category is called "travel" or "interface",
+# which names no drawing, and the mean over the sets is 18% for CLIP and 23% for the bag of words;
+# always saying the commonest category has 25%, and needs labels to know it. Labels say PROBE%. So
+# C14's sentence has an edge: a class can be asked for by text where its name is like the captions.
 #
 # ## 6. What made it efficient (15 min)
 #

@@ -225,12 +225,13 @@ def test_every_kind_of_job_of_the_clip_on_icons_runs_to_its_end(tmp_path, monkey
     )
     monkeypatch.setattr(icon_clip, "trained_resnet", lambda: ResNet(1, 300, 32, (1, 1, 1), patch=2))
     monkeypatch.setattr(icon_clip, "COMPARED", 2)
+    monkeypatch.setattr(icon_clip.plans, "best_rate", lambda *asked: 1e-3)
     monkeypatch.setattr(icon_clip, "READ", {"least": 1, "batch_size": 64})
     monkeypatch.setattr(icon_clip, "POINTS", (1, 2))
     for function, *arguments in (
         (icon_clip.locked, 0, 2), (icon_clip.words, 0, 2), (icon_clip.probe, 0),
         (icon_clip.model, 0, 2), (icon_clip.objectives, "caption", 0),
-        (icon_clip.compute, "ResNet 8", 0),
+        (icon_clip.rates, "ResNet", 1e-3), (icon_clip.compute, "ResNet 8", 0),
     ):  # fmt: skip
         job = plans.Job(function, tuple(arguments), 0)
         plans.do("try", "part", job)

@@ -5,7 +5,8 @@
     python -m minivit.course.runs icon_clip beside      # a supervised probe, a bag of words
     python -m minivit.course.runs icon_clip model       # both encoders from nothing (C14)
     python -m minivit.course.runs icon_clip objectives  # captions, bag of words, contrastive (C13)
-    python -m minivit.course.runs icon_clip compute     # ViT and ResNet, three sizes each (C15)
+    python -m minivit.course.runs icon_clip rates       # of ViT and ResNet, judged by validation
+    python -m minivit.course.runs icon_clip compute     # three sizes of each, with its rate (C15)
 
 The model that ships has the image encoder of `iconnet resnet`, which was trained with labels, and
 learns only to read, as a bag of words (locked-image tuning, Zhai et al. 2022, arXiv 2111.07991): so
@@ -61,6 +62,8 @@ SECONDS = 0.5  # a step of the model that ships, on one core, estimated
 # FeaturePairs, the width of its words, of the common space, and its rate
 READ, READER, READ_RATE = {"least": 5, "batch_size": 512}, (256, 128), 2e-3
 COMPARED = 2_000  # steps of each encoder in `compute`
+RATES = {"ViT": (3e-4, 1e-3, 3e-3), "ResNet": (1e-3, 3e-3, 1e-2)}
+MIDDLE = {"ViT": "ViT 64x3", "ResNet": "ResNet 16"}  # whose best rate is that of its kind
 POINTS = (100, 200, 400, 800, 1600)  # steps at which the objectives are asked
 
 
@@ -270,14 +273,30 @@ ENCODERS = {
 }  # fmt: skip
 
 
-def compute(name, seed):
-    """The same training with another image encoder."""
+COST = dict(zip(ENCODERS, (0.12, 0.28, 0.55, 0.15, 0.2, 0.35)))  # seconds a step, on one core
+
+
+def trained(job, name, seed, steps, rate):
+    """A CLIP from nothing with the image encoder of that name, and the numbers of its training."""
     manual_seed(seed)
     net = icon_clip(len(tokenizer()), ENCODERS[name]())
-    numbers = plans.train(
-        RUN, f"compute {name} {seed}", net, pairs(seed), contrastive, COMPARED, RATE, decay=0.1
-    )
-    plans.forget(RUN, f"compute {name} {seed}")
+    numbers = plans.train(RUN, job, net, pairs(seed), contrastive, steps, rate, decay=0.1)
+    plans.forget(RUN, job)
+    return net, numbers
+
+
+def rates(kind, rate):
+    """One rate of one kind of encoder, for half of the steps: validation only."""
+    net, numbers = trained(f"rates {kind} {rate}", MIDDLE[kind], 100, COMPARED // 2, rate)
+    return numbers | {"validation": naming(by_clip(net, tokenizer()), "validation")["seen"]}
+
+
+def compute(name, seed):
+    """The same training with another image encoder, at the rate that validation liked best (by the
+    first five names, which say more than the first while so few are right)."""
+    kind = name.split()[0]
+    rate = plans.best_rate(RUN, kind, RATES[kind], lambda tried: tried["validation"]["top-5"])
+    net, numbers = trained(f"compute {name} {seed}", name, seed, COMPARED, rate)
     return {"seed": seed, **numbers, "test": naming(by_clip(net, tokenizer())),
             "image parameters": net.image_encoder.count_parameters()}  # fmt: skip
 
@@ -287,7 +306,8 @@ PARTS = {
     "beside": [Job(words, (0, 2_000), 300), Job(probe, (0,), 300)],
     "model": [Job(model, (0, n), n * SECONDS) for n in (STEPS, 12_000)],
     "objectives": [Job(objectives, (k, s), 1600 * 0.4) for s in SEEDS for k in OBJECTIVES],
-    "compute": [Job(compute, (name, s), COMPARED * 0.6) for s in SEEDS for name in ENCODERS],
+    "rates": [Job(rates, (k, r), COMPARED / 2 * 0.3) for k in RATES for r in RATES[k]],
+    "compute": [Job(compute, (n, s), COMPARED * COST[n]) for s in SEEDS for n in ENCODERS],
 }
 
 
