@@ -2,6 +2,7 @@
 
     python -m minivit.course.runs iconnet --plan     # the parts, and how long they take
     python -m minivit.course.runs iconnet resnet     # a ResNet of 0.4M parameters, all pictures
+    python -m minivit.course.runs iconnet hands      # the same, pictures as others might draw them
     python -m minivit.course.runs iconnet rates      # learning rates, judged by validation families
     python -m minivit.course.runs iconnet pictures   # both nets, four training sets, 3 seeds (C08)
     python -m minivit.course.runs iconnet shuffled   # the ResNet on pixels in one shuffled order
@@ -17,7 +18,7 @@ import functools
 
 import numpy as np
 
-from minivit import Tensor, manual_seed, nn, no_grad
+from minivit import Tensor, cross_entropy_loss, manual_seed, nn, no_grad
 from minivit.course.runs import plans
 from minivit.course.runs import results as record
 from minivit.course.runs.plans import Job
@@ -123,12 +124,12 @@ def rate_of(kind):
 
 
 # -- the jobs --------------------------------------------------------------------------------------
-def fitted(name, kind, seed, n=None, size=None, steps=None, rate=None, way=icons.IconBatches):
+def fitted(name, kind, seed, n=None, size=None, steps=None, rate=None, way=icons.IconBatches,
+           loss=classification_loss):  # fmt: skip
     model, steps = built(kind, seed, size), steps or STEPS[kind]
     numbers = plans.train(
-        RUN, name, model, batches(n, seed, way), classification_loss, steps,
-        rate or rate_of(kind), DECAY, evaluate=watch() if way is icons.IconBatches else None,
-        evaluate_every=500,
+        RUN, name, model, batches(n, seed, way), loss, steps, rate or rate_of(kind), DECAY,
+        evaluate=None if way is Shuffled else watch(), evaluate_every=500,
     )  # fmt: skip
     return model, {"seed": seed, "pictures": n or len(net().part("train")[1]), **numbers}
 
@@ -144,6 +145,21 @@ def rates(kind, rate):
 def resnet(seed, steps):
     """The ResNet on all pictures."""
     model, numbers = fitted(f"resnet {seed} {steps}", "ResNet", seed, steps=steps)
+    return numbers | {
+        "test": examined(model), "validation": examined(model, "validation"),
+        "classes": len(net().classes),
+    }  # fmt: skip
+
+
+def hands(seed, steps):
+    """The ResNet on all pictures, as other hands might have drawn them; a tenth of each label is
+    spread over all classes (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
+
+    def smoothed(model, images, labels):
+        return cross_entropy_loss(model(images), labels, label_smoothing=0.1)
+
+    model, numbers = fitted(f"hands {seed} {steps}", "ResNet", seed, steps=steps,
+                            way=icons.OtherHands, loss=smoothed)  # fmt: skip
     return numbers | {
         "test": examined(model), "validation": examined(model, "validation"),
         "classes": len(net().classes),
@@ -243,6 +259,7 @@ def _seconds(kind, size=None):
 KINDS = ("ViT", "ResNet")
 PARTS = {
     "resnet": [Job(resnet, (0, n), n * SECONDS["ResNet", 32]) for n in (2_500, 12_000)],
+    "hands": [Job(hands, (0, 12_000), 12_000 * SECONDS["ResNet", 32])],
     "rates": [Job(rates, (k, r), _seconds(k) / 4) for k in KINDS for r in RATES[k]],
     "pictures": [
         Job(pictures, (k, n, s), _seconds(k)) for s in SEEDS for n in IMAGES for k in KINDS
