@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minivit.course import COLORS
+from minivit.course.plots import drawing
 from minivit.engine.errors import ShapeError
 
 
@@ -48,22 +49,25 @@ def suite(found, categories):
               markeredgewidth=2, label="chance")  # fmt: skip
     axes.set_yticks(rows, [f"{name} ({categories[name]})" for name in names])
     axes.set(xlim=(0, 1), xlabel="accuracy (in brackets: how many categories)")
-    axes.legend(loc="lower right")
+    fig.legend(loc="outside upper center", ncols=3)
     return fig
 
 
 def neighbours(queries, found, titles):
-    """A row for each query: its picture, and those nearest to it. queries (n, 32, 32) bytes; found
-    (n, k, 32, 32) bytes; titles (n, 1 + k) words."""
+    """A row for each query: its picture, framed, and those nearest to it, the nearest first.
+    queries (n, 32, 32) bytes; found (n, k, 32, 32) bytes; titles (n, 1 + k) words; those that are
+    not the query's stand in orange."""
     if len(queries) != len(found) or len(titles) != len(queries):
         raise ShapeError(
             f"neighbours: got {len(queries)} queries, {len(found)} rows found, {len(titles)} titles"
         )
     n, k = found.shape[:2]
-    fig, axes = plt.subplots(n, k + 1, figsize=(1.6 * (k + 1), 1.8 * n), squeeze=False)
+    fig, axes = plt.subplots(n, k + 1, figsize=(1.55 * (k + 1), 1.8 * n), squeeze=False)
     for row, query, others, words in zip(axes, queries, found, titles):
         for panel, picture, word in zip(row, [query, *others], words):
             panel.imshow(picture, cmap="gray", vmin=0, vmax=255)
-            panel.set_title(word, fontsize=9)
-            panel.set_axis_off()
+            color = "black" if word == words[0] else COLORS[1]
+            panel.set_title(word, fontsize=15, color=color)
+            drawing.bare(panel)
+        drawing.framed(row[0], COLORS[0], 3)
     return fig
