@@ -1126,8 +1126,9 @@ drawing.show(
 #
 # On the sets of strangers it is the other way round. A category is called "travel" or "interface",
 # which names no drawing, and the mean over the sets is 18% for CLIP and 23% for the bag of words;
-# always saying the commonest category has 25%, and needs labels to know it. Labels say PROBE%. So
-# C14's sentence has an edge: a class can be asked for by text where its name is like the captions.
+# always saying the commonest category has 25%, and needs labels to know it; a probe with half of
+# the labels has 52%. So C14's sentence has an edge: a class can be asked for by text where its name
+# is like the captions.
 #
 # ## 6. What made it efficient (15 min)
 #
