@@ -33,6 +33,7 @@ from minivit.course.runs.icon_exam import (
     suite,
 )
 from minivit.course.runs.plans import Job
+from minivit.engine import backend
 from minivit.engine.errors import StateError
 from minivit.models import clip
 from minivit.models.clip_objectives import Captioner, WordPredictor
@@ -58,6 +59,7 @@ SEEDS = (0, 1, 2)
 WIDTH, D_E = 96, 96  # of the text encoder, and of the common space
 BATCH, STEPS, RATE = 128, 1_000, 2e-3
 SECONDS = 0.5  # a step of the model that ships, on one core, estimated
+ENCODER = "resnet 0 12000"  # the job of `iconnet` whose net looks for `locked`, `words`, `probe`
 # The reader beside a locked encoder, chosen on validation families (of six recipes; twice as wide
 # it names 0.8% more, in 0.8 MB more): batches of
 # FeaturePairs, the width of its words, of the common space, and its rate
@@ -163,9 +165,9 @@ def words(seed, steps):
     others = batches.images[np.random.default_rng(0).permutation(len(batches.images))[:512]]
 
     def score(images, labels):
-        return net.scores(
-            Tensor(image_vectors(encoder, images)), tokenize(tokenizer(), labels), Tensor(others)
-        )
+        device = backend.default_device()
+        seen, some = (Tensor(x, device=device) for x in (image_vectors(encoder, images), others))
+        return net.scores(seen, tokenize(tokenizer(), labels), some)
 
     return {"seed": seed, **numbers, "test": naming(score), "suite": suite(score)}
 
@@ -176,12 +178,11 @@ def probe(seed):
 
 
 def trained_resnet():
-    """The model of `iconnet resnet`, from its newest checkpoint."""
-    made = sorted(plans.folder("iconnet", "").glob("resnet 0 *"), key=lambda p: int(p.name[9:]))
-    done = [checkpoints(folder)[-1] for folder in made if checkpoints(folder)]
-    if not done:
-        raise StateError("icon_clip locked: train the ResNet first: iconnet resnet")
-    return minivit.load(done[0]).model
+    """The model of the job ENCODER of `iconnet`, from its last checkpoint."""
+    done, steps = checkpoints(plans.folder("iconnet", ENCODER)), int(ENCODER.split()[-1])
+    if not done or done[-1].name != f"step-{steps:06}":
+        raise StateError(f"icon_clip: its encoder comes first: iconnet {ENCODER.split()[0]}")
+    return minivit.load(done[-1]).model.to(backend.default_device())
 
 
 def of_colour(net):
@@ -191,7 +192,7 @@ def of_colour(net):
     state["stem.weight"] = np.repeat(state["stem.weight"] / 3, 3, axis=-1)
     other = ResNet(**config)
     other.load_state_dict(state)
-    return other.eval()
+    return other.to(net.stem.weight.device).eval()
 
 
 class FeaturePairs(IconPairs):
@@ -205,7 +206,8 @@ class FeaturePairs(IconPairs):
         counts, old = [len(some) for some in chosen.values()], np.concatenate([*chosen.values()])
         parts, rng = np.array_split(old, len(old) // 512 + 1), np.random.default_rng(of.seed)
         with no_grad():
-            features = [encoder(Tensor(of._pictures(some, rng))).numpy()
+            device = backend.default_device()
+            features = [encoder(Tensor(of._pictures(some, rng), device=device)).numpy()
                         for some in tqdm(parts, "features", leave=False)]  # fmt: skip
         places = np.split(np.arange(len(old)), np.cumsum(counts)[:-1])
         super().__init__(
