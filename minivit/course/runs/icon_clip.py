@@ -65,7 +65,7 @@ ENCODER = "resnet 0 12000"  # the job of `iconnet` whose net looks for `locked`,
 # FeaturePairs, the width of its words, of the common space, and its rate
 READ, READER, READ_RATE = {"least": 5, "batch_size": 512}, (128, 96), 2e-3
 COMPARED = 2_000  # steps of each encoder in `compute`
-RATES = {"ViT": (3e-4, 1e-3, 3e-3), "ResNet": (1e-3, 3e-3, 1e-2)}
+RATES = {"ViT": (3e-4, 1e-3, 3e-3), "ResNet": (3e-4, 1e-3, 3e-3, 1e-2)}
 MIDDLE = {"ViT": "ViT 64x3", "ResNet": "ResNet 16"}  # whose best rate is that of its kind
 POINTS = (100, 200, 400, 800, 1600)  # steps at which the objectives are asked
 
