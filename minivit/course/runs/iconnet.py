@@ -142,13 +142,17 @@ def rates(kind, rate):
     return numbers | {"validation": examined(model, "validation")}
 
 
-def resnet(seed, steps):
-    """The ResNet on all pictures."""
-    model, numbers = fitted(f"resnet {seed} {steps}", "ResNet", seed, steps=steps)
-    return numbers | {
+def _on_both_parts(model):
+    return {
         "test": examined(model), "validation": examined(model, "validation"),
         "classes": len(net().classes),
     }  # fmt: skip
+
+
+def resnet(seed, steps):
+    """The ResNet on all pictures."""
+    model, numbers = fitted(f"resnet {seed} {steps}", "ResNet", seed, steps=steps)
+    return numbers | _on_both_parts(model)
 
 
 def hands(seed, steps):
@@ -160,10 +164,7 @@ def hands(seed, steps):
 
     model, numbers = fitted(f"hands {seed} {steps}", "ResNet", seed, steps=steps,
                             way=icons.OtherHands, loss=smoothed)  # fmt: skip
-    return numbers | {
-        "test": examined(model), "validation": examined(model, "validation"),
-        "classes": len(net().classes),
-    }  # fmt: skip
+    return numbers | _on_both_parts(model)
 
 
 def pictures(kind, n, seed):
