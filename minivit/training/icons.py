@@ -63,10 +63,16 @@ class IconNet(NamedTuple):
 
     def part(self, name):
         """(images, labels) of "train", "validation" or "test": views, no copies."""
+        return self.images[self._rows(name)], self.labels[self._rows(name)]
+
+    def families_of(self, name):
+        """The family of each picture of a part, a number: `family_names` says which."""
+        return self.families[self._rows(name)]
+
+    def _rows(self, name):
         if name not in PARTS:
             raise OptionError(f"part: got {name!r}, expected one of {PARTS}")
-        where = slice(*self.starts[PARTS.index(name) :][:2])
-        return self.images[where], self.labels[where]
+        return slice(*self.starts[PARTS.index(name) :][:2])
 
 
 @functools.cache

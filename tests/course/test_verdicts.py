@@ -150,7 +150,8 @@ def test_every_kind_of_job_runs_to_its_end(tmp_path, monkeypatch):
     )
     for job in (
         plans.Job(iconnet.rates, ("ResNet", 1e-3), 0), plans.Job(iconnet.resnet, (0, 2), 0),
-        plans.Job(iconnet.hands, (0, 2), 0), plans.Job(iconnet.pictures, ("ViT", 1000, 0), 0),
+        plans.Job(iconnet.hands, (0, 2), 0), plans.Job(iconnet.deeper, (0, 2), 0),
+        plans.Job(iconnet.pictures, ("ViT", 1000, 0), 0),
         plans.Job(iconnet.internals, (1,), 0),
         plans.Job(iconnet.shuffled_pixels, (1000, 0), 0), plans.Job(iconnet.nearest, (1000,), 0),
         plans.Job(iconnet.logistic, (1000,), 0), plans.Job(iconnet.sizes, ("ViT", (32, 2), 0), 0),
@@ -161,6 +162,22 @@ def test_every_kind_of_job_runs_to_its_end(tmp_path, monkeypatch):
         kept = plans.record.made("try")[job.name]
         assert kept["command"].endswith("try part") and kept["wall seconds"] > 0
     assert 0 < plans.record.made("try")["nearest 1000"]["test"]["top-1"] < 1
+
+
+def test_five_places_are_a_picture_and_its_shifts_by_a_pixel_on_white():
+    from minivit import Tensor, log_softmax, nn
+
+    class Corner(nn.Module):  # two pixels as logits
+        def forward(self, images):
+            return images[:, 0, :2, 0]
+
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 3, 3, 1)).astype(np.float32)
+    white = np.ones((4, 2), np.float32)
+    around = [x[:, 0, :2, 0], white, x[:, 1, :2, 0], x[:, 0, 1:, 0],
+              np.stack([white[:, 0], x[:, 0, 0, 0]], axis=1)]  # fmt: skip
+    wanted = np.mean([log_softmax(Tensor(some)).numpy() for some in around], axis=0)
+    got = iconnet.InFivePlaces(Corner())(Tensor(x)).numpy()
+    assert np.allclose(got, wanted, atol=1e-6)
 
 
 def test_a_grey_resnet_and_the_same_one_for_colours_agree():

@@ -17,7 +17,7 @@ from minivit.training import icon_pairs, icons
 def test_what_ships_has_families_in_one_part_each_and_no_equal_pictures():
     net = icons.iconnet()
     assert len(net.classes) == 300 == len(set(net.classes)) and net.images.dtype == np.uint8
-    parts = [set(net.families[slice(*net.starts[i : i + 2])]) for i in range(3)]
+    parts = [set(net.families_of(part)) for part in icons.PARTS]
     assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
     assert len(set(map(bytes, net.images.reshape(len(net.images), -1)))) == len(net.images)
     assert set(np.unique(net.images)) <= {17 * k for k in range(16)}

@@ -147,7 +147,7 @@ def locked(seed, steps):
     for group in free:
         group["params"] = [p for p in group["params"] if p.requires_grad]
     numbers = plans.train(
-        RUN, f"locked {seed} {steps}", net, FeaturePairs(pairs(seed), encoder, **READ), read,
+        RUN, f"locked {seed} {steps}", net, FeaturePairs(pairs(seed), encoder, **READ), reader_loss,
         steps, READ_RATE, optimizer=AdamW(free, lr=READ_RATE, betas=(0.9, 0.98)),
     )  # fmt: skip
     return {"seed": seed, **numbers} | exam(net, record.folder() / "models" / "icons")
@@ -160,7 +160,7 @@ def words(seed, steps):
     net = WordPredictor(nn.Sequential(), 128, len(tokenizer()))
     batches = FeaturePairs(pairs(seed), encoder, **READ)
     numbers = plans.train(
-        RUN, f"words {seed} {steps}", net, batches, _loss, steps, READ_RATE, decay=0.1
+        RUN, f"words {seed} {steps}", net, batches, objective_loss, steps, READ_RATE, decay=0.1
     )
     others = batches.images[np.random.default_rng(0).permutation(len(batches.images))[:512]]
 
@@ -222,7 +222,7 @@ class FeaturePairs(IconPairs):
         return self.images[rows]
 
 
-def read(net, features, texts):
+def reader_loss(net, features, texts):
     """The contrastive loss of features that are there already."""
     net.clip_temperature()
     return clip.clip_loss(
@@ -238,7 +238,7 @@ OBJECTIVES = {  # of (encoder, its width, vocabulary); a bag of words reads the 
 }
 
 
-def _loss(net, images, texts):
+def objective_loss(net, images, texts):
     return (
         contrastive(net, images, texts) if isinstance(net, clip.CLIP) else net.loss(images, texts)
     )
@@ -263,8 +263,8 @@ def objectives(kind, seed):
         return {"named": clip.recall_at_k(net.scores(pictures, texts, others))["image to text"][1]}
 
     numbers = plans.train(
-        RUN, f"objectives {kind} {seed}", net, pairs(seed), _loss, POINTS[-1], 1e-3, decay=0.1,
-        evaluate=named, evaluate_every=POINTS[0],
+        RUN, f"objectives {kind} {seed}", net, pairs(seed), objective_loss, POINTS[-1], 1e-3,
+        decay=0.1, evaluate=named, evaluate_every=POINTS[0],
     )  # fmt: skip
     plans.forget(RUN, f"objectives {kind} {seed}")
     return {"seed": seed, "candidates": len(first), **numbers}

@@ -65,7 +65,7 @@ def naming(score, part="test"):
     concepts without, among all names and among their own."""
     net = iconnet.net()
     images, labels = net.part(part)
-    families = net.families[slice(*net.starts[icons.PARTS.index(part) :][:2])]
+    families = net.families_of(part)
     scores = score(images, [icons.caption(c) for c in net.classes])
     never = unseen()[: len(net.classes)]
     hidden, out = never[labels], {}

@@ -85,8 +85,8 @@ def accuracies(scores, part, of=None):
     """The accuracy of a net on a part: scores (n, classes)."""
     of = of or net()
     labels = of.part(part)[1]
-    families = of.families[slice(*of.starts[icons.PARTS.index(part) :][:2])]
-    return marks(scores, scores[np.arange(len(labels)), labels], families, of.family_names)
+    right = scores[np.arange(len(labels)), labels]
+    return marks(scores, right, of.families_of(part), of.family_names)
 
 
 def marks(scores, right, families, names):
@@ -119,11 +119,8 @@ def watch(size=2000):
 
 def rate_of(kind):
     """The rate that validation liked best, where `rates` has been made."""
-    made = record.made(RUN)
-    tried = {r: made.get(f"rates {kind} {r}") for r in RATES[kind]}
-    if not all(tried.values()):
-        return RATE[kind]
-    return max(tried, key=lambda r: tried[r]["validation"]["top-1"])
+    made = all(f"rates {kind} {rate}" in record.made(RUN) for rate in RATES[kind])
+    return plans.best_rate(RUN, kind, RATES[kind]) if made else RATE[kind]
 
 
 # -- the jobs --------------------------------------------------------------------------------------
