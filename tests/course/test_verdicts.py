@@ -151,6 +151,7 @@ def test_every_kind_of_job_runs_to_its_end(tmp_path, monkeypatch):
     for job in (
         plans.Job(iconnet.rates, ("ResNet", 1e-3), 0), plans.Job(iconnet.resnet, (0, 2), 0),
         plans.Job(iconnet.hands, (0, 2), 0), plans.Job(iconnet.deeper, (0, 2), 0),
+        plans.Job(iconnet.together, (0, 2), 0),
         plans.Job(iconnet.pictures, ("ViT", 1000, 0), 0),
         plans.Job(iconnet.internals, (1,), 0),
         plans.Job(iconnet.shuffled_pixels, (1000, 0), 0), plans.Job(iconnet.nearest, (1000,), 0),

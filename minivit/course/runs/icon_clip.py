@@ -34,7 +34,6 @@ from minivit.course.runs.icon_exam import (
 )
 from minivit.course.runs.plans import Job
 from minivit.engine import backend
-from minivit.engine.errors import StateError
 from minivit.models import clip
 from minivit.models.clip_objectives import Captioner, WordPredictor
 from minivit.models.resnet import ResNet
@@ -42,7 +41,6 @@ from minivit.models.vit import ViT
 from minivit.optim import AdamW, decay_groups
 from minivit.published.preprocess import Preprocess
 from minivit.training import icons
-from minivit.training.checkpoint import checkpoints
 from minivit.training.icon_pairs import (
     CONTEXT,
     IconPairs,
@@ -178,11 +176,8 @@ def probe(seed):
 
 
 def trained_resnet():
-    """The model of the job ENCODER of `iconnet`, from its last checkpoint."""
-    done, steps = checkpoints(plans.folder("iconnet", ENCODER)), int(ENCODER.split()[-1])
-    if not done or done[-1].name != f"step-{steps:06}":
-        raise StateError(f"icon_clip: its encoder comes first: iconnet {ENCODER.split()[0]}")
-    return minivit.load(done[-1]).model.to(backend.default_device())
+    """The model of the job ENCODER of `iconnet`."""
+    return iconnet.trained(ENCODER)
 
 
 def of_colour(net):

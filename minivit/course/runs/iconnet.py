@@ -4,6 +4,7 @@
     python -m minivit.course.runs iconnet resnet     # a ResNet of 0.4M parameters, all pictures
     python -m minivit.course.runs iconnet hands      # the same, pictures as others might draw them
     python -m minivit.course.runs iconnet deeper     # that with a fourth stage, 1.5M parameters
+    python -m minivit.course.runs iconnet together   # the last two, asked together
     python -m minivit.course.runs iconnet rates      # learning rates, judged by validation families
     python -m minivit.course.runs iconnet pictures   # both nets, four training sets, 3 seeds (C08)
     python -m minivit.course.runs iconnet shuffled   # the ResNet on pixels in one shuffled order
@@ -19,14 +20,18 @@ import functools
 
 import numpy as np
 
+import minivit
 from minivit import Tensor, cross_entropy_loss, functions, manual_seed, nn, no_grad
 from minivit.course.runs import plans
 from minivit.course.runs import results as record
 from minivit.course.runs.plans import Job
 from minivit.course.runs.scaling import subset
+from minivit.engine import backend
+from minivit.engine.errors import StateError
 from minivit.models.resnet import ResNet
 from minivit.models.vit import ViT
 from minivit.training import icons, inspect
+from minivit.training.checkpoint import checkpoints
 from minivit.training.trainer import accuracy, classification_loss, predict
 
 RUN = "iconnet"
@@ -178,19 +183,35 @@ def deeper(seed, steps):
     }  # fmt: skip
 
 
-class InFivePlaces(nn.Module):
-    """The mean of the log-probabilities that a model gives five shifts of each picture."""
+def together(seed, steps):
+    """The last two nets, asked together, in five places."""
+    both = InFivePlaces(*(trained(f"{name} {seed} {steps}") for name in ("hands", "deeper")))
+    return {"seed": seed, "parameters": both.count_parameters()} | _on_both_parts(both)
 
-    def __init__(self, model):
-        self.model = model
+
+def trained(job):
+    """The model of a job "NAME SEED STEPS", from its last checkpoint."""
+    name, _, steps = job.split()
+    done = checkpoints(plans.folder(RUN, job))
+    if not done or done[-1].name != f"step-{int(steps):06}":
+        raise StateError(f"{RUN}: the model of {job!r} comes first: {RUN} {name}")
+    return minivit.load(done[-1]).model.to(backend.default_device())
+
+
+class InFivePlaces(nn.Module):
+    """The mean of the log-probabilities that the models give five shifts of each picture."""
+
+    def __init__(self, *models):
+        self.models = list(models)
 
     def forward(self, images):
         white, around = 1.0, ((0, 0), (1, 1), (1, 1), (0, 0))
         wide = np.pad(images.numpy(), around, constant_values=white)
         H, W = images.shape[1:3]
         places = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
-        moved = (Tensor(wide[:, y : y + H, x : x + W], device=images.device) for y, x in places)
-        return sum(functions.log_softmax(self.model(some)) for some in moved) / len(places)
+        moved = [Tensor(wide[:, y : y + H, x : x + W], device=images.device) for y, x in places]
+        given = [functions.log_softmax(model(some)) for model in self.models for some in moved]
+        return sum(given) / len(given)
 
 
 def pictures(kind, n, seed):
@@ -269,9 +290,8 @@ def internals(seed):
     far = [inspect.mean_attention_distance(a, model.grid, model.patch) for a in maps]
     slope, p = inspect.depth_trend(np.array(far))
     if seed == 0:
-        from minivit import save
-
-        save(model, record.folder() / "models" / "icons-vit", labels=net().classes, dtype="float16")
+        where = record.folder() / "models" / "icons-vit"
+        minivit.save(model, where, labels=net().classes, dtype="float16")
     return numbers | {
         "test": examined(model), "distance": np.array(far).round(3).tolist(), "slope": slope,
         "p": p, "alike": inspect.uniform_distance(model.grid, model.patch),
@@ -288,6 +308,7 @@ PARTS = {
     "resnet": [Job(resnet, (0, n), n * SECONDS["ResNet", 32]) for n in (2_500, 12_000)],
     "hands": [Job(hands, (0, 12_000), 12_000 * SECONDS["ResNet", 32])],
     "deeper": [Job(deeper, (0, 12_000), 12_000 * SECONDS["ResNet", 32, 4])],
+    "together": [Job(together, (0, 12_000), 100)],
     "rates": [Job(rates, (k, r), _seconds(k) / 4) for k in KINDS for r in RATES[k]],
     "pictures": [
         Job(pictures, (k, n, s), _seconds(k)) for s in SEEDS for n in IMAGES for k in KINDS
