@@ -274,19 +274,21 @@ ENCODERS = {
 COST = dict(zip(ENCODERS, (0.12, 0.28, 0.55, 0.15, 0.2, 0.35)))  # seconds a step, on one core
 
 
-def trained(job, name, seed, steps, rate):
-    """A CLIP from nothing with the image encoder of that name, and the numbers of its training."""
+def asked(job, name, seed, steps, rate, part):
+    """The numbers of a CLIP from nothing with the image encoder of that name, and what it names."""
     manual_seed(seed)
     net = icon_clip(len(tokenizer()), ENCODERS[name]())
     numbers = plans.train(RUN, job, net, pairs(seed), contrastive, steps, rate, decay=0.1)
+    numbers |= {part: naming(by_clip(net, tokenizer()), part)}
     plans.forget(RUN, job)
-    return net, numbers
+    return numbers | {"image parameters": net.image_encoder.count_parameters()}
 
 
 def rates(kind, rate):
     """One rate of one kind of encoder, for half of the steps: validation only."""
-    net, numbers = trained(f"rates {kind} {rate}", MIDDLE[kind], 100, COMPARED // 2, rate)
-    return numbers | {"validation": naming(by_clip(net, tokenizer()), "validation")["seen"]}
+    job = f"rates {kind} {rate}"
+    numbers = asked(job, MIDDLE[kind], 100, COMPARED // 2, rate, "validation")
+    return numbers | {"validation": numbers["validation"]["seen"]}
 
 
 def compute(name, seed):
@@ -294,9 +296,7 @@ def compute(name, seed):
     first five names, which say more than the first while so few are right)."""
     kind = name.split()[0]
     rate = plans.best_rate(RUN, kind, RATES[kind], lambda tried: tried["validation"]["top-5"])
-    net, numbers = trained(f"compute {name} {seed}", name, seed, COMPARED, rate)
-    return {"seed": seed, **numbers, "test": naming(by_clip(net, tokenizer())),
-            "image parameters": net.image_encoder.count_parameters()}  # fmt: skip
+    return {"seed": seed, **asked(f"compute {name} {seed}", name, seed, COMPARED, rate, "test")}
 
 
 PARTS = {

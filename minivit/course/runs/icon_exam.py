@@ -26,11 +26,12 @@ def everything():
 
 # -- how a net scores ------------------------------------------------------------------------------
 def by_clip(model, tokenizer, templates=TEMPLATES):
-    """score(images, labels) of a CLIP: cosines (n, labels)."""
+    """score(images, labels) of a CLIP, in eval mode: cosines (n, labels)."""
 
     def score(images, labels):
-        texts = text_vectors(model, tokenizer, labels, templates)
-        return image_vectors(model.encode_image, images) @ texts.T
+        with model.evaluating():
+            texts = text_vectors(model, tokenizer, labels, templates)
+            return image_vectors(model.encode_image, images) @ texts.T
 
     return score
 

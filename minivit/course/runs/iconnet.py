@@ -194,7 +194,10 @@ def trained(job):
     name, _, steps = job.split()
     done = checkpoints(plans.folder(RUN, job))
     if not done or done[-1].name != f"step-{int(steps):06}":
-        raise StateError(f"{RUN}: the model of {job!r} comes first: {RUN} {name}")
+        raise StateError(
+            f"{RUN}: the model of {job!r} is not in {plans.folder(RUN, job)}. Make it: delete the "
+            f"entry {job!r} of {record.path(RUN)}, then python -m minivit.course.runs {RUN} {name}"
+        )
     return minivit.load(done[-1]).model.to(backend.default_device())
 
 
