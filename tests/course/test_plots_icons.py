@@ -19,9 +19,11 @@ def closed():
 def test_families_are_dots_at_their_accuracy():
     marks = {"top-1": 0.5, "right by family": [5, 5], "pictures by family": [5, 15],
              "families": ["a", "b"]}  # fmt: skip
-    axes = plots.by_family(marks, "t").axes[0]
+    axes = plots.by_family(marks, "t", least=1).axes[0]
     assert np.allclose(axes.lines[0].get_ydata(), [1, 1 / 3])
     assert {t.get_text() for t in axes.texts} == {"all: 50.0%", "a", "b"}
+    (alone,) = plots.by_family(marks, "t", least=15).axes[0].lines[0].get_ydata()  # of the larger
+    assert np.isclose(alone, 1 / 3)
 
 
 def test_the_suite_is_sorted_by_how_far_above_chance():

@@ -100,7 +100,9 @@ def test_a_net_on_icons_is_trained_interrupted_and_goes_on(tmp_path, monkeypatch
     monkeypatch.setattr(iconnet, "watch", lambda: None)
     monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path / "a"))
     kind = {"size": (8,), "rate": 1e-3}
-    whole = iconnet.fitted("x", "ResNet", 0, 100, steps=4, **kind)[0].state_dict()
+    model, _ = iconnet.fitted("x", "ResNet", 0, 100, steps=4, **kind)
+    whole = model.state_dict()
+    assert not model.training  # it is asked next
     monkeypatch.setenv("MINIVIT_BUILD", str(tmp_path / "b"))
     run = plans.Trainer.run
     monkeypatch.setattr(plans.Trainer, "run", lambda self, steps: run(self, 2))
@@ -190,6 +192,26 @@ def test_a_grey_resnet_and_the_same_one_for_colours_agree():
     x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
     got = icon_clip.of_colour(grey)(Tensor(x.repeat(3, axis=-1))).numpy()
     assert np.allclose(got, grey.features(Tensor(x)).numpy(), atol=1e-5)
+
+
+def test_a_clip_is_asked_in_eval_mode():
+    """What a picture scores does not depend on those asked with it, and the net stays as it was."""
+    from minivit.course.runs import icon_exam
+    from minivit.models import clip
+    from minivit.models.resnet import ResNet
+    from minivit.training import icon_pairs
+
+    tokenizer = icon_pairs.caption_tokenizer({"arrow up": [0] * 3, "heart": [0] * 3}, 600)
+    net = clip.CLIP(
+        ResNet(3, 0, 4, (1, 1), patch=2), clip.BagOfWords(len(tokenizer), 4), d_i=8, d_t=4, d_e=4
+    ).train()
+    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32), np.uint8)
+    before = net.state_dict()
+    score = icon_exam.by_clip(net, tokenizer)
+    together = score(images, ["arrow up", "heart"])
+    alone = np.concatenate([score(images[i : i + 1], ["arrow up", "heart"]) for i in range(6)])
+    assert np.allclose(together, alone, atol=1e-5) and net.training
+    assert all((before[name] == array).all() for name, array in net.state_dict().items())
 
 
 def test_a_result_names_its_commit_and_whether_code_was_changed(tmp_path):

@@ -98,12 +98,18 @@ def compute_efficiency(panels):
             models = sorted(models, key=lambda m: m[1])
             axes.plot([m[1] for m in models], [m[2] for m in models], marker="os"[k % 2],
                       color=COLORS[k], linestyle=DASHES[k], label=family)  # fmt: skip
-            for name, flops, score, scores in models:
+            heights = [m[2] for m in models]
+            for i, (name, flops, score, scores) in enumerate(models):
                 axes.plot([flops] * len(scores), scores, ".", color=BLACK, ms=10, mec="white",
                           linestyle="none", zorder=3)  # fmt: skip
-                axes.annotate(name, (flops, score), (8, -18) if k else (-8, 8), fontsize=17.8,
-                              textcoords="offset points", color=COLORS[k],
-                              ha="left" if k else "right")  # fmt: skip
+                falls = i > 0 and score < heights[i - 1]  # the name lies beside the line
+                top = score > max(heights[i + 1 :], default=np.inf)
+                offset, side = (
+                    ((8, -18), "left") if k else ((12, -6), "left") if falls
+                    else ((0, 12), "center") if top else ((-8, 8), "right")
+                )  # fmt: skip
+                axes.annotate(name, (flops, score), offset, fontsize=17.8, ha=side,
+                              textcoords="offset points", color=COLORS[k])  # fmt: skip
         axes.set(xscale="log", xlabel=x_label, ylabel=y_label)
         times_more(axes, *([m[1:3] for m in models] for models in families.values()))
         spent = [m[1] for models in families.values() for m in models]
@@ -112,7 +118,7 @@ def compute_efficiency(panels):
         axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.set_title(title, fontsize=17.8)
-        axes.margins(x=0.5, y=0.13)
+        axes.margins(x=0.55, y=0.13)
         axes.legend(loc="upper left")
     return fig
 

@@ -12,23 +12,26 @@ from minivit.course.plots import drawing
 from minivit.engine.errors import ShapeError
 
 
-def by_family(marks, title):
-    """A dot for each family that was never trained: accuracy against how many pictures it has; a
-    line for all of them. marks: a part of a kept job, as runs.iconnet.marks makes it."""
-    counts = np.array(marks["pictures by family"], float)
-    right = np.array(marks["right by family"], float)
+def by_family(marks, title, least=20):
+    """A dot for each family that was never trained, of `least` pictures: accuracy against how many
+    it has; a line for all pictures. marks: a part of a kept job, as runs.iconnet.marks makes it."""
+    shown = np.flatnonzero(np.array(marks["pictures by family"]) >= least)
+    counts = np.array(marks["pictures by family"], float)[shown]
+    right = np.array(marks["right by family"], float)[shown]
+    names = [marks["families"][i] for i in shown]
     fig, axes = plt.subplots(figsize=(10, 6), layout="constrained")
     axes.plot(counts, right / counts, "o", color=COLORS[0], alpha=0.8, clip_on=False)
     axes.axhline(marks["top-1"], color="black", linewidth=1.5)
-    axes.annotate(f"all: {marks['top-1']:.1%}", (counts.min(), marks["top-1"]), xytext=(0, 6),
-                  textcoords="offset points", fontsize=16)  # fmt: skip
+    axes.annotate(f"all: {marks['top-1']:.1%}", (1, marks["top-1"]), (0, 6), ha="right",
+                  xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+                  fontsize=16)  # fmt: skip
     for i in np.argsort(-counts)[:4]:
-        axes.annotate(marks["families"][i], (counts[i], right[i] / counts[i]), fontsize=16,
+        axes.annotate(names[i], (counts[i], right[i] / counts[i]), fontsize=16,
                       xytext=(9, -6), textcoords="offset points")  # fmt: skip
-    axes.set(xscale="log", ylim=(0, 1), xlabel="test pictures of the family (log)",
-             ylabel="top-1 accuracy", title=title)  # fmt: skip
-    axes.set_xlim(right=8 * counts.max())
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(xscale="log", ylim=(0, 1), ylabel="top-1 accuracy", title=title,
+             xlabel=f"test pictures of the family ({least} or more; log)")  # fmt: skip
+    axes.set_xlim(right=5 * counts.max())
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     return fig
 
 

@@ -117,8 +117,9 @@ def folder(run, name):
 
 def train(run, name, model, batches, loss, steps, rate, decay=0.05, warmup=100, optimizer=None,
           evaluate=None, evaluate_every=None):  # fmt: skip
-    """AdamW (or `optimizer`), warm-up and half a cosine, gradients clipped at 1. Returns the
-    numbers of the training: steps, its loss, processor seconds (over all interruptions)."""
+    """AdamW (or `optimizer`), warm-up and half a cosine, gradients clipped at 1; afterwards the
+    model is in eval mode. Returns the numbers of the training: steps, its loss, processor seconds
+    (over all interruptions)."""
     model.to(backend.default_device())
     optimizer = optimizer or AdamW(decay_groups(model, decay), lr=rate, betas=(0.9, 0.98))
     at = folder(run, name)
@@ -135,6 +136,7 @@ def train(run, name, model, batches, loss, steps, rate, decay=0.05, warmup=100, 
             trainer.run(steps)
     finally:
         files.write_whole(clock, str(before + time.process_time() - start))
+    model.eval()
     return {
         "steps": steps, "rate": rate, "parameters": model.count_parameters(),
         "loss": record.thinned(trainer.history["loss"], 40),
