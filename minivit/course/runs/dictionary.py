@@ -215,7 +215,7 @@ def bert(seed):
     )  # fmt: skip
     if seed == 0:
         model = kept(model, "masked-words", wordpiece())
-    numbers["accuracy"] = accuracy(model.eval())
+    numbers["accuracy"] = accuracy(model)
     numbers["commonest"] = {
         name: commonest(ids, mask, test_ids, at, wordpiece(), name == "content words")
         for name, (_, at) in asked.items()
@@ -228,7 +228,7 @@ def bert(seed):
 def kept(model, name, tokenizer):
     """Write a model that ships, in float16; returns what that kept of it."""
     folder = record.folder() / "models" / name
-    minivit.save(model.eval(), folder, tokenizer=tokenizer, dtype="float16")
+    minivit.save(model, folder, tokenizer=tokenizer, dtype="float16")
     return minivit.load(folder).model.eval()
 
 

@@ -54,7 +54,6 @@ def downstream():
 
 @no_grad()
 def features(model, images):
-    model.eval()
     device = model.projection.weight.device
     starts = range(0, len(images), 512)
     some = (Tensor(icons.as_input(images[i : i + 512]), device=device) for i in starts)
