@@ -63,7 +63,7 @@ from minivit.course.plots import icons as icon_plots
 from minivit.course.plots import ranks as ranks_plots
 from minivit.course.plots.published import name_sources, published
 from minivit.course.runs import clip as long_run
-from minivit.course.runs import icon_clip, icon_exam, verdicts
+from minivit.course.runs import icon_clip, icon_exam, judged, verdicts
 from minivit.models.clip import (
     CLIP,
     SIZES,
@@ -1242,15 +1242,18 @@ course.figure(
 # ### The encoder (F38, claim C15)
 #
 # Left, published: accuracy on ImageNet, zero-shot, against the forward FLOPs of one image. Right,
-# ours: two ViTs and two of CLIP's ResNets, the same 300 batches, three seeds
-# (`python -m minivit.course.runs clip compute`). Arrows lead to what the ResNets need for as much.
+# ours: CLIPs trained from nothing on icons, with three ViTs and three plain ResNets as image
+# encoders, the same 2,000 batches of names, three seeds (`python -m minivit.course.runs icon_clip
+# compute`, three hours of one core). Each kind has the rate that validation liked best for its
+# middle size and half of the batches (`icon_clip rates`, by the first five names; 0.001 for both).
+# They are asked for one of 1,060 names, about 10,343 drawings of families never trained on, with
+# names that captions used. An arrow ends at the FLOPs that the ResNets need for the same accuracy.
 #
-# **The rule, fixed before the runs.** For each ViT, how much compute would the ResNets need for its
-# accuracy (interpolated between them in log FLOPs; outside of their range, the FLOPs of the largest
-# or smallest one)? C15 holds if the geometric mean of these ratios is between 2 and 4.5 in the
-# published numbers, and in ours the ViTs need less for equal accuracy too (a ratio of 2 or more).
-# If only the published numbers say so, it cannot be shown at this size; if they do not, it does not
-# hold.
+# **The rule, fixed before the run** (`verdicts.C15`). For each ViT, how much compute would the
+# ResNets need for its accuracy (interpolated between them in log FLOPs; outside of their range, the
+# FLOPs of the largest or smallest one)? The 95% interval over seeds of the geometric mean of these
+# ratios: all above 2, *holds*; all below 1, so that the ViTs need more, *does not hold*; else *not
+# at this size*.
 
 
 # %%
@@ -1275,41 +1278,31 @@ published_ratio = float(np.exp(np.mean(np.log(list(ratios.values())))))
 print(f"geometric mean: {published_ratio:.2f}")
 
 # %% [markdown]
-# Our small encoders are counted by the same function (multiply-adds of products and convolutions,
-# times two).
+# Our small encoders are counted the same way (multiply-adds of products and convolutions, times
+# two).
 
 # %%
-with nn.empty():
-    small = {
-        name: CLIP(make(), BagOfWords(9, 64), d_i, 64, 64)
-        for name, (make, d_i) in long_run.ENCODERS.items()
-    }
-our_work = {name: next(iter(flops(model).values())) for name, model in small.items()}
 ours = {"ViT": [], "ResNet": []}
-for name, of_seed in result["compute"]["runs"].items():
-    scores = [
-        of_seed[str(s)]["marks"][NEW]["image to text"]["5"] for s in result["compute"]["seeds"]
-    ]
-    ours[name.split()[0]].append((name, our_work[name] / 1e6, float(np.mean(scores)), scores))
-    print(f"{name:10} {our_work[name] / 1e6:6.2f} MFLOPs, R@5", np.mean(scores).round(3), scores)
-our_ratios = compute_ratios(ours["ViT"], ours["ResNet"])
-our_ratio = float(np.exp(np.mean(np.log(list(our_ratios.values())))))
-print("ours:", {name: round(r, 2) for name, r in our_ratios.items()})
-if not 2 <= published_ratio <= 4.5:
-    verdict = "does not hold"
-else:
-    verdict = "holds" if our_ratio >= 2 else "not at this size"
+for name, operations in judged.encoder_work().items():
+    scores = [icon_results[f"compute {name} {s}"]["test"]["seen"]["top-1"] for s in icon_clip.SEEDS]
+    ours[name.split()[0]].append((name, operations / 1e6, float(np.mean(scores)), scores))
+    print(f"{name:10} {operations / 1e6:6.2f} MFLOPs, top-1", np.round(scores, 3))
+found = judged.C15(icon_results)
+((what, log_ratios),) = [(k, v) for k, v in found.numbers.items() if "interval" not in k]
+of_seed = [2**ratio for ratio in log_ratios]
+print("ours:", [round(r, 3) for r in of_seed])
 course.claim(
     "C15",
-    verdict,
+    found.verdict,
     numbers={
         "published: ResNet / ViT compute at equal ImageNet accuracy": list(ratios.values()),
-        "its geometric mean": published_ratio,
-        "ours, at equal R@5": our_ratio,
-        "ours: R@5 of the ViTs": [m[2] for m in ours["ViT"]],
-        "ours: R@5 of the ResNets": [m[2] for m in ours["ResNet"]],
+        "its geometric mean, at least": published_ratio,
+        "ours: ResNet / ViT compute at equal top-1": of_seed,
+        "ours: interval": [2**end for end in found.numbers[f"{what}: interval"]],
+        "ours: top-1 of the ViTs": [m[2] for m in ours["ViT"]],
+        "ours: top-1 of the ResNets": [m[2] for m in ours["ResNet"]],
     },
-    seeds=result["compute"]["seeds"],
+    seeds=found.seeds,
 )
 
 # %%
@@ -1317,14 +1310,15 @@ fig = clip_results.compute_efficiency(
     [
         ("published: OpenAI's weights", "GFLOPs, one image forward (log)",
          "ImageNet zero-shot accuracy", family),
-        (f"ours: {result['compute']['steps']} steps, emoji in a new style",
-         "MFLOPs, one image forward (log)", "name among the first 5 of 200", ours),
+        (f"ours: {icon_clip.COMPARED:,} batches, icons of new families",
+         "MFLOPs, one image forward (log)", "top-1 of 1,060 names", ours),
     ]
 )  # fmt: skip
 drawing.note(
     fig,
-    "Arrow: how many times the compute a ResNet of the same accuracy needs. ViT 48x2: 48 wide, 2 "
-    "layers. ResNet 8: 8 channels in its first block. Black dots: seeds.",
+    "Arrow: how many times the compute a ResNet of the same accuracy needs (>: no ResNet has it). "
+    "No arrow: all ResNets are better. ViT 32x2: 32 wide, 2 layers. ResNet 8: 8 channels in its "
+    "first block. Black dots: seeds.",
 )
 name_sources(fig, imagenet, "GFLOPs counted here, as in F34")
 course.figure(
@@ -1332,17 +1326,24 @@ course.figure(
     fig,
     alt="""Accuracy against forward compute. Published: the ViTs lie above the ResNets at equal
     GFLOPs; arrows lead to what the ResNets need for the same accuracy: 2.6 times the compute of
-    B/32, 2.1 times B/16's, more than 3.2 times L/14's and 1.4 times L/14@336's. Ours: two small
-    ViTs, 0.39 and 0.40, below two small ResNets, 0.47 and 0.57.""",
+    B/32, 2.1 times B/16's, more than 3.2 times L/14's and 1.4 times L/14@336's. Ours: three ViTs of
+    5 to 66 MFLOPs, all at 0.02 to 0.03, far below three ResNets of 2 to 26 MFLOPs, which rise from
+    0.09 to 0.18.""",
 )
 
 # %% [markdown]
-# The published models agree with the slide: at equal accuracy the ResNets need 2.6 and 2.1 times
-# the compute of B/32 and B/16, and more than 3.2 times that of L/14, whose accuracy none of them
-# reaches. (The slide's score is another one, a mean over 12 or 27 data sets; the left panel's is
-# ImageNet's, of the same weights.) Ours say the opposite: on five thousand drawings and a minute of
-# training the convolutions are ahead at equal compute. That is claim C08 again, the inductive bias
-# that a small data set cannot replace; a claim about 400 million pairs is not tested by it.
+# The published models point where the slide does: at equal accuracy the ResNets need 2.6 and 2.1
+# times the compute of B/32 and B/16, and more than 3.2 and 1.4 times that of L/14 and L/14@336,
+# whose accuracy none of them reaches. (The slide's score is another one, a mean over 12 or 27 data
+# sets; the left panel's is ImageNet's, of the same weights.)
+#
+# Ours say the opposite. In each seed each ViT is below each ResNet: ResNet 8 is better with 0.42,
+# 0.08 and 0.03 of their compute, and what they reach would cost a ResNet less still. So C15 *does
+# not hold here*. The interval has no width, as the ratio depends on FLOPs alone when all ViTs are
+# below all ResNets. And "here" is small: 2,000 batches are 256,000 drawings; the paper's models saw
+# 12.8 billion pictures (32 epochs of 400 million pairs). Nothing here says *why*: too few drawings
+# for a net without the ResNet's bias (C08, not judged on icons), too few steps, or a rate that
+# suits the middle ViT only.
 
 # %% [markdown]
 # ## 7. Large batches on a small machine (5 min)

@@ -1,9 +1,8 @@
-"""CLIP on emoji: a small trained model, three objectives, ViT against ResNet, a supervised ResNet.
+"""CLIP on emoji: a small trained model, three objectives, a supervised ResNet.
 
     python -m minivit.course.runs clip                 # all parts, in order; or one or more of:
     python -m minivit.course.runs clip model           # the model data/models/emoji, 1.5 MB
     python -m minivit.course.runs clip objectives      # caption, bag of words, contrastive; 3 seeds
-    python -m minivit.course.runs clip compute         # ViT and ResNet image encoders; 3 seeds
     python -m minivit.course.runs clip supervised      # a ResNet with labels, for its features
 
 Times and numbers go to data/results/clip.json. An interrupted part goes on where it stopped.
@@ -22,7 +21,7 @@ from minivit.course.runs import results as record
 from minivit.course.runs.results import machine, thinned
 from minivit.models import clip
 from minivit.models.clip_objectives import Captioner, WordPredictor
-from minivit.models.resnet import ModifiedResNet, ResNet
+from minivit.models.resnet import ResNet
 from minivit.optim import AdamW, decay_groups, warmup_cosine
 from minivit.published.preprocess import Preprocess
 from minivit.training import data, distributed, ranks
@@ -214,34 +213,6 @@ def part_objectives(emoji, tokenizer, batch_size=128):
     return {"seeds": list(SEEDS), "batch size": batch_size, "runs": result}
 
 
-ENCODERS = {  # name: what builds it, and the width of its output (None: projects by itself)
-    "ViT 48x2": (lambda: clip.VisionTransformer(32, 8, 48, 2, 3), 48),
-    "ViT 96x3": (lambda: clip.VisionTransformer(32, 8, 96, 3, 3), 96),
-    "ResNet 8": (lambda: ModifiedResNet(32, 8, (1, 1, 1), 64, heads=4), None),
-    "ResNet 16": (lambda: ModifiedResNet(32, 16, (1, 1, 1), 64, heads=8), None),
-}
-
-
-def part_compute(emoji, tokenizer, steps=300, batch_size=128):
-    """Figure 10 of the paper in small: the same training with four image encoders."""
-    exam, V, result = Exam(emoji, tokenizer), len(tokenizer), {}
-    for seed in SEEDS:
-        for name, (make, d_i) in ENCODERS.items():
-            manual_seed(seed)
-            model = clip.CLIP(make(), clip.BagOfWords(V, 64), d_i, 64, 64)
-            pairs = Pairs(emoji, tokenizer, batch_size=batch_size, seed=seed)
-            _, seconds, points = train(
-                f"compute/{name}-{seed}", model, pairs, _contrastive, steps, lr=2e-3,
-                schedule=lambda step: warmup_cosine(step, steps, warmup=20),
-                evaluate={steps: lambda model: exam.accuracies(similarity(model))},
-            )  # fmt: skip
-            result.setdefault(name, {})[str(seed)] = {
-                "marks": points[str(steps)], "cpu seconds": round(seconds, 1),
-                "image parameters": model.image_encoder.count_parameters(),
-            }  # fmt: skip
-    return {"seeds": list(SEEDS), "steps": steps, "batch size": batch_size, "runs": result}
-
-
 def labelled(emoji, batch_size, seed, shift=2):
     """Batches of drawings of the training styles and their groups, from what `Pairs` draws."""
 
@@ -279,7 +250,6 @@ def _classify(model, images, labels):
 PARTS = {
     "model": part_model,
     "objectives": part_objectives,
-    "compute": part_compute,
     "supervised": part_supervised,
 }
 
