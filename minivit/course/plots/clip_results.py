@@ -102,13 +102,14 @@ def compute_efficiency(panels):
             for i, (name, flops, score, scores) in enumerate(models):
                 axes.plot([flops] * len(scores), scores, ".", color=BLACK, ms=10, mec="white",
                           linestyle="none", zorder=3)  # fmt: skip
-                falls = i > 0 and score < heights[i - 1]  # the name lies beside the line
-                top = score > max(heights[i + 1 :], default=np.inf)
-                offset, side = (
-                    ((8, -18), "left") if k else ((12, -6), "left") if falls
-                    else ((0, 12), "center") if top else ((-8, 8), "right")
-                )  # fmt: skip
-                axes.annotate(name, (flops, score), offset, fontsize=17.8, ha=side,
+                y, offset, side = score, (-8, 8), "right"  # a name lies beside the line
+                if k:
+                    offset, side = (8, -18), "left"
+                elif i > 0 and score < heights[i - 1]:
+                    offset, side = (12, -6), "left"
+                elif score == max(heights):
+                    y, offset, side = max([score, *scores]), (0, 12), "center"
+                axes.annotate(name, (flops, y), offset, fontsize=17.8, ha=side,
                               textcoords="offset points", color=COLORS[k])  # fmt: skip
         axes.set(xscale="log", xlabel=x_label, ylabel=y_label)
         times_more(axes, *([m[1:3] for m in models] for models in families.values()))
