@@ -10,7 +10,7 @@
     python -m minivit.course.runs iconnet shuffled   # the ResNet on pixels in one shuffled order
     python -m minivit.course.runs iconnet baselines  # nearest neighbour, logistic regression
     python -m minivit.course.runs iconnet sizes      # three sizes of each net (scaling, F27)
-    python -m minivit.course.runs iconnet internals  # the largest ViT: attention distance (C10)
+    python -m minivit.course.runs iconnet internals  # the ViT, all pictures: how heads look (C10)
 
 Needs the whole set: `minivit data icons`. The rules of the verdicts: runs/verdicts.py. A job looks
 at the test families once, at its end.
@@ -42,9 +42,8 @@ STEPS = {"ViT": 6_000, "ResNet": 4_000}
 RATES = {"ViT": (3e-4, 1e-3, 3e-3), "ResNet": (1e-3, 3e-3, 1e-2)}
 RATE = {"ViT": 1e-3, "ResNet": 3e-3}  # until `rates` has been made
 SIZES = {"ViT": ((32, 2), (64, 4), (128, 6)), "ResNet": ((8,), (16,), (32,))}
-LARGEST = (128, 6), 20_000  # the ViT whose weights are looked at, and its steps
-SECONDS = {  # a step of 128 on one core: the widest ResNet measured, the others guessed
-    ("ViT", 32, 2): 0.14, ("ViT", 64, 4): 0.45, ("ViT", 128, 6): 1.45,
+SECONDS = {  # a step of 128 on one core: the widest nets measured, the others guessed
+    ("ViT", 32, 2): 0.1, ("ViT", 64, 4): 0.33, ("ViT", 128, 6): 1.16,
     ("ResNet", 8): 0.09, ("ResNet", 16): 0.17, ("ResNet", 32): 0.33, ("ResNet", 32, 4): 0.4,
 }  # fmt: skip
 
@@ -285,9 +284,9 @@ def logistic(n):
 
 
 def internals(seed):
-    """The largest ViT: how far its heads look, by layer. Of seed 0 the weights are kept."""
-    size, steps = LARGEST
-    model, numbers = fitted(f"internals {seed}", "ViT", seed, size=size, steps=steps)
+    """The ViT of `pictures` on all of them: how far its heads look, by layer. Of seed 0 the weights
+    are kept."""
+    model, numbers = fitted(f"internals {seed}", "ViT", seed)
     with no_grad():
         maps = model.attention(Tensor(icons.as_input(net().part("test")[0][:512:4])))
     far = [inspect.mean_attention_distance(a, model.grid, model.patch) for a in maps]
@@ -324,9 +323,7 @@ PARTS = {
         Job(sizes, (kind, size, seed), _seconds(kind, size))
         for seed in SEEDS for kind in KINDS for size in SIZES[kind]
     ],
-    "internals": [
-        Job(internals, (s,), SECONDS["ViT", 128, 6] * LARGEST[1]) for s in SEEDS
-    ],
+    "internals": [Job(internals, (s,), _seconds("ViT")) for s in SEEDS],
 }  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def C10(kept):
 
 
 def C10_icons(kept):
-    """Of `iconnet internals`, the largest ViT."""
+    """Of `iconnet internals`."""
     runs = _found("C10", iconnet.RUN, kept, [f"internals {s}" for s in iconnet.SEEDS])
     return _distances(runs, "distance", runs[0]["alike"], iconnet.SEEDS)
 
