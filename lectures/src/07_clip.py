@@ -1328,8 +1328,8 @@ course.figure(
     alt="""Accuracy against forward compute. Published: the ViTs lie above the ResNets at equal
     GFLOPs; arrows lead to what the ResNets need for the same accuracy: 2.6 times the compute of
     B/32, 2.1 times B/16's, more than 3.2 times L/14's and 1.4 times L/14@336's. Ours: three ViTs of
-    5 to 66 MFLOPs, all at 0.02 to 0.03, far below three ResNets of 2 to 26 MFLOPs, which rise from
-    0.09 to 0.18.""",
+    5 to 66 MFLOPs, all at 0.03, far below three ResNets of 2 to 26 MFLOPs, which rise from 0.10 to
+    0.18.""",
 )
 
 # %% [markdown]
