@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import minivit as mv
 from minivit.engine import modes
 from minivit.engine.errors import MinivitError
+from minivit.training import data, icon_pairs, icons, probe
 from tests.engine.op_cases import CASES, OPS
 
 MODULES = """
@@ -171,6 +172,40 @@ def test_functions_and_classes(name):
         for made, rng in sampled(THINGS[name], name, 20):
             if isinstance(made, mv.nn.Module) and not papers_size:
                 attempt(made, rng.choice(odd_values()))
+
+
+GREY, LABELS = np.zeros((40, 32, 32), np.uint8), np.arange(40)
+OPTIONS = dict(batch_size=8, seed=0, shuffle=True, drop_last=True)
+BATCHES = {
+    data.Batches: ((GREY, LABELS), OPTIONS),
+    probe.MaskedBatches: ((GREY, LABELS), OPTIONS),
+    icons.IconBatches: ((GREY, LABELS), {**OPTIONS, "shift": 2}),
+    icons.OtherHands: ((GREY, LABELS), {**OPTIONS, "shift": 2}),
+    icon_pairs.IconPairs: (
+        ({"a": LABELS[:20], "b": LABELS[20:]}, GREY, mv.text.CLIPTokenizer.train(["a b"], 520)),
+        dict(batch_size=2, seed=0, shift=2),
+    ),
+    data.ByLength: ((LABELS,), dict(size=8, seed=0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cls", BATCHES, ids=lambda cls: cls.__name__)
+def test_batches(cls):
+    """With one argument changed (but the tokenizer), or one that there is not; and what is no
+    step."""
+    arguments, options = BATCHES[cls]
+    batch = "rows" if cls is data.ByLength else "__getitem__"
+    for value in odd_values():
+        attempt(getattr(cls(*arguments, **options), batch), value)
+        for key in [*range(len(arguments[:2])), *options, "augment"]:
+            some, more = list(arguments), dict(options)
+            if isinstance(key, int):
+                some[key] = value
+            else:
+                more[key] = value
+            made = attempt(cls, *some, **more)
+            if made is not None:
+                attempt(getattr(made, batch), 3)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivit import files
+from minivit import files, nn
 from minivit.engine.errors import DataError, OptionError, ShapeError
 
 MOST_PIXELS = 64_000_000  # of one image: 256 MB as RGBA bytes
@@ -170,7 +170,7 @@ def pillow(part):
 def resize(image, H, W):
     """Area averages: (h, w, C) -> (H, W, C). Each new pixel is the mean of the area that it covers;
     a matrix from the left for the rows, one from the right for the columns."""
-    if not all(hasattr(n, "__index__") for n in (H, W)):
+    if not (nn.is_integer(H) and nn.is_integer(W)):
         raise OptionError(f"resize: got a size of {H!r} x {W!r}, expected integers")
     if image.ndim != 3 or min(*image.shape, H, W) < 1:
         raise ShapeError(f"resize: got {image.shape} to {H} x {W}, expected (h, w, C), sizes >= 1")

@@ -11,6 +11,7 @@ from minivit.nn.parameter import (
     check_share,
     check_sizes,
     empty,
+    is_integer,
     normal,
     truncated_normal,
     uniform,
@@ -20,5 +21,6 @@ from minivit.nn.parameter import (
 __all__ = [
     "GELU", "Buffer", "Dropout", "Embedding", "LayerNorm", "Linear", "Module", "Parameter",
     "RMSNorm", "Sequential", "build", "check_choice", "check_eps", "check_share", "check_sizes",
-    "described", "empty", "listed", "normal", "truncated_normal", "uniform", "xavier_uniform",
+    "described", "empty", "is_integer", "listed", "normal", "truncated_normal", "uniform",
+    "xavier_uniform",
 ]  # fmt: skip

@@ -105,10 +105,16 @@ def xavier_uniform(out_features, in_features):
     return uniform((out_features, in_features), math.sqrt(6 / (in_features + out_features)))
 
 
+def is_integer(x, least=0, most=math.inf):
+    """Is x an integer, Python's or NumPy's, from `least` to `most`? True is none."""
+    is_one = isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+    return is_one and least <= x <= most
+
+
 def check_sizes(owner, least=1, **sizes):
     """Refuse sizes that are no integers, `least` or more; the error names `owner`'s argument."""
     for name, size in sizes.items():
-        if isinstance(size, bool) or not hasattr(size, "__index__") or size < least:
+        if not is_integer(size, least):
             raise OptionError(
                 f"{_name(owner)}: {name} is {size!r}, expected an integer, {least} or more"
             )

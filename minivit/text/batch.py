@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minivit import nn
 from minivit.engine import backend
 from minivit.engine.errors import DtypeError, OptionError, ShapeError
 from minivit.engine.record import function
@@ -27,7 +28,7 @@ def pad(batch, length=None, pad_id=0):
     lengths = np.array([len(row) for row in rows], dtype=np.int64)  # (B,)
     longest = int(lengths.max(initial=0))
     N = longest if length is None else length
-    if not hasattr(N, "__index__") or N < 0:
+    if not nn.is_integer(N):
         raise OptionError(f"length: got {length!r}, expected an integer, 0 or more")
     if longest > N:
         raise ShapeError(

@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from minivit import files
+from minivit import files, nn
 from minivit.engine.errors import CheckpointError, OptionError, ShapeError
 from minivit.engine.record import function
 from minivit.text.bpe import BPE
@@ -96,7 +96,7 @@ class CLIPTokenizer(BPE):
         """
         texts = one_or_many(texts)
         context_length = self.context_length if context_length is None else context_length
-        if not hasattr(context_length, "__index__") or context_length < 1:
+        if not nn.is_integer(context_length, 1):
             raise OptionError(
                 f"context_length is {context_length!r}, expected an integer, 1 or more"
             )

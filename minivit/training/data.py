@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minivit import files
+from minivit import files, nn
 from minivit.engine.errors import DataError, RangeError, ShapeError
+from minivit.engine.record import function
 
 
 class Split(NamedTuple):
@@ -121,18 +122,10 @@ def emoji(styles=STYLES):
     lookalike = np.zeros(len(groups), dtype=bool)
     lookalike[table["lookalikes"]] = True
     return Emoji(
-        images,
-        concepts,
-        tuple(table["characters"]),
-        tuple(table["labels"]),
-        tuple(tuple(words) for words in table["tags"]),
-        groups,
-        tuple(table["group_names"]),
-        subgroups,
-        tuple(table["subgroup_names"]),
-        held_out,
-        lookalike,
-    )
+        images, concepts, tuple(table["characters"]), tuple(table["labels"]),
+        tuple(map(tuple, table["tags"])), groups, tuple(table["group_names"]), subgroups,
+        tuple(table["subgroup_names"]), held_out, lookalike,
+    )  # fmt: skip
 
 
 def photo(name):
@@ -221,7 +214,9 @@ class Batches:
     with `drop_last`, what is left over after the last full batch waits for another epoch.
     """
 
+    @function
     def __init__(self, *arrays, batch_size, seed=0, shuffle=True, drop_last=True):
+        nn.check_sizes(self, least=0, seed=seed)
         self.arrays = tuple(np.asarray(a) for a in arrays)
         lengths = [a.shape[0] if a.ndim else None for a in self.arrays]
         if not lengths or len(set(lengths)) > 1 or lengths[0] in (None, 0):
@@ -230,10 +225,7 @@ class Batches:
                 "of one and the same length, not empty"
             )
         self.n = lengths[0]
-        if not (hasattr(batch_size, "__index__") and 1 <= batch_size <= self.n):
-            raise ShapeError(
-                f"batch_size: got {batch_size}, expected an integer from 1 to {self.n} (all)"
-            )
+        check_batch_size(batch_size, 1, self.n, "all examples")
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.drop_last = drop_last
         self._order = None, None  # the last epoch asked for, and its permutation
@@ -245,8 +237,7 @@ class Batches:
 
     def indices(self, step):
         """The numbers of the examples in batch `step`: (B,) int64."""
-        if not (hasattr(step, "__index__") and step >= 0):
-            raise RangeError(f"step: got {step}, expected an integer, 0 or more")
+        check_step(step)
         epoch, i = divmod(step, len(self))
         if self._order[0] != epoch:
             rng = np.random.default_rng([self.seed, epoch])
@@ -265,6 +256,18 @@ class Batches:
         """The batches of epoch `number`, one after the other."""
         for i in range(len(self)):
             yield self[number * len(self) + i]
+
+
+def check_batch_size(B, low, high, what):
+    """Refuse what is no size of a batch; what: that there are `high` of."""
+    if not nn.is_integer(B, low, high):
+        raise ShapeError(f"batch_size: got {B!r}, expected an integer from {low} to {high}, {what}")
+
+
+def check_step(step):
+    """Refuse what numbers no batch."""
+    if not nn.is_integer(step):
+        raise RangeError(f"step: got {step!r}, expected an integer, 0 or more")
 
 
 def shifted(images, by, rng, fill):
@@ -296,9 +299,11 @@ class ByLength:
     Four batches' worth of rows, neighbours in length, are drawn at random, and `size` of these.
     """
 
+    @function
     def __init__(self, lengths, size, seed=0):
+        nn.check_sizes(self, least=0, seed=seed)
         self.lengths = np.asarray(lengths)
-        if not 1 <= 4 * size <= len(self.lengths):
+        if not nn.is_integer(size, 1, len(self.lengths) // 4):
             raise ShapeError(
                 f"ByLength: size: got {size}, expected 1 to {len(self.lengths) // 4}, a fourth of "
                 f"the {len(self.lengths)} rows"
@@ -308,6 +313,7 @@ class ByLength:
 
     def rows(self, step):
         """(indices (size,), the generator that drew them)."""
+        check_step(step)
         rng = np.random.default_rng([self.seed, step])
         start = rng.integers(len(self.order) - 4 * self.size + 1)
         return rng.permutation(self.order[start : start + 4 * self.size])[: self.size], rng
@@ -315,14 +321,10 @@ class ByLength:
 
 # -- files that ship -------------------------------------------------------------------------------
 _MADE_BY = {
-    "digits.npz": "make_digits.py",
-    "mnist5k.npz": "make_mnist5k.py",
-    "icon": "make_iconnet.py",
-    "emoji": "make_emoji.py",
-    "photos": "make_photos.py",
-    "wordnet-": "make_text.py",
+    "digits.npz": "make_digits.py", "mnist5k.npz": "make_mnist5k.py", "icon": "make_iconnet.py",
+    "emoji": "make_emoji.py", "photos": "make_photos.py", "wordnet-": "make_text.py",
     "translations.tsv.gz": "make_translation.py",
-}
+}  # fmt: skip
 
 
 def _script(name):

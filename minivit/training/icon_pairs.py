@@ -13,10 +13,11 @@ import functools
 
 import numpy as np
 
-from minivit.engine.errors import RangeError, ShapeError
+from minivit import nn
+from minivit.engine.record import function
 from minivit.text import CLIPTokenizer
 from minivit.training import icons
-from minivit.training.data import to_unit
+from minivit.training.data import check_batch_size, check_step, to_unit
 
 CONTEXT = 12  # tokens a text, [SOS] and [EOS] included
 TEMPLATES = ("{}", "an icon of {}", "a drawing of {}", "{} symbol")
@@ -66,19 +67,19 @@ class IconPairs:
     one; categories: {row: what its set calls the icon's category}.
     """
 
+    @function
     def __init__(self, rows, images, tokenizer, colour=None, categories=None, batch_size=128,
                  seed=0, shift=2):  # fmt: skip
+        nn.check_sizes(self, least=0, seed=seed, shift=shift)
+        check_batch_size(batch_size, 2, len(rows), "the number of captions")
         self.captions, self.rows = list(rows), list(rows.values())
-        if not 1 < batch_size <= len(rows):
-            raise ShapeError(f"batch_size: got {batch_size}, expected 2 to {len(rows)}, captions")
         root = np.sqrt([len(r) for r in self.rows])
         self.odds = root / root.sum()
         self.images, self.colour, self.categories = images, colour or {}, categories or {}
         self.tokenizer, self.batch_size, self.seed, self.shift = tokenizer, batch_size, seed, shift
 
     def __getitem__(self, step):
-        if not (hasattr(step, "__index__") and step >= 0):
-            raise RangeError(f"step: got {step}, expected an integer, 0 or more")
+        check_step(step)
         rng = np.random.default_rng([self.seed, step])
         chosen = rng.choice(len(self.rows), self.batch_size, replace=False, p=self.odds)
         rows = [int(rng.choice(self.rows[c])) for c in chosen]
@@ -92,6 +93,7 @@ class IconPairs:
         return f"{caption}, {of}" if of and rng.random() < 0.2 else caption
 
     def _pictures(self, rows, rng):
+        icons.check_grey("IconPairs", self.images)
         wide = np.full((len(rows), 32 + 2 * self.shift, 32 + 2 * self.shift, 3), 255, np.uint8)
         inside = slice(self.shift, self.shift + 32)
         for i, row in enumerate(rows):

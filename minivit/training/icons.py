@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minivit import files
-from minivit.engine.errors import DataError, OptionError
+from minivit import files, nn
+from minivit.engine.errors import DataError, DtypeError, OptionError, ShapeError
+from minivit.engine.record import function
 from minivit.training.data import Batches, read_shipped, shifted, to_unit
 
 PARTS = ("train", "validation", "test")
@@ -219,9 +220,12 @@ def _arrays(content):
 # -- batches ---------------------------------------------------------------------------------------
 class IconBatches(Batches):
     """`Batches` of icons and labels: float32 (B, 32, 32, 1) in [-1, 1], each moved by up to `shift`
-    pixels on white, as ever the same for a step; augment=False moves nothing."""
+    pixels on white, as ever the same for a step; shift=0 moves none. images: bytes (n, 32, 32)."""
 
+    @function
     def __init__(self, images, labels, batch_size, seed=0, shift=2, **options):
+        nn.check_sizes(self, least=0, shift=shift)
+        check_grey(type(self).__name__, images)
         super().__init__(images, labels, batch_size=batch_size, seed=seed, **options)
         self.shift = shift
 
@@ -271,6 +275,18 @@ def scaled(images, height, width):
     return np.where(inside, images[np.arange(B)[:, None, None], y, x], 255).astype(images.dtype)
 
 
+def check_grey(owner, images):
+    """Refuse what are no grey pictures in bytes."""
+    dtype = getattr(images, "dtype", type(images).__name__)
+    shape = np.shape(images) if dtype == np.uint8 else ""
+    if len(shape) != 3:
+        raise (ShapeError if shape else DtypeError)(
+            f"{owner}: images: got {dtype} {shape}, expected grey pictures in bytes, uint8 (n, H, "
+            "W). In colour, (n, H, W, 3): data.to_unit makes floats of them"
+        )
+
+
 def as_input(images, channels=1):
     """Bytes (B, 32, 32) -> float32 (B, 32, 32, channels) in [-1, 1]."""
+    check_grey("as_input", images)
     return np.repeat(to_unit(images)[..., None], channels, axis=-1)

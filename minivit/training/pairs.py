@@ -12,9 +12,11 @@ concepts never are.
 
 import numpy as np
 
-from minivit.engine.errors import RangeError, ShapeError
+from minivit import nn
+from minivit.engine.errors import DataError, RangeError
+from minivit.engine.record import function
 from minivit.text import CLIPTokenizer
-from minivit.training.data import STYLES, DataError
+from minivit.training.data import STYLES, check_batch_size, check_step
 
 NEW_STYLE = "twemoji"
 TRAINING_STYLES = tuple(s for s in STYLES if s != NEW_STYLE)
@@ -41,8 +43,11 @@ class Pairs:
     three keywords (a quarter), or one to three keywords.
     """
 
+    @function
     def __init__(self, emoji, tokenizer, styles=TRAINING_STYLES, batch_size=128, seed=0, shift=2,
                  context=CONTEXT):  # fmt: skip
+        nn.check_sizes(self, least=0, seed=seed, shift=shift)
+        nn.check_sizes(self, least=2, context=context)
         self.emoji, self.batch_size, self.seed = emoji, batch_size, seed
         self.shift, self.context = shift, context
         self.sos, self.eos = tokenizer.encode("<|startoftext|><|endoftext|>", special=True)
@@ -56,15 +61,11 @@ class Pairs:
                 if not emoji.held_out[concept]:
                     self.places.setdefault(int(concept), []).append((style, place))
         self.concepts = np.array(sorted(self.places))
-        if not 1 < batch_size <= len(self.concepts):
-            raise ShapeError(
-                f"batch_size: got {batch_size}, expected 2 to {len(self.concepts)}, the number of "
-                "concepts: a batch holds each once"
-            )
+        what = "the number of concepts: a batch holds each once"
+        check_batch_size(batch_size, 2, len(self.concepts), what)
 
     def __getitem__(self, step):
-        if not (hasattr(step, "__index__") and step >= 0):
-            raise RangeError(f"step: got {step}, expected an integer, 0 or more")
+        check_step(step)
         rng = np.random.default_rng([self.seed, step])
         concepts = rng.choice(self.concepts, self.batch_size, replace=False)
         images = np.stack([self._drawing(c, rng) for c in concepts])

@@ -9,6 +9,7 @@ import minivit as mv
 from minivit import nn
 from minivit.course.runs import clip as long_clip
 from minivit.engine.errors import (
+    DataError,
     DtypeError,
     GraphError,
     OptionError,
@@ -453,11 +454,14 @@ def test_test_sets_are_what_they_say(emoji):
 
 def test_bad_batches_are_refused(emoji):
     tokenizer = pairs.caption_tokenizer(emoji, 600)
-    with pytest.raises(data.DataError, match="'oil'"):
+    with pytest.raises(DataError, match="'oil'"):
         pairs.Pairs(emoji, tokenizer, styles=("oil",))
-    for size in (1, 10_000):
+    for size in (1, 10_000, 2.5, "2"):
         with pytest.raises(ShapeError, match="batch_size"):
             pairs.Pairs(emoji, tokenizer, batch_size=size)
+    for option in ({"seed": -1}, {"shift": 1.5}, {"shift": -1}, {"context": 1}):
+        with pytest.raises(OptionError, match=f"Pairs: {next(iter(option))} is"):
+            pairs.Pairs(emoji, tokenizer, **option)
     with pytest.raises(RangeError, match="step"):
         pairs.Pairs(emoji, tokenizer)[-1]
 

@@ -342,10 +342,19 @@ def test_batches_refuse(arrays, batch_size, message):
         data.Batches(*arrays, batch_size=batch_size)
 
 
-@pytest.mark.parametrize("step", [-1, 0.5, slice(3)])
+@pytest.mark.parametrize("step", [-1, 0.5, slice(3), None, True, np.array([1, 2])])
 def test_what_is_not_a_step_is_refused(step):
-    with pytest.raises(RangeError, match=r"step: got .*, expected an integer, 0 or more"):
-        data.Batches(np.zeros(3), batch_size=2)[step]
+    for ask in (data.Batches(np.zeros(3), batch_size=2).indices, data.ByLength([1] * 8, 2).rows):
+        with pytest.raises(RangeError, match=r"step: got .*, expected an integer, 0 or more"):
+            ask(step)
+
+
+@pytest.mark.parametrize("size", [0, 1.5, True, "2", None, np.array([2, 2])])
+def test_what_is_no_size_of_a_batch_is_refused(size):
+    with pytest.raises(ShapeError, match=r"batch_size: got .*, expected an integer from 1 to 9"):
+        data.Batches(np.zeros(9), batch_size=size)
+    with pytest.raises(ShapeError, match=r"ByLength: size: got .*, expected 1 to 2"):
+        data.ByLength([1] * 9, size)
 
 
 def test_definitions_are_entries_of_ten_kinds():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minivit.engine.errors import DataError, OptionError
+from minivit.engine.errors import ArgumentError, DataError, DtypeError, OptionError, ShapeError
 from minivit.training import icon_pairs, icons
 
 
@@ -160,6 +160,36 @@ def test_batches_of_other_hands_are_functions_of_their_step():
     assert a[3][0].dtype == np.float32 and np.abs(a[3][0]).max() <= 1
     ink = [1 - x[3][0].mean(axis=(1, 2, 3)) for x in (a, plain)]
     assert (ink[0] != ink[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("make", [icons.IconBatches, icons.OtherHands])
+@pytest.mark.parametrize("change, error, says", [
+    ({"augment": False}, ArgumentError, "augment"),
+    ({"images": np.zeros((9, 32, 32, 3), np.uint8)}, ShapeError, r"images: got uint8 .*to_unit"),
+    ({"images": np.zeros((9, 32, 32), np.float32)}, DtypeError, "images: got float32"),
+    ({"images": [[0]]}, DtypeError, "images: got list"),
+    ({"shift": -1}, OptionError, "shift is -1"),
+    ({"shift": 1.5}, OptionError, "shift is 1.5"),
+    ({"seed": -1}, OptionError, "seed is -1"),
+    ({"shuffle": "no"}, DtypeError, "shuffle is 'no'"),
+])  # fmt: skip
+def test_what_is_no_batch_of_icons_is_refused_at_once(make, change, error, says):
+    given = {"images": np.zeros((9, 32, 32), np.uint8), "labels": np.arange(9), "batch_size": 4}
+    with pytest.raises(error, match=says):
+        make(**given | change)
+
+
+@given(st.integers(0, 99))
+def test_without_a_shift_nothing_is_moved(step):
+    images = 17 * np.random.default_rng(step).integers(0, 16, (9, 32, 32)).astype(np.uint8)
+    batches = icons.IconBatches(images, np.arange(9), batch_size=4, shift=0)
+    moved, labels = batches[step]
+    assert (moved == icons.as_input(images[labels])).all()
+
+
+def test_pictures_in_colour_are_no_input_of_grey_ones():
+    with pytest.raises(ShapeError, match="as_input: images"):
+        icons.as_input(np.zeros((2, 32, 32, 3), np.uint8))
 
 
 def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(cache, monkeypatch):
