@@ -4,8 +4,29 @@ Images are channels-last, (B, H, W, C). A patch is read row by row, pixel by pix
 together; patches come in raster order, left to right, top to bottom.
 """
 
-from minivit.engine.errors import ShapeError
+from minivit.engine.errors import DtypeError, ShapeError
 from minivit.engine.record import function
+
+
+def check_images(owner, images, H=None, W=None, C=None):
+    """Refuse what is no batch of images (B, H, W, C), floats, as `owner` sees them; None: any."""
+    expected = f"(B, {H or 'H'}, {W or 'W'}, {C or 'C'})"
+    check_floats(owner, images, expected)
+    shape, sides = images.shape, (H, W, C)
+    if len(shape) != 4 or any(n not in (None, m) for n, m in zip(sides, shape[1:])):
+        one = " One image x is x[None]." if len(shape) == 3 else ""
+        raise ShapeError(f"{owner}: images: got shape {shape}, expected {expected}.{one}")
+
+
+def check_floats(owner, images, expected="arrays"):
+    """Refuse pictures in bytes: a network was trained on numbers about 0."""
+    dtype = getattr(images, "dtype", None)
+    if getattr(dtype, "kind", None) != "f":
+        got = type(images).__name__ if dtype is None else f"dtype {dtype}"
+        raise DtypeError(
+            f"{owner}: images: got {got}, expected {expected} of floating-point numbers: of bytes "
+            "`data.to_unit` or `icons.as_input` makes them, of a file a model's `preprocess`"
+        )
 
 
 @function

@@ -15,7 +15,7 @@ from minivit.engine.recompute import recompute
 from minivit.engine.record import function
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss, l2_normalize
-from minivit.images.patches import patchify
+from minivit.images.patches import check_images, patchify
 from minivit.models.resnet import BatchNorm2d, ModifiedResNet
 from minivit.text.batch import check_length, host
 from minivit.text.words import one_or_many
@@ -92,7 +92,7 @@ class VisionTransformer(nn.Module):
         self.ln_post = nn.LayerNorm(width, eps)
 
     def forward(self, images):
-        check_images(images, self.image, self.channels)
+        check_images("CLIP", images, self.image, self.image, self.channels)
         x = self.patches(images)  # (B, N, D)
         cls = ops.broadcast_to(self.class_embedding, (x.shape[0], 1, x.shape[2]))
         x = self.ln_pre(ops.concatenate([cls, x], axis=1) + self.positional_embedding)
@@ -163,17 +163,6 @@ class BagOfWords(nn.Module):
 def eos_places(ids):
     """The end of each text: the place of its largest id, (B, L) -> (B,)."""
     return ids.argmax(axis=1)
-
-
-def check_images(images, side, channels):
-    """Refuse what is not a batch of images (B, side, side, channels) of floating-point numbers."""
-    expected = f"(B, {side}, {side}, {channels}) floating point, such as bytes / 127.5 - 1"
-    if not hasattr(images, "shape"):
-        raise DtypeError(f"CLIP: images: got {type(images).__name__}, expected {expected}")
-    if images.shape[1:] != (side, side, channels):
-        raise ShapeError(f"CLIP: images: got shape {images.shape}, expected {expected}")
-    if images.dtype.kind != "f":
-        raise DtypeError(f"CLIP: images: got dtype {images.dtype}, expected {expected}")
 
 
 def check_texts(ids):

@@ -11,7 +11,7 @@ from minivit.attention import SeparateProjections
 from minivit.convolution import Conv2d, avg_pool2d
 from minivit.engine import ops
 from minivit.engine.errors import OptionError, ShapeError
-from minivit.images.patches import patchify
+from minivit.images.patches import check_images, patchify
 
 
 class BatchNorm2d(nn.Module):
@@ -75,7 +75,7 @@ class ResNet(nn.Module):
         _check_blocks(self, blocks)
         nn.check_sizes(self, channels=channels, width=width, patch=patch)
         nn.check_sizes(self, least=0, classes=classes)
-        self.patch = patch
+        self.channels, self.patch = channels, patch
         self.stem = Conv2d(channels * patch * patch, width, 3, 1, padding=1, bias=False)
         self.bn = BatchNorm2d(width)
         self.blocks, before = [], width
@@ -87,6 +87,7 @@ class ResNet(nn.Module):
 
     def features(self, images):
         """The mean over all positions of the last feature map: (B, D)."""
+        check_images("ResNet", images, C=self.channels)
         if self.patch > 1:
             B, H, W, _ = images.shape
             grid = H // self.patch, W // self.patch
@@ -175,6 +176,7 @@ class ModifiedResNet(nn.Module):
                 f"ModifiedResNet: an image of {image} and width {width}; expected a multiple of "
                 f"{4 << (len(layers) - 1)}, by which it is made smaller, and an even width"
             )
+        self.image, self.channels = image, channels
         self.conv1 = Conv2d(channels, width // 2, 3, 2, padding=1, bias=False)
         self.bn1 = BatchNorm2d(width // 2)
         self.conv2 = Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
@@ -192,6 +194,7 @@ class ModifiedResNet(nn.Module):
         self.attnpool = AttentionPool(side, before, before // 64 if heads is None else heads, out)
 
     def forward(self, images):
+        check_images("CLIP", images, self.image, self.image, self.channels)
         x = functions.relu(self.bn1(self.conv1(images)))
         x = functions.relu(self.bn2(self.conv2(x)))
         x = avg_pool2d(functions.relu(self.bn3(self.conv3(x))), 2)

@@ -13,7 +13,7 @@ from minivit.engine import backend, ops
 from minivit.engine.errors import OptionError, ShapeError
 from minivit.engine.modes import no_grad
 from minivit.engine.record import function
-from minivit.images.patches import patchify
+from minivit.images.patches import check_images, patchify
 from minivit.transformer import MLP, TransformerLayer
 
 # name: (layers, width D, MLP width, heads), Table 1 of the paper
@@ -122,11 +122,7 @@ class ViT(nn.Module):
 
     def tokens(self, images):
         """The input of the first layer: (B, H, W, C) -> (B, N + 1, D)."""
-        if images.shape[1:] != (*self.image, self.channels):
-            raise ShapeError(
-                f"ViT: got images {images.shape}, expected (B, H, W, C) = "
-                f"(B, {self.image[0]}, {self.image[1]}, {self.channels})"
-            )
+        check_images("ViT", images, *self.image, self.channels)
         x = patchify(images, self.patch)  # 1. patches, 2. a sequence: (B, N, P P C)
         x = self.projection(x)  # 3. a trainable linear projection: (B, N, D)
         if self.pool == "class":  # 5. the class token in front: (B, N + 1, D)

@@ -48,10 +48,9 @@ def extras(folder, config, model):
 
 def image_preprocess(encoder, folder, config):
     """The image encoder's preprocessing; None if its input is not photographs of three colours."""
-    resnet = isinstance(encoder, ModifiedResNet)
-    if (encoder.conv1.weight.shape[3] if resnet else encoder.channels) != 3:
+    if encoder.channels != 3:
         return None
-    side = 32 * encoder.attnpool.side if resnet else encoder.image
+    side = encoder.image
     if "model_cfg" in config:
         return preprocess.as_open_clip(side, section(config, "preprocess_cfg"))
     if config.get("model_type") in MODEL_TYPES:

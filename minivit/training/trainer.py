@@ -16,10 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from minivit.engine import backend
-from minivit.engine.errors import CheckpointError, MinivitError, NonFiniteError, OptionError
+from minivit.engine.errors import (
+    CheckpointError,
+    MinivitError,
+    NonFiniteError,
+    OptionError,
+    ShapeError,
+)
 from minivit.engine.modes import detect_anomaly, no_grad
 from minivit.engine.tensor import Tensor
 from minivit.functions import cross_entropy_loss
+from minivit.images.patches import check_floats
 from minivit.nn import check_sizes
 from minivit.optim import clip_grad_norm
 from minivit.published import own
@@ -278,7 +285,11 @@ class _Interruption:
 
 @no_grad()
 def predict(model, images, batch_size=256):
-    """The model's outputs for all images, in eval mode, as one NumPy array."""
+    """The model's outputs for all images (n, ...), floats, in eval mode, as one NumPy array."""
+    check_floats("predict", images, "(n, ...)")
+    check_sizes("predict", batch_size=batch_size)
+    if not len(images):
+        raise ShapeError(f"predict: images: got shape {images.shape}, expected one image or more")
     device, group = next(model.parameters()).device, ranks.shared()
     own = images[distributed.part(len(images), group.rank, group.size)]
     with model.evaluating():
@@ -295,4 +306,10 @@ def predict(model, images, batch_size=256):
 
 def accuracy(model, images, labels, batch_size=256):
     """The share of images whose largest logit is the label's."""
+    check_floats("accuracy", images, "(n, ...)")
+    if np.shape(labels) != images.shape[:1]:
+        raise ShapeError(
+            f"accuracy: got images {images.shape} and labels {np.shape(labels)}, expected (n, ...) "
+            "and (n,)"
+        )
     return float((predict(model, images, batch_size).argmax(axis=1) == labels).mean())

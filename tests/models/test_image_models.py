@@ -3,18 +3,20 @@
 import ast
 import inspect
 import math
+import re
 import textwrap
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minivit as mv
 from minivit.engine.check import gradcheck
 from minivit.engine.errors import DtypeError, OptionError, RangeError, ShapeError
 from minivit.images.palette import Palette, kmeans, nearest
-from minivit.models import clip, image_gpt, resnet, scaling, vit
+from minivit.models import clip, clip_objectives, image_gpt, resnet, scaling, vit
+from minivit.published import clip_halves
 from tests.models.test_sequence_models import shaken
 
 
@@ -151,6 +153,51 @@ def test_resnets_have_their_shapes_and_gradients():
         assert y.shape == shape
         (y * y).sum().backward()
         assert all(p.grad is not None for p in model.parameters())
+
+
+# -- what is no image ------------------------------------------------------------------------------
+
+
+def clip_of(encoder, d_i):
+    return clip.CLIP(encoder, clip.BagOfWords(9, 4), d_i, 4, 4).encode_image
+
+
+EVERY_IMAGE_MODEL = {  # of images (B, 32, 32, 3)
+    "ViT": vit.ViT(32, 16, 3, 5, 8, 1, 2),
+    "ViT's features": vit.ViT(32, 16, 3, 5, 8, 1, 2).features,
+    "ViT's attention": vit.ViT(32, 16, 3, 5, 8, 1, 2).attention,
+    "ResNet": resnet.ResNet(3, 5, 2, (1,)),
+    "ResNet of patches": resnet.ResNet(3, 5, 2, (1,), patch=2),
+    "ResNet's features": resnet.ResNet(3, 5, 2, (1,)).features,
+    "ModifiedResNet": resnet.ModifiedResNet(32, 8, (1,), 5, heads=2),
+    "VisionTransformer": clip.VisionTransformer(32, 16, 8, 1, 2),
+    "CLIP with a ViT": clip_of(clip.VisionTransformer(32, 16, 8, 1, 2), 8),
+    "CLIP with its ResNet": clip_of(resnet.ModifiedResNet(32, 8, (1,), 4, heads=2), None),
+    "CLIP with a ResNet": clip_of(resnet.ResNet(3, 0, 2, (1,), patch=2), 2),
+    "half a CLIP": clip_halves.Tower(clip.VisionTransformer(32, 16, 8, 1, 2)),
+    "words": clip_objectives.WordPredictor(clip.VisionTransformer(32, 16, 8, 1, 2), 8, 9),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_IMAGE_MODEL)
+@given(data=st.data())
+@settings(max_examples=15)
+def test_every_model_refuses_what_is_no_image_as_it_came(name, data):
+    see = EVERY_IMAGE_MODEL[name]
+    as_given = data.draw(st.sampled_from([np.asarray, mv.Tensor]))
+    dtype = data.draw(st.sampled_from(["u1", "i1", "u2", "i4", "i8", "?"]))
+    with pytest.raises(DtypeError, match=f"images: got dtype {np.dtype(dtype)}, .*as_input"):
+        see(as_given(np.ones((2, 32, 32, 3), dtype)))
+    shape = data.draw(st.sampled_from([
+        (32, 32, 3), (32, 32), (2, 3, 32, 32), (2, 32, 32, 1), (2, 32, 32, 4), (1, 2, 32, 32, 3),
+    ]))  # fmt: skip
+    says = f"images: got shape {re.escape(str(shape))}, expected .B, "
+    with pytest.raises(ShapeError, match=says + (".*x.None" if len(shape) == 3 else "")):
+        see(as_given(np.ones(shape, np.float32)))
+    for other in (None, [[[[1.0]]]], "cat.jpg"):
+        with pytest.raises(DtypeError, match=f"images: got {type(other).__name__}, expected"):
+            see(other)
+    assert len(see(np.ones((2, 32, 32, 3), np.float32)))
 
 
 # -- CLIP ------------------------------------------------------------------------------------------

@@ -269,9 +269,9 @@ def test_errors():
         ViT((8, 6), 4)
     with pytest.raises(ShapeError, match="width 10 does not divide into 4 heads"):
         ViT(8, 2, width=10, heads=4)
-    with pytest.raises(ShapeError, match=r"got images \(2, 4, 8, 3\), .* \(B, 8, 4, 3\)"):
+    with pytest.raises(ShapeError, match=r"images: got shape \(2, 4, 8, 3\), .* \(B, 8, 4, 3\)"):
         model(np.zeros((2, 4, 8, 3), np.float32))
-    with pytest.raises(ShapeError, match=r"got images \(8, 4, 3\)"):
+    with pytest.raises(ShapeError, match=r"images: got shape \(8, 4, 3\)"):
         model(np.zeros((8, 4, 3), np.float32))
     with pytest.raises(DeviceError, match="two devices"):
         model(mv.Tensor(some_images(), device="strict"))

@@ -9,10 +9,17 @@ import pytest
 
 import minivit as mv
 from minivit import files, optim
-from minivit.engine.errors import CheckpointError, NonFiniteError, StateError
+from minivit.engine.errors import (
+    CheckpointError,
+    DtypeError,
+    NonFiniteError,
+    OptionError,
+    ShapeError,
+    StateError,
+)
 from minivit.models.vit import ViT
 from minivit.training import checkpoint
-from minivit.training.trainer import Trainer, accuracy, classification_loss
+from minivit.training.trainer import Trainer, accuracy, classification_loss, predict
 
 
 class Batches:
@@ -50,6 +57,25 @@ def test_the_same_seed_gives_the_same_run():
     first = trainer().run(4, progress=False)
     assert trainer().run(4, progress=False) == first
     assert trainer(seed=1).run(4, progress=False) != first
+
+
+def test_bytes_and_labels_that_do_not_fit_are_refused():
+    """A network sees floats about 0: bytes would give answers, and bad ones."""
+    run, (images, labels) = trainer(), Batches()[100]
+    for ask in (lambda x: predict(run.model, x), lambda x: accuracy(run.model, x, labels)):
+        with pytest.raises(DtypeError, match=r"(predict|accuracy): images: got dtype uint8"):
+            ask(images.astype(np.uint8))
+        with pytest.raises(DtypeError, match=r"images: got list, expected \(n, ...\)"):
+            ask(images.tolist())
+    with pytest.raises(ShapeError, match=r"expected one image or more"):
+        predict(run.model, images[:0])
+    with pytest.raises(OptionError, match="batch_size is 0"):
+        predict(run.model, images, batch_size=0)
+    with pytest.raises(ShapeError, match=r"labels \(7,\)"):
+        accuracy(run.model, images, labels[:7])
+    run.batches = [(images.astype(np.uint8), labels)]
+    with pytest.raises(DtypeError, match="ViT: images: got dtype uint8"):
+        run.run(1, progress=False)
 
 
 def test_metrics_are_measured_without_dropout_and_training_goes_on():
