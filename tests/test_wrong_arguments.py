@@ -24,15 +24,17 @@ MODULES = """
     minivit minivit.functions minivit.nn minivit.optim minivit.attention minivit.transformer
     minivit.convolution minivit.engine.ops minivit.engine.composed minivit.engine.products
     minivit.engine.check minivit.text minivit.text.words minivit.text.batch minivit.images.patches
-    minivit.images.palette minivit.sampling.generation minivit.models.bert minivit.models.gpt
-    minivit.models.seq2seq minivit.models.image_gpt minivit.models.vit minivit.models.resnet
-    minivit.models.scaling minivit.models.clip minivit.models.clip_objectives
+    minivit.images.pictures minivit.images.palette minivit.sampling.generation minivit.models.bert
+    minivit.models.gpt minivit.models.seq2seq minivit.models.image_gpt minivit.models.vit
+    minivit.models.resnet minivit.models.scaling minivit.models.clip
+    minivit.models.clip_objectives
 """.split()
 # The oracles of the tests, strategies of hypothesis, and what only the library itself calls.
 INTERNAL = """
     _composed$ engine.check.(shapes|arrays|axes|broadcastable|masks)$ nn.(listed|described)$
     optim.(Entry|each)$ text.words. text.batch.(check_length|checked_ids|one_array|token_ids)
-    models.clip.(check_images|eos_places|count_.*)$ attention.split_heads$ transformer.activate$
+    images.pictures.(named|pillow)$ models.clip.(eos_places|count_.*)$ attention.split_heads$
+    transformer.activate$
 """.split()
 NOT_CALLED = {  # functions of functions, what reads the network, and what changes the whole process
     "minivit.op", "minivit.load", "minivit.save", "minivit.use", "minivit.manual_seed",

@@ -11,17 +11,20 @@ kilobyte may unpack to gigabytes. A file that cannot be read is a DataError that
 import contextlib
 import importlib
 import io
+import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from minivit import files, nn
-from minivit.engine.errors import DataError, OptionError, ShapeError
+from minivit.engine.errors import DataError, DtypeError, OptionError, ShapeError
+from minivit.engine.record import function
 
 MOST_PIXELS = 64_000_000  # of one image: 256 MB as RGBA bytes
 
 
+@function
 def read(source, channels=3, most_pixels=MOST_PIXELS):
     """An image file (a path, or its bytes) as (H, W, channels) float32 in [-1, 1].
 
@@ -36,6 +39,7 @@ def read(source, channels=3, most_pixels=MOST_PIXELS):
     return values if channels == 3 else values @ np.float32([[0.299], [0.587], [0.114]])
 
 
+@function
 def picture(source, most_pixels=MOST_PIXELS):
     """An image file (a path, or its bytes) as a Pillow image, unpacked and upright."""
     name, content = _content(source)
@@ -75,6 +79,7 @@ def _scale_transparency(image, content):
             image.info["transparency"] = tuple(n >> 8 for n in level)
 
 
+@function
 def rgb(image):
     """A Pillow image in 8-bit RGB; what is transparent is put on white, as in `read`."""
     with _damage("the picture"):
@@ -89,6 +94,7 @@ def rgb(image):
         return image.convert("RGB")
 
 
+@function
 def transparent(image):
     """May a Pillow image have transparent parts?"""
     return "A" in image.getbands() or "transparency" in image.info
@@ -97,6 +103,11 @@ def transparent(image):
 def _content(source):
     if isinstance(source, bytes):
         return _name(source), source
+    if not isinstance(source, (str, os.PathLike)):
+        raise DtypeError(
+            f"picture: got {type(source).__name__}, expected the path of a file, or its bytes (a "
+            "model's preprocess takes a Pillow image or an array too); one picture at a time"
+        )
     if str(source) == "":
         raise DataError("the name of the picture is empty, expected the path of a file")
     try:
@@ -167,6 +178,7 @@ def pillow(part):
 
 
 # -- size ------------------------------------------------------------------------------------------
+@function
 def resize(image, H, W):
     """Area averages: (h, w, C) -> (H, W, C). Each new pixel is the mean of the area that it covers;
     a matrix from the left for the rows, one from the right for the columns."""
@@ -188,6 +200,7 @@ def _averages(n, N):
     return np.maximum(right - left, 0) * (N / n)
 
 
+@function
 def middle_square(image):
     """The largest square in the middle: (h, w, C) -> (s, s, C), s = min(h, w)."""
     h, w = image.shape[:2]
@@ -196,6 +209,7 @@ def middle_square(image):
     return image[top : top + s, left : left + s]
 
 
+@function
 def square(source, side, channels=3):
     """`read`, then the middle square, then `resize`: (side, side, channels)."""
     return resize(middle_square(read(source, channels)), side, side)

@@ -190,7 +190,8 @@ def _unpacked(picture):
     if isinstance(picture, np.ndarray):
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
             raise DataError(
-                f"an array of {picture.shape} {picture.dtype}, expected bytes (H, W, 3): uint8"
+                f"picture: got an array {picture.shape} of {picture.dtype}, expected bytes (H, W, "
+                "3): uint8"
             )
         return pictures.pillow("Image").fromarray(picture)
     return picture if hasattr(picture, "convert") else pictures.picture(picture)

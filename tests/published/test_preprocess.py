@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import minivit
-from minivit.engine.errors import CheckpointError, DataError, OptionError
+from minivit.engine.errors import CheckpointError, DataError, DtypeError, OptionError
 from minivit.images import pictures
-from minivit.published import preprocess, resizing
+from minivit.images.palette import Palette
+from minivit.published import image_gpt, preprocess, resizing
 from minivit.published.preprocess import FILTERS, TWO_BY_TWO, Preprocess
 from tests.published.test_vision import case
 
@@ -208,6 +209,16 @@ def test_what_is_no_picture_is_refused(picture, what):
 def settings(square=False, **said):
     assumed = Preprocess((224, 224)) if square else preprocess.as_clip_processor(224)
     return assumed.with_settings(said, square)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, ["a.png", "b.png"], [np.zeros((9, 9, 3), np.uint8)],
+                                   {}, minivit.Tensor([1.0])])  # fmt: skip
+def test_other_kinds_than_pictures_are_refused_by_name(wrong):
+    palette = image_gpt.Pixels(Palette(np.zeros((1, 3))), 8, Preprocess((8, 8)))
+    for ask in (Preprocess((8, 8)), Preprocess((8, 8)).pixels, preprocess.opened, palette,
+                pictures.read, pictures.picture, lambda x: pictures.square(x, 8)):  # fmt: skip
+        with pytest.raises(DtypeError, match=f"picture: got {type(wrong).__name__}, expected"):
+            ask(wrong)
 
 
 def test_older_files_have_numbers():
