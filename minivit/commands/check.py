@@ -9,14 +9,18 @@ import os
 import tempfile
 from pathlib import Path
 
-from minivit.commands.shared import add_exercise, chosen, columns, graded, home
+from minivit.commands.shared import add_exercise, chosen, columns, graded, home, place
 
 
 def add_to(commands):
     parser = commands.add_parser("check", help="check your answer to an exercise")
     add_exercise(parser)
-    parser.add_argument("file", nargs="?", help="a .py file or a notebook; the default is found")
-    parser.add_argument("--results", metavar="JSON", help="where the results are written")
+    parser.add_argument(
+        "file", type=place, nargs="?", help="a .py file or a notebook; the default is found"
+    )
+    parser.add_argument(
+        "--results", type=place, metavar="JSON", help="where the results are written"
+    )
     parser.add_argument("--cells", help=argparse.SUPPRESS)  # how a notebook hands over its code
     parser.set_defaults(run=run)
 

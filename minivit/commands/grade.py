@@ -5,27 +5,31 @@ Exit status: 0 all were graded, 1 the grading of some failed, 2 none could be gr
 
 from pathlib import Path
 
-from minivit.commands.shared import graded
+from minivit.commands.shared import graded, place
 
 
 def add_to(commands):
     parser = commands.add_parser("grade", help="grade a folder of submissions")
-    parser.add_argument("folder", help="what Canvas, Moodle, Gradescope ... export, or an archive "
-                        "of it; or a folder or an archive a student")  # fmt: skip
-    parser.add_argument("--out", required=True, help="where the results go")
+    parser.add_argument("folder", type=place, help="what Canvas, Moodle, Gradescope ... export, or "
+                        "an archive of it; or a folder or an archive a student")  # fmt: skip
+    parser.add_argument("--out", type=place, required=True, help="where the results go")
     parser.add_argument("--only", nargs="+", default=(), metavar="STUDENT",
                         help="judge these; the others keep what they have")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="judge anew what was judged")
-    parser.add_argument("--marks", metavar="CSV", help='points for "Explain", and overrides: '
-                        "student,exercise,explain,points,comment")  # fmt: skip
-    parser.add_argument("--times", metavar="CSV", help="when they handed in: student,handed in")
+    parser.add_argument("--marks", type=place, metavar="CSV", help='points for "Explain", and '
+                        "overrides: student,exercise,explain,points,comment")  # fmt: skip
+    parser.add_argument(
+        "--times", type=place, metavar="CSV", help="when they handed in: student,handed in"
+    )
     parser.add_argument("--due", metavar="TIME", help="such as 2026-11-03T23:59")
     parser.add_argument("--penalty", type=float, default=0.0, metavar="PERCENT",
                         help="of the points, for each day late that has begun")  # fmt: skip
     parser.add_argument("--processes", type=int, default=None, help="default: one a core")
     parser.add_argument("--seed", type=int, help="makes the inputs; default: that of this class, "
                         "in grading.seed, which `minivit release` writes")  # fmt: skip
-    parser.add_argument("--exercises", help="the folder of the exercises, to know starters")
+    parser.add_argument(
+        "--exercises", type=place, help="the folder of the exercises, to know starters"
+    )
     parser.set_defaults(run=run)
 
 

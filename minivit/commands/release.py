@@ -1,25 +1,28 @@
 """minivit release: what a class needs, in one of three forms."""
 
 from minivit import files
-from minivit.commands.shared import graded
+from minivit.commands.shared import graded, place
 from minivit.engine.errors import OptionError
 
 
 def add_to(commands):
     parser = commands.add_parser("release", help="write what a class needs")
     kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--out", metavar="DIR", help="the students' bundle, a new folder")
+    kind.add_argument("--out", type=place, metavar="DIR", help="the students' bundle, a new folder")
     kind.add_argument(
-        "--nbgrader", metavar="DIR", help="a course folder for nbgrader, a new folder"
+        "--nbgrader", type=place, metavar="DIR", help="a course folder for nbgrader, a new folder"
     )
     kind.add_argument(
-        "--gradescope", metavar="ZIP", help="an autograder for Gradescope, a new file"
+        "--gradescope", type=place, metavar="ZIP", help="an autograder for Gradescope, a new file"
     )
     parser.add_argument("--only", nargs="+", default=(), help="exercises of the autograder")
     parser.add_argument("--seed", type=int, help="of grading; default: that of this class, in "
                         "grading.seed here, which is made where there is none")  # fmt: skip
     parser.add_argument(
-        "--exercises", metavar="DIR", help="their folder; default: those that come with minivit"
+        "--exercises",
+        type=place,
+        metavar="DIR",
+        help="their folder; default: those that come with minivit",
     )
     parser.set_defaults(run=run)
 

@@ -1,11 +1,15 @@
 """minivit search WORDS FOLDER: the pictures of a folder, the likeliest to be meant first."""
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from minivit.commands import classify, embed, shared
 from minivit.engine.errors import CheckpointError, DataError, TextError
+
+SHOWN = 5  # reasons, of what could not be read
 
 
 def add_to(parsers):
@@ -14,7 +18,9 @@ def add_to(parsers):
         "words", type=shared.text,
         help='what to look for, such as "a red flag"; - from standard input',
     )  # fmt: skip
-    parser.add_argument("folder", help="a folder of pictures, with the folders in it")
+    parser.add_argument(
+        "folder", type=shared.place, help="a folder of pictures, with the folders in it"
+    )
     shared.add_model(
         parser, classify.CLIP, f"a CLIP; default {classify.CLIP}. {classify.ICONS!r} and "
         f"{classify.EMOJI!r}: small ones that need no network and know icons, or emoji, only"
@@ -32,7 +38,8 @@ def run(options):
         options.words = " ".join(shared.lines("what to look for"))
     if not options.words.strip():
         raise TextError("search: the words are empty; expected what to look for")
-    paths = pictures_in(options.folder)
+    unread = {}
+    paths = pictures_in(options.folder, unread)
     found = classify.load(options.model, "clip")
     if found.tokenizer is None:
         raise CheckpointError(f"{options.model}: the model has no vocabulary beside it")
@@ -40,7 +47,7 @@ def run(options):
     for template in templates:
         prompt = template.replace("{}", options.words)
         classify.refuse_too_long(found.tokenizer, "search", options.words, prompt)
-    paths, rows, unread = vectors(found, paths)
+    paths, rows = vectors(found, paths, unread)
     cosines = rows @ of_words(found, options.words, templates)  # (n,)
     order = np.argsort(-cosines, kind="stable")[: options.top]
     facts = {
@@ -49,32 +56,48 @@ def run(options):
         "results": [{"file": str(paths[i]), "cosine": float(cosines[i])} for i in order],
     }  # fmt: skip
     shared.show(options, facts, text(facts))
+    if unread:
+        reasons = [*unread.values()]
+        more = [f"and {len(reasons) - SHOWN} more"] * (len(reasons) > SHOWN)
+        what = f"search: {len(reasons)} could not be read, and are left out:"
+        print(what, *reasons[:SHOWN], *more, sep="\n  ", file=sys.stderr)
     return 0
 
 
-def pictures_in(folder):
-    """The pictures in a folder and in the folders in it, by name."""
+def pictures_in(folder, unread):
+    """The pictures in a folder and in the folders in it, by name. unread: takes {folder: what is
+    wrong} of those that cannot be read."""
     folder = Path(folder)
     if not folder.is_dir():
         what = "that is a file" if folder.exists() else "there is no such folder"
         raise DataError(f"search: {folder}: {what}; expected a folder of pictures")
-    inside = (p for p in folder.rglob("*") if p.suffix.lower() in shared.ENDINGS and p.is_file())
-    if not (found := sorted(inside)):
+
+    def closed(reason):
+        unread[reason.filename] = f"{reason.filename}: cannot be read ({reason.strerror})"
+
+    inside = (Path(at, name) for at, _, names in os.walk(str(folder), onerror=closed)
+              for name in names)  # fmt: skip
+    found = sorted(filter(shared.is_picture, inside))
+    if str(folder) in unread:
+        raise DataError(f"search: {unread[str(folder)]}")
+    if not found:
         endings = ", ".join(sorted(shared.ENDINGS))
-        raise DataError(f"search: {folder}: there is no picture in this folder: {endings}")
+        there = "; ".join([f"there is no picture in this folder: {endings}", *unread.values()])
+        raise DataError(f"search: {folder}: {there}")
     return found
 
 
-def vectors(found, paths):
-    """(paths that could be read, their unit vectors (n, d_e), what is wrong with the others)."""
+def vectors(found, paths, unread):
+    """(paths that could be read, their unit vectors (n, d_e)); unread: takes what is wrong with the
+    others."""
     from minivit import no_grad
 
-    kept, rows, unread = [], [], {}
+    kept, rows = [], []
     with no_grad():
         for some, images in shared.seen(found, paths, embed.BATCH, unread):
             kept += some
             rows.append(found.model.encode_image(images).numpy())
-    return kept, np.concatenate(rows), unread
+    return kept, np.concatenate(rows)
 
 
 def of_words(found, words, templates):
@@ -90,6 +113,4 @@ def text(facts):
     """For people: a line a picture."""
     lines = [f"{facts['words']!r} among {facts['pictures']} pictures, by {facts['model']}:"]
     lines += [f"{r['cosine']:7.3f}  {r['file']}" for r in facts["results"]]
-    if facts["unread"]:
-        lines.append(f"{len(facts['unread'])} could not be read: {next(iter(facts['unread']))} ...")
     return "\n".join(lines)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import sys
 from pathlib import Path
 
@@ -71,6 +72,14 @@ def text(argument):
     return argument
 
 
+def place(argument):
+    """For add_argument(type=...): the name of a file or a folder; an empty one would be this folder
+    or, of an option, none."""
+    if not argument:
+        raise argparse.ArgumentTypeError("it is empty, expected a path ('.' is this folder)")
+    return argument
+
+
 def given(what):
     """The bytes of standard input, which "-" stands for; `what` was expected there."""
     content = sys.stdin.buffer.read()
@@ -87,11 +96,20 @@ def lines(what):
         raise TextError(f"standard input is not UTF-8 text ({reason})") from reason
 
 
+def is_picture(path):
+    """Does a path end like a picture's, and is no folder or device? One that is closed, or a link
+    to nothing, is a picture: who reads it is told why not."""
+    try:
+        return path.suffix.lower() in ENDINGS and stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
+
+
 def photos_in(name):
     """The photos of a folder, by name; what is none is one itself."""
     if not os.path.isdir(name):
         return [name]
-    found = sorted(str(p) for p in Path(name).iterdir() if p.suffix.lower() in ENDINGS)
+    found = sorted(str(p) for p in Path(name).iterdir() if is_picture(p))
     if not found:
         raise DataError(f"{name}: there is no photo in this folder: {', '.join(sorted(ENDINGS))}")
     return found
@@ -119,8 +137,8 @@ def seen(found, paths, size, unread):
             if some:
                 yield some, np.concatenate(images)
             bar.update(len(paths[i : i + size]))
-    if unread.keys() == set(map(str, paths)):
-        first = next(iter(unread.values()))
+    if unread.keys() >= set(map(str, paths)):
+        first = unread[str(paths[0])]
         many = f"none of {len(paths)} pictures can be read. The first: "
         raise DataError(many * (len(paths) > 1) + first)
 
