@@ -10,7 +10,7 @@ from minivit.engine.errors import CheckpointError, DataError, OptionError, Shape
 
 CLIP = "openai/clip-vit-base-patch32"
 EMOJI = "emoji"  # the small CLIP of lecture 7, which is here and needs no network
-ICONS = "icons"  # another one that is here: it has seen drawings of 60,000 things
+ICONS = "icons"  # another one that is here: it has read 11,960 captions of icons
 TEMPLATE = "a photo of {}."
 NO_LABELS = 'classify: a CLIP needs labels: --labels "a dog" "a cat"'
 BATCH, PHOTOS = 256, 16  # texts, and photos, that are encoded at once
@@ -88,6 +88,8 @@ def run_folder(options):
 
 def check(options):
     """Refuse wrong labels before a model is downloaded or read."""
+    from minivit.text import CLIPTokenizer
+
     labels = options.labels or []
     if options.photo is None:  # it stands behind --labels, which took it for one
         named = labels and (labels[-1] == "-" or Path(labels[-1]).suffix or _folder(labels[-1]))
@@ -96,8 +98,17 @@ def check(options):
         options.photo = labels.pop()
     if options.model in (CLIP, EMOJI, ICONS) and not labels:
         raise OptionError(NO_LABELS)
-    if len(set(labels)) < len(labels) or not all(label.strip() for label in labels):
-        raise OptionError("classify: --labels: each once, and none empty")
+    first = {}  # words: the label that has them
+    for label in labels:
+        words = tuple(CLIPTokenizer.words(label))  # in lower case, without spaces
+        if not words:
+            raise OptionError(f"classify: --labels: {label!r} is empty; expected words")
+        if words in first:
+            raise OptionError(
+                f"classify: --labels: {first[words]!r} and {label!r} are the same to a CLIP; "
+                "expected each once"
+            )
+        first[words] = label
     if bad := [template for template in options.template or [] if "{}" not in template]:
         raise OptionError(f"classify: --template {bad[0]!r}: expected {{}} where the label goes")
 

@@ -269,16 +269,21 @@ def zero_shot_weights(model, tokenize, labels, templates=("a photo of a {}.",)):
     tokenize(texts) gives token ids; templates: strings with {} for the label.
     """
     labels, templates = one_or_many(labels, "labels"), one_or_many(templates, "templates")
-    if not labels or len(set(labels)) != len(labels) or not all(labels):
-        twice = sorted({x for x in labels if labels.count(x) > 1})
-        what = f"{twice} twice" if twice else f"{labels!r}"
-        raise OptionError(f"zero_shot_weights: labels: got {what}, expected some, none twice")
+    if not labels or not all(labels):
+        raise OptionError(f"zero_shot_weights: labels: got {labels!r}, expected some, none empty")
     if not templates or any("{}" not in s for s in templates):
         raise OptionError(
             f"zero_shot_weights: templates: got {templates!r}, expected strings with {{}} in them"
         )
     prompts = [s.replace("{}", label) for label in labels for s in templates]
-    vectors = model.encode_text(tokenize(prompts))  # (labels * templates, d_e)
+    ids, first = tokenize(prompts), {}  # (labels * templates, L)
+    for i, row in enumerate(host("zero_shot_weights: ids", ids).reshape(len(labels), -1)):
+        if (same := first.setdefault(row.tobytes(), i)) != i:
+            raise OptionError(
+                f"zero_shot_weights: labels: {labels[same]!r} and {labels[i]!r} have the same "
+                "tokens, so they are one label to the model; expected each once"
+            )
+    vectors = model.encode_text(ids)  # (labels * templates, d_e)
     vectors = vectors.reshape(len(labels), len(templates), -1)
     return l2_normalize(vectors.mean(axis=1), axis=1).T
 

@@ -147,7 +147,11 @@ WRONG = [
     (["coffee.png", "--model", "clip"], "a CLIP needs labels"),
     (["coffee.png"], "a CLIP needs labels"),  # nothing is downloaded before that is told
     (["coffee.png", "--model", "clip", "--labels", "a", "a"], "each once"),
-    (["coffee.png", "--model", "clip", "--labels", "a", " "], "none empty"),
+    (["coffee.png", "--labels", "Heart", "heart"], "'Heart' and 'heart' are the same to a CLIP"),
+    (["coffee.png", "--labels", "a", "heart", " heart"], "'heart' and ' heart' are the same"),
+    (["coffee.png", "--labels", "a  B", "c", "a b"], "'a  B' and 'a b' are the same"),
+    (["coffee.png", "--labels", "a", "&nbsp;"], "'&nbsp;' is empty"),
+    (["coffee.png", "--model", "clip", "--labels", "a", " "], "' ' is empty"),
     (["coffee.png", "--model", "clip", "--labels", "a" * 99], "is too long"),
     (["coffee.png", "--model", "clip", "--labels", "a", "--template", "it"], "expected {}"),
     (["coffee.png", "--model", "vit", "--labels", "a", "b"], "a ViT has classes of its own"),

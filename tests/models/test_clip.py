@@ -1,5 +1,7 @@
 """CLIP: the published models counted, the loss in chunks, retrieval, zero-shot, bad input."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -286,6 +288,17 @@ def test_an_ensemble_is_the_mean_direction_of_its_prompts():
 def test_labels_twice_and_no_labels_are_refused(labels):
     with pytest.raises(OptionError, match="labels"):
         clip.zero_shot_weights(small(), tokenize, labels)
+
+
+@given(st.lists(st.sampled_from("cat dog CAT cat_ owl".split()), min_size=2, max_size=4))
+def test_labels_of_the_same_tokens_are_refused(labels):
+    """As CLIP's tokenizer, which reads lower case: softmax would share one label's probability."""
+    same = len({label.lower().strip("_") for label in labels}) < len(labels)
+    refused = pytest.raises(OptionError, match=r"labels: '.*' and '.*' have the same tokens")
+    with refused if same else contextlib.nullcontext():
+        clip.zero_shot_weights(
+            small(), lambda texts: tokenize([t.lower().replace("_", "") for t in texts]), labels
+        )
 
 
 def test_templates_without_a_place_for_the_label_are_refused():
