@@ -67,7 +67,7 @@ class Captioner(nn.Module):
         nn.check_sizes(self, layers=layers)
         self.bridge = nn.Linear(d_i, width)
         self.token_embedding = nn.Embedding(vocabulary, width)
-        self.token_embedding.weight.data[...] = nn.normal((vocabulary, width), 0.02)
+        self.token_embedding.weight.assign(nn.normal((vocabulary, width), 0.02))
         self.positional_embedding = nn.Parameter(nn.normal((context - 1, width), 0.01))
         self.layers = [
             TransformerLayer(width, heads, activation="quick_gelu") for _ in range(layers)

@@ -7,10 +7,13 @@ import pytest
 from minivit import course
 from minivit.course.runs import (
     bias,
+    canvas,
+    clip,
     icon_clip,
     icon_few_shot,
     icon_variants,
     iconnet,
+    image_gpt,
     judged,
     masked_patches,
     readouts,
@@ -113,10 +116,8 @@ def test_C11(gain, verdict):
     def both(rng, function, decay, seed):
         return dict.fromkeys(scaling.TASKS, of(rng, function, decay, seed)["shots"])
 
-    run = {" ".join(map(str, (f.__name__, *rest))): (f.__name__, *rest)
-           for f, *rest in scaling.PARTS["head"]}  # fmt: skip
     rng = np.random.default_rng(2)
-    run = {name: both(rng, *job) for name, job in run.items()}
+    run = {j.name: both(rng, j.function.__name__, *j.arguments) for j in jobs(scaling, "head")}
     assert judged.C11(run).verdict == verdict
     for numbers in run.values():  # of one task only
         numbers["MNIST"] = {"10": [noisy(rng, 0.4)]}
@@ -233,7 +234,10 @@ def test_a_curve_is_read_where_it_first_reaches_a_level():
     assert judged.needed(steps, found, 0.05) == 100  # or before
 
 
-@pytest.mark.parametrize("run", [bias, icon_variants, iconnet, icon_clip, icon_few_shot, readouts])
+@pytest.mark.parametrize("run", [
+    bias, canvas, clip, icon_variants, iconnet, icon_clip, icon_few_shot, image_gpt, readouts,
+    scaling,
+])  # fmt: skip
 def test_what_is_kept_is_read_by_the_name_that_the_run_gives_it(run):
     names = {job.name for job in jobs(run)}
     assert set(results.made(run.RUN)) - {"machine"} <= names

@@ -64,6 +64,14 @@ def test_trainer_on_three_ranks_is_trainer_on_one(tmp_path):
     np.testing.assert_allclose(one["norm"], three["norm"], rtol=1e-4)
 
 
+def test_the_ranks_of_a_long_run_do_each_job_together(tmp_path):
+    """The first one claims it for all; each would else take another one."""
+    done = on_ranks(2, "jobs.py", tmp_path, MINIVIT_BUILD=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    kept = json.loads((tmp_path / "results" / "try.json").read_text())
+    assert [kept[f"job {n}"]["ranks"] for n in range(3)] == [[[0, n], [1, n]] for n in range(3)]
+
+
 FAULTS = {  # what goes wrong: the words that say it
     "kill": "signal 9",
     "exception": "-- rank 1 of 2:(.|\n)*ValueError: a mistake in the loss",

@@ -8,17 +8,20 @@
 Times and numbers go to data/results/clip.json. An interrupted part goes on where it stopped.
 """
 
+import functools
 import json
-import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 
 import minivit
-from minivit import Tensor, course, files, manual_seed, no_grad
+from minivit import Tensor, files, manual_seed, no_grad
+from minivit.course.runs import plans
 from minivit.course.runs import results as record
-from minivit.course.runs.results import machine, thinned
+from minivit.course.runs.plans import Job
+from minivit.course.runs.results import thinned
+from minivit.engine import backend
 from minivit.models import clip
 from minivit.models.clip_objectives import Captioner, WordPredictor
 from minivit.models.resnet import ResNet
@@ -35,6 +38,7 @@ from minivit.training.pairs import (
 )
 from minivit.training.trainer import Trainer
 
+RUN = "clip"
 SEEDS = (0, 1, 2)
 
 
@@ -57,12 +61,12 @@ def keep_model(name, model, **beside):
     if ranks.world().rank == 0:
         minivit.save(model, folder, preprocess=preprocess, dtype="float16", **beside)
     ranks.world().gather_facts(None)  # the others wait until it is there
-    return minivit.load(folder).model
+    return minivit.load(folder).model.to(backend.default_device())
 
 
 def train(name, model, batches, loss, steps, lr=1e-3, decay=0.1, schedule=None, evaluate=None):
     """Train with checkpoints, so that it can be interrupted; returns (history, CPU seconds)."""
-    folder = course.build_folder() / "long" / "clip" / name
+    folder = plans.folder(RUN, name)
     optimizer = AdamW(decay_groups(model, decay), lr=lr)
     trainer = Trainer(model, optimizer, batches, loss, schedule, clip=1.0, folder=folder)
     spent, points = _seconds(folder), evaluate or {}
@@ -107,7 +111,7 @@ class Exam:
             "new style, unseen concepts": test_set(emoji, held_out=True, size=size),
         }
         # images of the training style, for the priors of the predictive objectives
-        self.others = Tensor(test_set(emoji, "noto", size=32, seed=1)[0])
+        self.others = placed(test_set(emoji, "noto", size=32, seed=1)[0])
 
     def texts(self, texts):
         return tokenize(self.tokenizer, texts)
@@ -121,7 +125,7 @@ class Exam:
         briefly: only naming, and only of the concepts seen."""
         numbers = {}
         for name, (images, concepts) in list(self.sets.items())[: 1 if briefly else None]:
-            images = Tensor(images)
+            images = placed(images)
             found = clip.recall_at_k(scores(images, self.names(concepts)))
             numbers[name] = {way: {str(k): x for k, x in r.items()} for way, r in found.items()}
             numbers[name]["candidates"] = len(concepts)
@@ -137,13 +141,25 @@ class Exam:
         return numbers
 
 
+def placed(images):
+    return Tensor(images, device=backend.default_device())
+
+
 def similarity(model):
     return lambda images, texts: model(images, texts).numpy()
 
 
+@functools.cache
+def drawings():
+    """(the emoji, the tokenizer of their captions)."""
+    emoji = data.emoji()
+    return emoji, caption_tokenizer(emoji)
+
+
 # -- the parts -------------------------------------------------------------------------------------
-def part_model(emoji, tokenizer, steps=1200, batch_size=256):
+def model(steps=1200, batch_size=256):
     """The checkpoint, and what it can do."""
+    emoji, tokenizer = drawings()
     manual_seed(0)
     model = emoji_clip(len(tokenizer))
     pairs = Pairs(emoji, tokenizer, batch_size=batch_size, seed=0)
@@ -154,6 +170,7 @@ def part_model(emoji, tokenizer, steps=1200, batch_size=256):
     model = keep_model("emoji", model, tokenizer=tokenizer)  # what float16 kept is what counts
     numbers = {"all": Exam(emoji, tokenizer, size=None).accuracies(similarity(model))}
     numbers["200"] = Exam(emoji, tokenizer, size=200).accuracies(similarity(model))
+    plans.forget(RUN, "model")
     return {
         "seeds": [0], "steps": steps, "batch size": batch_size, "cpu seconds": round(seconds, 1),
         "parameters": model.count_parameters(), "loss": thinned(history["loss"]), **numbers,
@@ -169,10 +186,10 @@ def _contrastive(model, images, texts):
 POINTS = (50, 100, 200, 400, 800)  # steps at which the three objectives are asked
 
 
-def part_objectives(emoji, tokenizer, batch_size=128):
+def objectives(batch_size=128):
     """Figure 2 of the paper in small: accuracy of naming against images seen."""
-    exam, V, result = Exam(emoji, tokenizer), len(tokenizer), {}
-    D = 64
+    emoji, tokenizer = drawings()
+    exam, V, D, result = Exam(emoji, tokenizer), len(tokenizer), 64, {}
 
     def predicted(step):
         return lambda model: exam.accuracies(
@@ -210,6 +227,7 @@ def part_objectives(emoji, tokenizer, batch_size=128):
                 "cpu seconds": round(seconds, 1), "loss": thinned(history["loss"]),
                 "parameters": model.count_parameters(),
             }  # fmt: skip
+    plans.forget(RUN, "objectives")
     return {"seeds": list(SEEDS), "batch size": batch_size, "runs": result}
 
 
@@ -223,8 +241,9 @@ def labelled(emoji, batch_size, seed, shift=2):
     return Labelled(emoji, caption_tokenizer(emoji), batch_size=batch_size, seed=seed, shift=shift)
 
 
-def part_supervised(emoji, tokenizer, steps=200, batch_size=128):
+def supervised(steps=200, batch_size=128):
     """A ResNet trained with labels on the same drawings."""
+    emoji, _ = drawings()
     manual_seed(0)
     model = supervised_net()
     history, seconds, _ = train(
@@ -234,7 +253,8 @@ def part_supervised(emoji, tokenizer, steps=200, batch_size=128):
     keep_model("emoji-resnet", model, labels=emoji.group_names)
     images, concepts = test_set(emoji, held_out=True)
     with no_grad():
-        found = model.eval()(Tensor(images)).numpy().argmax(axis=1)
+        found = model.eval()(placed(images)).numpy().argmax(axis=1)
+    plans.forget(RUN, "supervised")
     return {
         "seeds": [0], "steps": steps, "cpu seconds": round(seconds, 1),
         "loss": thinned(history["loss"]), "parameters": model.count_parameters(),
@@ -248,30 +268,16 @@ def _classify(model, images, labels):
 
 # -- the run ---------------------------------------------------------------------------------------
 PARTS = {
-    "model": part_model,
-    "objectives": part_objectives,
-    "supervised": part_supervised,
-}
+    "model": [Job(model, (), 224)],
+    "objectives": [Job(objectives, (), 440)],
+    "supervised": [Job(supervised, (), 61)],
+}  # the seconds were measured
 
 
-def main(names=()):
-    """Run the named parts (all: none named); each is added to data/results/clip.json."""
-    record.check_parts("clip", names, PARTS)
-    emoji = data.emoji()
-    tokenizer = caption_tokenizer(emoji)
-    for name in names or PARTS:
-        print(f"clip: {name}", flush=True)
-        start = time.perf_counter()
-        result = PARTS[name](emoji, tokenizer)
-        result["wall seconds"] = round(time.perf_counter() - start, 1)
-        result["command"] = f"python -m minivit.course.runs clip {name}"
-        result["machine"] = machine()
-        record.keep("clip", {name: result})
-        shutil.rmtree(course.build_folder() / "long" / "clip" / name, ignore_errors=True)
-    print(f"clip: in {record.path('clip')}")
-    return 0
+def main(arguments=()):
+    return plans.main(RUN, PARTS, arguments, __doc__)
 
 
 def results():
     """The content of data/results/clip.json: {part: numbers}."""
-    return record.kept("clip")
+    return record.kept(RUN)

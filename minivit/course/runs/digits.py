@@ -12,12 +12,16 @@ import numpy as np
 
 import minivit
 from minivit import manual_seed
+from minivit.course.runs import plans
 from minivit.course.runs import results as record
+from minivit.course.runs.plans import Job
+from minivit.engine import backend
 from minivit.models.vit import ViT
 from minivit.optim import AdamW, decay_groups, warmup_cosine
 from minivit.training import data
 from minivit.training.trainer import Trainer, accuracy
 
+RUN = "digits"
 STEPS, BATCH, RATE, DECAY, SEED = 800, 64, 3e-3, 0.05, 0
 WIDTH = 32
 MOST = 0.5  # pixels, in each direction
@@ -32,7 +36,8 @@ class Moved(data.Batches):
         return data.moved(images, *rng.uniform(-MOST, MOST, (2, len(images)))), labels
 
 
-def main(arguments=()):
+def net():
+    """The ViT, as data/models/digits."""
     digits, start = data.digits(), time.process_time()
     manual_seed(SEED)
     model = ViT(image=8, patch=2, channels=1, classes=10, width=WIDTH, layers=4, heads=4)
@@ -42,7 +47,14 @@ def main(arguments=()):
     Trainer(model, optimizer, batches, schedule=schedule, clip=1.0).run(STEPS)
     folder = record.folder() / "models" / "digits"
     minivit.save(model, folder, labels=digits.classes, dtype="float16")
-    kept = minivit.load(folder).model  # as it is rounded
+    kept = minivit.load(folder).model.to(backend.default_device())  # as it is rounded
     right = accuracy(kept, digits.test_images, digits.test_labels)
-    print(f"{right:.1%} of {digits.name}'s test, {time.process_time() - start:.0f} s")
-    return 0
+    print(f"{right:.1%} of {digits.name}'s test")
+    return {"accuracy": right, "cpu seconds": round(time.process_time() - start, 1)}
+
+
+PARTS = {"net": [Job(net, (), 60)]}
+
+
+def main(arguments=()):
+    return plans.main(RUN, PARTS, arguments, __doc__)

@@ -90,7 +90,7 @@ PARTS = {"decay": [Job(decay, (d, s), STEPS * SECONDS) for s in SEEDS for d in D
 
 
 def main(arguments=()):
-    return plans.main(RUN, PARTS, arguments, __doc__.partition("\n")[0])
+    return plans.main(RUN, PARTS, arguments, __doc__)
 
 
 def results():

@@ -328,7 +328,7 @@ PARTS = {
 
 
 def main(arguments=()):
-    return plans.main(RUN, PARTS, arguments, __doc__.partition("\n")[0])
+    return plans.main(RUN, PARTS, arguments, __doc__)
 
 
 def results():

@@ -21,8 +21,11 @@ import numpy as np
 
 import minivit
 from minivit import course, files, manual_seed, no_grad
+from minivit.course.runs import plans
 from minivit.course.runs import results as record
+from minivit.course.runs.plans import Job
 from minivit.course.runs.results import thinned
+from minivit.engine import backend
 from minivit.images import pictures
 from minivit.images.palette import Palette
 from minivit.models.image_gpt import ImageGPT
@@ -33,6 +36,7 @@ from minivit.published.preprocess import Preprocess
 from minivit.training import data, probe
 from minivit.training.trainer import Trainer
 
+RUN = "image_gpt"
 SEEDS = (0, 1, 2)
 SIZES = {"small": (4, 32, 2), "medium": (8, 64, 4), "large": (12, 80, 5)}  # layers, width, heads
 BATCH, STEPS, RATE = 32, 500, 2e-3
@@ -204,12 +208,12 @@ def _pretrained(size, objective, seed):
 
 def supervised(seed):
     """The same network (bidirectional) trained with labels from the start, then probed."""
-    _, train, labels, test, test_labels = digits()
+    _, ids, labels, test, test_labels = digits()
     m = probe.FineTuned(model("medium", seed), 10, causal=False)
     folder = _folder(f"supervised-{seed}")
     seconds, history = train(tuner(m, "labels", seed, folder), TUNING_STEPS)
     found = probe.probe_layers(
-        probe.layer_features(m.model, train, False), labels,
+        probe.layer_features(m.model, ids, False), labels,
         probe.layer_features(m.model, test, False), test_labels,
     )  # fmt: skip
     accuracy = (m.probabilities(test).argmax(axis=1) == test_labels).mean()
@@ -247,13 +251,13 @@ COLOUR_STEPS, COLOUR_BATCH = 600, 16
 
 def colour():
     """A colour model of flags and faces; its weights are kept."""
-    train, test, palette = flags_and_faces()
+    ids, test, palette = flags_and_faces()
     m = colour_model()
-    run = pretrainer(m, "ar", 0, COLOUR_STEPS, train, COLOUR_BATCH, _folder("colour"))
+    run = pretrainer(m, "ar", 0, COLOUR_STEPS, ids, COLOUR_BATCH, _folder("colour"))
     seconds, history = train(run, COLOUR_STEPS)
     m = keep_colour(m, palette)  # what float16 kept is what counts
     return {
-        "steps": COLOUR_STEPS, "batch size": COLOUR_BATCH, "images": len(train),
+        "steps": COLOUR_STEPS, "batch size": COLOUR_BATCH, "images": len(ids),
         "parameters": m.count_parameters(), "loss": thinned(history), "cpu seconds": seconds,
         "test bits a pixel": float(nats(m, test, 24).mean() / math.log(2)),
     }  # fmt: skip
@@ -267,28 +271,32 @@ def keep_colour(model, palette):
     palette = Palette(palette.colours.astype(np.float16).astype(np.float32))
     folder = record.folder() / "models" / "emoji-gpt"
     minivit.save(model, folder, preprocess=Pixels(palette, side, preprocess), dtype="float16")
-    return minivit.load(folder).model
+    return minivit.load(folder).model.to(backend.default_device())
 
 
 # -- bookkeeping -----------------------------------------------------------------------------------
-PARTS = {  # part: [(function, its arguments), ...]
-    "objectives": [(pretrain, "medium", o, s) for s in SEEDS for o in ("ar", "bert")],
-    "supervised": [(supervised, s) for s in SEEDS],
-    "finetune": [(finetune, o, s) for s in SEEDS for o in ("ar", "bert")],
-    "sizes": [(pretrain, size, "ar", s) for s in SEEDS for size in ("small", "large")],
-    "norms": [(norms, n, r, s) for s in SEEDS for r in NORM_RATES for n in ("pre", "post")],
-    "colour": [(colour,)],
-}
+SECONDS = {"small": 8, "medium": 60, "large": 80}  # of a pre-training; measured, as those below
+PARTS = {
+    "objectives": [
+        Job(pretrain, ("medium", o, s), SECONDS["medium"]) for s in SEEDS for o in ("ar", "bert")
+    ],
+    "supervised": [Job(supervised, (s,), 19) for s in SEEDS],
+    "finetune": [Job(finetune, (o, s), 19) for s in SEEDS for o in ("ar", "bert")],
+    "sizes": [
+        Job(pretrain, (n, "ar", s), SECONDS[n]) for s in SEEDS for n in ("small", "large")
+    ],
+    "norms": [Job(norms, (n, r, s), 7) for s in SEEDS for r in NORM_RATES for n in ("pre", "post")],
+    "colour": [Job(colour, (), 120)],
+}  # fmt: skip
 
 
-def main(names=()):
-    """Run what is missing of the named parts (all: none named)."""
-    return record.run_missing("image_gpt", PARTS, names)
+def main(arguments=()):
+    return plans.main(RUN, PARTS, arguments, __doc__)
 
 
 def results():
     """The content of data/results/image_gpt.json: {run: numbers}, and the machine."""
-    return record.kept("image_gpt")
+    return record.kept(RUN)
 
 
 def _folder(name):

@@ -21,10 +21,12 @@ from minivit.course.runs import results as record
 from minivit.engine import backend
 from minivit.engine.errors import OptionError
 from minivit.optim import AdamW, decay_groups, warmup_cosine
+from minivit.training import ranks
 from minivit.training.trainer import Trainer
 
 SAVE_EVERY = 100  # steps
 HERE = os.path.dirname(__file__)
+RANKS = "--ranks N [--hosts FILE]: N processes divide each batch (minivit.training.launch)"
 
 
 class Job(NamedTuple):
@@ -40,11 +42,15 @@ class Job(NamedTuple):
 
 
 def main(run, parts, arguments, about):
-    """Do what is missing of the parts {name: jobs} that `arguments` name (all: none named)."""
-    parser = argparse.ArgumentParser(prog=f"python -m minivit.course.runs {run}", description=about)
+    """Do what is missing of the parts {name: jobs} that `arguments` name (all: none named). about:
+    what --help says."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m minivit.course.runs {run}", description=about, epilog=RANKS,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
     parser.add_argument("parts", nargs="*", help=f"some of {list(parts)}; all: none")
     parser.add_argument("--plan", action="store_true", help="only say what there is to do")
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     options = parser.parse_args(list(arguments))
     record.check_parts(run, options.parts, parts)
     chosen = {part: parts[part] for part in options.parts or parts}
@@ -146,5 +152,6 @@ def train(run, name, model, batches, loss, steps, rate, decay=0.05, warmup=100, 
 
 
 def forget(run, name):
-    """Remove a job's checkpoints, when its numbers are kept."""
+    """Remove a job's checkpoints, when it is done; of several ranks, when all are."""
+    ranks.world().gather_facts(None)
     shutil.rmtree(folder(run, name), ignore_errors=True)

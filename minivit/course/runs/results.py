@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import platform
-import time
 
 import numpy as np
 
@@ -60,35 +59,17 @@ def job_name(function, *arguments):
 @contextlib.contextmanager
 def claimed(run, job):
     """Yields whether this process is to do the job: its numbers are not there, and no other process
-    has begun it."""
-    with files.held(locks(run) / job, wait=False) as mine:
-        yield mine and job not in made(run)
+    has begun it. Of several ranks, which do it together, the first asks for all."""
+    world = ranks.world()
+    lock = files.held(locks(run) / job, wait=False) if not world.rank else contextlib.nullcontext()
+    with lock as mine:
+        yield world.gather_facts(bool(mine) and job not in made(run))[0]
 
 
 def check_parts(run, names, parts):
     """Refuse a part that a run does not have."""
     if unknown := set(names) - set(parts):
         raise OptionError(f"{run}: got {sorted(unknown)}, expected some of {list(parts)}")
-
-
-def run_missing(run, parts, names=()):
-    """Do what is missing of the named parts (all: none named), {part: [(function, *arguments)]},
-    and keep it run by run."""
-    check_parts(run, names, parts)
-    for part in names or parts:
-        for function, *arguments in parts[part]:
-            name = job_name(function, *arguments)
-            with claimed(run, name) as mine:
-                if not mine:
-                    continue
-                print(f"{run}: {name}", flush=True)
-                start = time.perf_counter()
-                result = function(*arguments)
-                result["wall seconds"] = round(time.perf_counter() - start, 1)
-                result["command"] = f"python -m minivit.course.runs {run} {part}"
-                keep(run, {name: result, "machine": machine()})
-    print(f"{run}: in {path(run)}")
-    return 0
 
 
 def machine():

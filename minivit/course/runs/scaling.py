@@ -20,7 +20,9 @@ import numpy as np
 from minivit import Tensor, manual_seed, no_grad
 from minivit.course.runs import plans
 from minivit.course.runs import results as record
+from minivit.course.runs.plans import Job
 from minivit.course.runs.results import thinned
+from minivit.engine import backend
 from minivit.models.resnet import ResNet
 from minivit.models.scaling import few_shot
 from minivit.models.vit import ViT
@@ -28,6 +30,7 @@ from minivit.optim import Adafactor, Adam, AdamW, decay_groups, rsqrt_schedule, 
 from minivit.training import data
 from minivit.training.trainer import Trainer, accuracy
 
+RUN = "scaling"
 SEEDS, MORE_SEEDS = (0, 1, 2), tuple(range(10))  # more: of the two decays that C11 compares
 BATCH = 64
 STEPS = {"ViT": 1200, "ResNet": 400}  # about the same compute: a step of the ResNet takes longer
@@ -235,9 +238,10 @@ def _few_shot_tasks():
 @no_grad()
 def features(m, pictures, size=256):
     """The head's input: (n, D)."""
-    parts = range(0, len(pictures), size)
+    parts = (pictures[i : i + size] for i in range(0, len(pictures), size))
     m.eval()
-    return np.concatenate([m.features(Tensor(pictures[i : i + size])).numpy() for i in parts])
+    device = backend.default_device()
+    return np.concatenate([m.features(Tensor(some, device=device)).numpy() for some in parts])
 
 
 # -- bookkeeping -----------------------------------------------------------------------------------
@@ -251,22 +255,26 @@ VARIANTS = (
     ("optimizer", "Adam"),
     ("optimizer", "Adafactor"),
 )  # the first is the ViT as it is
-PARTS = {  # part: runs, each (function, *its arguments)
-    "rates": [(rates, k, name, rate) for name in SETS for k in NETS for rate in RATES],
-    "images": [(images, k, n, s) for s in SEEDS for n in IMAGES for k in NETS],
-    "sets": [(sets, k, name, s) for s in SEEDS for name in ("digits", "emoji") for k in NETS],
-    "sizes": [(sizes, w, s) for s in SEEDS for w in WIDTHS],
-    "variants": [(variant, what, name, s) for s in SEEDS for what, name in VARIANTS],
-    "head": [(head_decay, d, s) for s in MORE_SEEDS for d in HEAD_DECAYS
+SECONDS = {"ViT digits": 20, "ViT MNIST": 40, "ViT emoji": 75, "ResNet digits": 10,
+           "ResNet MNIST": 53, "ResNet emoji": 75}  # of a training, measured  # fmt: skip
+PARTS = {
+    "rates": [Job(rates, (k, name, rate), 1.4 * SECONDS[f"{k} {name}"])
+              for name in SETS for k in NETS for rate in RATES],
+    "images": [Job(images, (k, n, s), SECONDS[f"{k} MNIST"])
+               for s in SEEDS for n in IMAGES for k in NETS],
+    "sets": [Job(sets, (k, name, s), SECONDS[f"{k} {name}"])
+             for s in SEEDS for name in ("digits", "emoji") for k in NETS],
+    "sizes": [Job(sizes, (w, s), 0.65 * w) for s in SEEDS for w in WIDTHS],
+    "variants": [Job(variant, (what, name, s), 27) for s in SEEDS for what, name in VARIANTS],
+    "head": [Job(head_decay, (d, s), 38) for s in MORE_SEEDS for d in HEAD_DECAYS
              if s in SEEDS or d in (0.0, 3.0)],
 }  # fmt: skip
 
 
-def main(names=()):
-    """Run what is missing of the named parts (all: none named)."""
-    return record.run_missing("scaling", PARTS, names)
+def main(arguments=()):
+    return plans.main(RUN, PARTS, arguments, __doc__)
 
 
 def results():
     """The content of data/results/scaling.json: {run: numbers}, and the machine."""
-    return record.kept("scaling")
+    return record.kept(RUN)
