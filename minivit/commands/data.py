@@ -11,7 +11,12 @@ from minivit.engine.errors import DataError
 
 
 def add_to(parsers):
-    parser = parsers.add_parser("data", help="make a larger data set, once, in the cache")
+    parser = parsers.add_parser(
+        "data", help="make a larger data set, once, in the cache",
+        description="Makes a data set, once, in ~/.cache/minivit, or in the folder $MINIVIT_DATA. "
+        "The icons need npm, a network, and pip install resvg_py==0.5.0 pillow; what is damaged or "
+        "missing is made anew.",
+    )  # fmt: skip
     parser.add_argument(
         "set", choices=["icons"], help="300,000 icons with names (about 15 minutes)"
     )

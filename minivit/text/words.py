@@ -3,11 +3,12 @@
 A tokenizer never merges across the borders drawn here, so "dog" and "dog!" share their token.
 """
 
+import difflib
 import functools
 import re
 import unicodedata
 
-from minivit.engine.errors import DtypeError, TextError
+from minivit.engine.errors import DtypeError, OptionError, TextError
 
 
 # -- bytes as letters ------------------------------------------------------------------------------
@@ -55,6 +56,19 @@ def one_or_many(texts, what="texts"):
     if isinstance(texts, bytes) or not hasattr(texts, "__iter__"):
         raise DtypeError(f"{what}: got {type(texts).__name__}, expected a str or several")
     return [checked_text(text, f"{what}[{i}]") for i, text in enumerate(texts)]
+
+
+def checked_names(argument, given, known, error=OptionError):
+    """One name or several, as a list: of those `known`, and each once."""
+    names = one_or_many(given, argument)
+    for i, name in enumerate(names):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 5, 0)
+            some = tuple(known) if len(known) < 10 else f"{len(known)} names, such as {near}"
+            raise error(f"{argument}: got {name!r}, expected some of {some}")
+        if name in names[:i]:
+            raise error(f"{argument}: {name!r} is there twice, expected once")
+    return names
 
 
 def count_words(texts, words):

@@ -14,7 +14,6 @@ under which licence: data/LICENSES.md.
 
 import gzip
 import importlib
-import io
 import json
 import operator
 from typing import NamedTuple
@@ -24,6 +23,7 @@ import numpy as np
 from minivit import files, nn
 from minivit.engine.errors import DataError, RangeError, ShapeError
 from minivit.engine.record import function
+from minivit.text.words import checked_names
 
 
 class Split(NamedTuple):
@@ -109,23 +109,25 @@ def emoji(styles=STYLES):
     exists as a person, and flags that equal an earlier one: leave them out of hard retrieval
     figures, or say that they are in.
     """
-    for style in styles:
-        if style not in STYLES:
-            raise DataError(f"styles: got {style!r}, expected some of {STYLES}")
-    table = _load_json("emoji.json.gz")
-    concepts = {s: np.array(table["styles"][s], dtype=np.int64) for s in styles}
+    styles = checked_names("styles", styles, STYLES, DataError)
+    concepts, *others = read_shipped("emoji.json.gz", lambda file: _told(_json(file), styles))
     images = {s: _load_atlas(f"emoji-{s}.png", len(concepts[s])) for s in styles}
+    return Emoji(images, concepts, *others)
+
+
+def _told(table, styles):
+    """What Emoji has behind its images."""
+    concepts = {s: np.array(table["styles"][s], dtype=np.int64) for s in styles}
     groups = np.array(table["groups"], dtype=np.int64)
     subgroups = np.array(table["subgroups"], dtype=np.int64)
     held_out = np.zeros(len(groups), dtype=bool)
     held_out[stratified(groups, round(0.15 * len(groups)))[1]] = True
     lookalike = np.zeros(len(groups), dtype=bool)
     lookalike[table["lookalikes"]] = True
-    return Emoji(
-        images, concepts, tuple(table["characters"]), tuple(table["labels"]),
-        tuple(map(tuple, table["tags"])), groups, tuple(table["group_names"]), subgroups,
-        tuple(table["subgroup_names"]), held_out, lookalike,
-    )  # fmt: skip
+    tags = tuple(tuple(words) for words in table["tags"])
+    return (concepts, tuple(table["characters"]), tuple(table["labels"]), tags, groups,
+            tuple(table["group_names"]), subgroups, tuple(table["subgroup_names"]), held_out,
+            lookalike)  # fmt: skip
 
 
 def photo(name):
@@ -170,10 +172,13 @@ class Phrase(NamedTuple):
 def translations():
     """Emoji names in English, Spanish, German and French, as a tuple of `Phrase`s: `cldr-v1`."""
     name = "translations.tsv.gz"
-    head, *lines = _expect(_load_text(name).splitlines(), 1 + 3944, name)
-    if head.split("\t") != list(Phrase._fields):
-        raise _damaged(name, f"its columns are {head.split()}")
-    return tuple(Phrase(*line.split("\t")) for line in lines)
+    lines = _expect(_load_text(name).splitlines(), 1 + 3944, name)
+    head, *lines = (line.split("\t") for line in lines)
+    if head != list(Phrase._fields):
+        raise _damaged(name, f"its columns are {head}")
+    if any(len(line) != len(head) for line in lines):
+        raise _damaged(name, f"a line does not have {len(head)} columns")
+    return tuple(map(Phrase._make, lines))
 
 
 def hold_out(phrases, first="person", second="head", share=0.15, seed=0):
@@ -339,16 +344,17 @@ def _damaged(name, what):
 
 
 def read_shipped(name, parse):
-    """`parse` the bytes of a file that ships; whatever goes wrong names the file and its script."""
+    """`parse` an open file that ships; whatever goes wrong names the file and its script."""
     try:
-        content = (files.data_folder() / name).read_bytes()
+        file = open(files.data_folder() / name, "rb")
     except OSError as reason:
         raise DataError(
             f"{files.data_folder() / name} cannot be read ({reason.strerror}): it ships with "
             f"minivit, and data/{_script(name)} makes it"
         ) from reason
     try:
-        return parse(content)
+        with file:
+            return parse(file)
     except Exception as reason:  # each format has its own: BadZipFile, zlib.error, EOFError ...
         raise _damaged(name, f"{type(reason).__name__}: {reason}") from reason
 
@@ -360,8 +366,8 @@ def _expect(found, length, name):
 
 
 def _load_npz(name, shape):
-    def parse(content):
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+    def parse(file):
+        with np.load(file, allow_pickle=False) as arrays:
             return arrays["images"], arrays["labels"]
 
     images, labels = read_shipped(name, parse)
@@ -372,11 +378,11 @@ def _load_npz(name, shape):
 
 
 def _load_text(name):
-    return read_shipped(name, lambda content: gzip.decompress(content).decode())
+    return read_shipped(name, lambda file: gzip.decompress(file.read()).decode())
 
 
-def _load_json(name):
-    return read_shipped(name, lambda content: json.loads(gzip.decompress(content)))
+def _json(file):
+    return json.loads(gzip.decompress(file.read()))
 
 
 def _load_picture(name, size):
@@ -384,9 +390,7 @@ def _load_picture(name, size):
         image = importlib.import_module("PIL.Image")
     except ImportError as reason:
         raise ImportError(f"{name} is a PNG file, read by Pillow: pip install pillow") from reason
-    pixels = read_shipped(
-        name, lambda content: np.asarray(image.open(io.BytesIO(content)).convert("RGB"))
-    )
+    pixels = read_shipped(name, lambda file: np.asarray(image.open(file).convert("RGB")))
     if pixels.shape[:2] != size:
         raise _damaged(name, f"it has {pixels.shape[:2]} pixels, expected {size}")
     return to_unit(pixels)

@@ -43,8 +43,8 @@ def definitions():
     return read_shipped("wordnet-definitions.tsv.gz", _parse)
 
 
-def _parse(content):
-    lines = gzip.decompress(content).decode().splitlines()
+def _parse(file):
+    lines = gzip.decompress(file.read()).decode().splitlines()
     if len(lines) != SHIPPED:
         raise DataError(f"it holds {len(lines)} lines, expected {SHIPPED}")
     return tuple(map(Definition.read, lines))

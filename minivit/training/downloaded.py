@@ -1,4 +1,5 @@
-"""Larger data sets, for those with a network: downloaded once, then kept.
+"""Larger data sets, for those with a network: downloaded once, then kept in ~/.cache/minivit, or in
+the folder $MINIVIT_DATA.
 
 from minivit.training import downloaded
 split = downloaded.cifar10()

@@ -16,6 +16,7 @@ import numpy as np
 from minivit import nn
 from minivit.engine.record import function
 from minivit.text import CLIPTokenizer
+from minivit.text.words import checked_text
 from minivit.training import icons
 from minivit.training.data import check_batch_size, check_step, to_unit
 
@@ -26,7 +27,7 @@ SHARE = 0.15  # of the classes that are held out
 
 def words_of(concept):
     """Names of the same words are one: "check-circle", "circle-check"."""
-    return tuple(sorted(concept.split("-")))
+    return tuple(sorted(checked_text(concept, "concept").split("-")))
 
 
 @functools.cache

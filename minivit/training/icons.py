@@ -13,21 +13,22 @@ tested was never seen. How it is made, and what was left out: data/make_icons.py
 
 import functools
 import gzip
-import hashlib
-import io
+import itertools
 import json
 import zlib
 from typing import NamedTuple
 
 import numpy as np
 
-from minivit import files, nn
+from minivit import nn
 from minivit.engine.errors import DataError, DtypeError, OptionError, ShapeError
 from minivit.engine.record import function
+from minivit.text.words import checked_names, checked_text, one_or_many
+from minivit.training import icon_cache
 from minivit.training.data import Batches, read_shipped, shifted, to_unit
 
 PARTS = ("train", "validation", "test")
-COMMAND = "minivit data icons"
+LIST = ("classes", "families", "family of", "sets", "members", "shipped", "rows")
 # Words behind a name that say how a thing is drawn, not which
 STYLE = frozenset(
     "outline outlined filled fill solid bold duotone line linear lineal rounded round sharp thin "
@@ -39,7 +40,7 @@ STYLE = frozenset(
 def concept(name, prefixes=()):
     """The subject of an icon, by its name: "arrow-up-bold-24" -> "arrow-up". prefixes: what its set
     puts in front to name a style, as `ic` does ("baseline-home")."""
-    words = name.split("-")
+    words, prefixes = checked_text(name, "name").split("-"), one_or_many(prefixes, "prefixes")
     while len(words) > 1 and words[0] in prefixes:
         del words[0]
     while len(words) > 1 and words[-1] in STYLE:
@@ -49,7 +50,7 @@ def concept(name, prefixes=()):
 
 def caption(name):
     """A name as words: "arrow-up" -> "arrow up"."""
-    return name.replace("-", " ")
+    return checked_text(name, "name").replace("-", " ")
 
 
 class IconNet(NamedTuple):
@@ -71,7 +72,7 @@ class IconNet(NamedTuple):
         return self.families[self._rows(name)]
 
     def _rows(self, name):
-        if name not in PARTS:
+        if not isinstance(name, str) or name not in PARTS:
             raise OptionError(f"part: got {name!r}, expected one of {PARTS}")
         return slice(*self.starts[PARTS.index(name) :][:2])
 
@@ -81,56 +82,79 @@ def split():
     """The frozen list of IconNet, a dict: "classes"; "families" {family: part}; "sets" {set: its
     family, licence and author}; "members" {set: the places of its icons, and their classes};
     "shipped": how many of the commonest classes ship, "rows": which members."""
-    return read_shipped("iconnet.json.gz", lambda content: json.loads(gzip.decompress(content)))
+
+    def parse(file):
+        table = json.loads(gzip.decompress(file.read()), object_hook=icon_cache.compact)
+        if missing := set(LIST) - set(table):
+            raise ValueError(f"it has no {missing}")
+        return table
+
+    return read_shipped("iconnet.json.gz", parse)
 
 
 def members(table):
-    """(set, place in the set, label, part, family) of each picture in the list: arrays, sorted by
-    part, then set and place. Sets and families are numbers, in the order of the table."""
-    family = {name: i for i, name in enumerate(table["families"])}
-    rows = []
-    for i, (name, about) in enumerate(table["sets"].items()):
-        places = np.cumsum(table["members"][name]["gaps"])
-        part = PARTS.index(table["families"][about["family"]])
-        n = len(places)
-        ones = np.ones(n, np.int64)
-        rows.append([i * ones, places, table["members"][name]["labels"], part * ones,
-                     family[about["family"]] * ones])  # fmt: skip
-    rows = np.concatenate([np.array(r, np.int64).reshape(5, -1) for r in rows], axis=1)
-    return rows[:, np.argsort(rows[3], kind="stable")]
+    """(set, place in the set, label, part, family) of each picture in the list: rows of int32,
+    sorted by part, then set and place. Sets and families are numbers, in the order of the table."""
+    sets, families = list(table["sets"].values()), list(table["families"])
+    part = [PARTS.index(table["families"][about["family"]]) for about in sets]
+    family = [families.index(about["family"]) for about in sets]
+    listed = [table["members"][name] for name in table["sets"]]
+    order = np.argsort(part, kind="stable")
+    counts = [len(listed[i]["labels"]) for i in order]
+    rows = np.empty((5, sum(counts)), np.int32)
+    for row, of_set in ((0, range(len(sets))), (3, part), (4, family)):
+        rows[row] = np.repeat(np.array(of_set, np.int32)[order], counts)
+    np.concatenate([np.cumsum(listed[i]["gaps"]) for i in order], out=rows[1])
+    np.concatenate([listed[i]["labels"] for i in order], out=rows[2])
+    return rows
 
 
 def iconnet(which="shipped"):
     """IconNet: "shipped" (the commonest classes, no network) or "all"."""
-    if which not in ("shipped", "all"):
+    if not isinstance(which, str) or which not in ("shipped", "all"):
         raise OptionError(f"iconnet: got {which!r}, expected 'shipped' or 'all'")
     table = split()
-    sets, places, labels, parts, families = members(table)
-    classes = table["classes"]
+    classes, rows = table["classes"], members(table)
     if which == "shipped":
-        kept = np.cumsum(table["rows"])
-        labels, parts, families = labels[kept], parts[kept], families[kept]
+        rows = rows[:, np.cumsum(table["rows"])]
         classes = classes[: table["shipped"]]
-        images = read_shipped("icons.npz", lambda content: _arrays(content)["images"])
-        if images.shape != (len(kept), 32, 32):
-            raise DataError(
-                f"icons.npz holds {images.shape}, expected {(len(kept), 32, 32)}: restore it "
-                "(git checkout), or make it anew with data/make_iconnet.py"
-            )
+        images = _shipped(rows.shape[1])
     else:
-        images, cache = np.empty((len(labels), 32, 32), np.uint8), about()
-        for i, (name, listed) in enumerate(table["sets"].items()):
-            here = sets == i
-            if here.any():
-                names, of_set, _ = read_set(name, table=cache)
-                if zlib.crc32("\n".join(names).encode()) != listed["crc32"]:
-                    raise DataError(
-                        f"{_folder() / name}.npz holds other icons than the list of IconNet: "
-                        f"another version made it. Delete that folder, then: {COMMAND}"
-                    )
-                images[here] = of_set[places[here]]
-    starts = (0, *np.cumsum(np.bincount(parts, minlength=3)).tolist())
+        images = _from_cache(table, rows)
+    starts = (0, *np.cumsum(np.bincount(rows[3], minlength=3)).tolist())
+    labels, families = rows[2].astype(np.int64), rows[4].astype(np.int64)
     return IconNet(images, labels, families, starts, tuple(classes), tuple(table["families"]))
+
+
+def _shipped(n):
+    def parse(file):
+        images = np.load(file, allow_pickle=False)["images"]
+        if images.shape != (n, 32, 32) or images.dtype != np.uint8:
+            raise ValueError(f"got {images.shape} {images.dtype}, expected {(n, 32, 32)} uint8")
+        return images
+
+    return read_shipped("icons.npz", parse)
+
+
+def _from_cache(table, rows):
+    cache, names = icon_cache.about(), list(table["sets"])
+    images = np.empty((rows.shape[1], 32, 32), np.uint8)
+    edges = np.flatnonzero(np.diff(rows[0], prepend=-1, append=-1))  # a set's rows lie together
+    for first, last in itertools.pairwise(edges):
+        name = names[rows[0, first]]
+        found = icon_cache.read_set(name, cache, rows[1, first:last], images[first:last])
+        if not is_listed(name, found):
+            raise DataError(
+                f"{icon_cache.cache() / name}.npz holds other icons than the list of IconNet: "
+                f"another version made it. {icon_cache.MEND}"
+            )
+    return images
+
+
+def is_listed(name, names):
+    """False if IconNet's list has the set with other icons than these names, which are lines."""
+    listed = split()["sets"].get(name)
+    return listed is None or zlib.crc32(names.encode()) == listed["crc32"]
 
 
 # -- everything ------------------------------------------------------------------------------------
@@ -145,76 +169,25 @@ class Icons(NamedTuple):
 
 
 def icons(colour=False, sets=None):
-    """All icons, or those of some sets, read from the cache; 1 byte a pixel of memory (colour: 3;
-    only the sets that have colours)."""
-    table, families = about(), split()["family of"]
-    chosen = list(table) if sets is None else list(sets)
-    chosen = [name for name in chosen if table_of(table, name)["colour"] or not colour]
-    counts = [table[name]["icons"] - len(table[name]["blank"]) for name in chosen]
+    """All icons, or those of one set or several, read from the cache; 1 byte a pixel of memory
+    (colour: 3; only the sets that have colours)."""
+    table, families = icon_cache.about(), split()["family of"]
+    chosen = list(table) if sets is None else checked_names("sets", sets, table)
+    chosen = [name for name in chosen if table[name]["colour"] or not colour]
+    kept = [np.delete(np.arange(table[n]["icons"]), table[n]["blank"]) for n in chosen]
+    counts = [len(places) for places in kept]
     images = np.empty((sum(counts), 32, 32, 3)[: 4 if colour else 3], np.uint8)
-    names, places, end = [], [], 0
-    for name, count in zip(chosen, counts):
-        some, grey, coloured = read_set(name, colour, table)
-        kept = np.setdiff1d(np.arange(len(some)), table[name]["blank"])
-        np.take(
-            coloured if colour else grey, kept, axis=0, out=images[end : end + count], mode="clip"
-        )
-        names += [some[place] for place in kept]
-        places.append(kept)
-        end += count
+    names, end = [], 0
+    for name, places in zip(chosen, kept):
+        out = images[end : end + len(places)]
+        of_set = icon_cache.read_set(name, table, places, out, colour).split("\n")
+        names += [of_set[place] for place in places]
+        end += len(places)
     return Icons(
         images, tuple(names), np.repeat(np.arange(len(chosen)), counts),
-        np.concatenate(places or [np.zeros(0, np.int64)]),
+        np.concatenate([*kept, np.zeros(0, np.int64)]),
         {name: table[name] | {"family": families.get(name, name)} for name in chosen},
     )  # fmt: skip
-
-
-def table_of(table, name):
-    if name not in table:
-        raise OptionError(f"sets: got {name!r}, expected some of {list(table)}")
-    return table[name]
-
-
-def _folder():
-    return files.cache_folder() / "icons"
-
-
-def about():
-    """The cache's entry of each set: {set: title, icons, licence, author, categories ...}."""
-    path = _folder() / "sets.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["sets"]
-    except OSError as reason:
-        begun = len(list(_folder().glob("*.npz")))
-        what = f"are not complete: {begun} sets, and no" if begun else "are not here: there is no"
-        raise DataError(
-            f"the icons {what} {path}. `{COMMAND}` makes them, or goes on (it needs npm, resvg_py "
-            f"and, once, a network). Offline: copy the folder {_folder()} from a machine that has "
-            'it, or use what ships: iconnet("shipped")'
-        ) from reason
-    except (ValueError, KeyError, TypeError) as reason:
-        raise DataError(f"{path} is damaged ({reason}). Delete it, then: {COMMAND}") from reason
-
-
-def read_set(name, colour=False, table=None):
-    """(names, grey pictures, those in colour or None) of a set; what is wrong with its file, and
-    the command that mends it."""
-    path, table = _folder() / f"{name}.npz", about() if table is None else table
-    try:
-        if (expected := table.get(name)) is None:
-            raise ValueError("sets.json does not have this set: another version made it")
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
-            raise ValueError(f"its SHA-256 is not that in sets.json; it has {len(content)} bytes")
-        arrays = _arrays(content)
-        names = arrays["names"].tobytes().decode().split("\n")
-        return names, arrays["images"], arrays["colour"] if colour else None
-    except Exception as reason:  # missing, cut, or no archive
-        raise DataError(f"{path} cannot be used ({reason}). Mend it: {COMMAND}") from reason
-
-
-def _arrays(content):
-    return np.load(io.BytesIO(content), allow_pickle=False)
 
 
 # -- batches ---------------------------------------------------------------------------------------

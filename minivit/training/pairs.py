@@ -16,6 +16,7 @@ from minivit import nn
 from minivit.engine.errors import DataError, RangeError
 from minivit.engine.record import function
 from minivit.text import CLIPTokenizer
+from minivit.text.words import checked_names
 from minivit.training.data import STYLES, check_batch_size, check_step
 
 NEW_STYLE = "twemoji"
@@ -54,9 +55,7 @@ class Pairs:
         self.names = [tokenizer.encode(label) for label in emoji.labels]
         self.tags = [[tokenizer.encode(tag) for tag in tags] for tags in emoji.tags]
         self.places = {}  # concept -> [(style, index of its drawing)]
-        for style in styles:
-            if style not in emoji.images:
-                raise DataError(f"styles: got {style!r}, expected some of {list(emoji.images)}")
+        for style in checked_names("styles", styles, emoji.images, DataError):
             for place, concept in enumerate(emoji.concepts[style]):
                 if not emoji.held_out[concept]:
                     self.places.setdefault(int(concept), []).append((style, place))

@@ -469,6 +469,8 @@ def test_bad_batches_are_refused(emoji):
     tokenizer = pairs.caption_tokenizer(emoji, 600)
     with pytest.raises(DataError, match="'oil'"):
         pairs.Pairs(emoji, tokenizer, styles=("oil",))
+    with pytest.raises(DtypeError, match=r"styles: got int, expected a str or several"):
+        pairs.Pairs(emoji, tokenizer, styles=3)
     for size in (1, 10_000, 2.5, "2"):
         with pytest.raises(ShapeError, match="batch_size"):
             pairs.Pairs(emoji, tokenizer, batch_size=size)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivit import files, published
-from minivit.engine.errors import MinivitError, RangeError, ShapeError
+from minivit.engine.errors import DtypeError, MinivitError, RangeError, ShapeError
 from minivit.training import data, downloaded
 from minivit.training.definitions import Definition, definitions
 
@@ -196,6 +196,12 @@ def test_emoji_takes_the_styles_asked_for(emoji):
     np.testing.assert_array_equal(some.images["fluent"], emoji.images["fluent"])
     with pytest.raises(data.DataError, match="styles: got 'apple', expected some of"):
         data.emoji(styles=["apple"])
+    assert list(data.emoji("fluent").images) == ["fluent"]
+    with pytest.raises(data.DataError, match="'noto' is there twice"):
+        data.emoji(["noto", "noto"])
+    for styles in (3, [["noto"]], b"noto", [3]):
+        with pytest.raises(DtypeError, match=r"styles.*: got .*, expected a str"):
+            data.emoji(styles)
 
 
 def test_photos():
@@ -442,6 +448,14 @@ def test_whole_files_with_the_wrong_contents_are_refused(shipped):
     (shipped / "translations.tsv.gz").write_bytes(gzip.compress(b"en\tes\n" * 3945))
     with pytest.raises(data.DataError, match=r"its columns are \['en', 'es'\]"):
         data.translations()
+    columns = "\t".join(data.Phrase._fields)
+    lines = [columns] * 3944 + ["one column"]
+    (shipped / "translations.tsv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    with pytest.raises(data.DataError, match="a line does not have 12 columns"):
+        data.translations()
+    (shipped / "emoji.json.gz").write_bytes(gzip.compress(b'{"styles": null}'))
+    with pytest.raises(data.DataError, match=r"emoji\.json\.gz is damaged"):
+        data.emoji()
 
 
 def test_data_errors_are_what_a_caller_would_catch():

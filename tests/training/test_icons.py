@@ -1,16 +1,16 @@
-"""Icons: the part that ships, the cache that is whole or says what mends it, batches and pairs."""
+"""Icons: the part that ships, those of the cache, batches and pairs."""
 
-import hashlib
+import gzip
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minivit import files
 from minivit.engine.errors import ArgumentError, DataError, DtypeError, OptionError, ShapeError
+from minivit.text.words import checked_names
 from minivit.training import icon_pairs, icons
 
 
@@ -56,28 +56,7 @@ def test_a_concept_is_a_name_without_words_of_style(style):
 
 
 # -- the cache -------------------------------------------------------------------------------------
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """A cache of two small sets, one of them in colour."""
-    monkeypatch.setenv("MINIVIT_DATA", str(tmp_path))
-    folder, sets, rng = tmp_path / "icons", {}, np.random.default_rng(0)
-    folder.mkdir()
-    for name, n, colour in (("lucide", 40, False), ("noto", 30, True)):
-        some = [f"thing-{i:02}-outline" for i in range(n)]
-        images = 17 * rng.integers(0, 16, (n, 32, 32)).astype(np.uint8)
-        images[3] = 255
-        more = {"colour": np.repeat(images[..., None], 3, -1)} if colour else {}
-        lines = np.frombuffer("\n".join(some).encode(), np.uint8)
-        np.savez_compressed(folder / f"{name}.npz", names=lines, images=images, **more)
-        digest = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
-        sets[name] = {"title": name, "icons": n, "colour": colour, "blank": [3], "author": "a",
-                      "url": "", "licence": "MIT", "licence url": "", "sha256": digest,
-                      "categories": {"All": [0, 1, 3]}}  # fmt: skip
-    (folder / "sets.json").write_text(json.dumps({"sets": sets}))
-    return folder
-
-
-def test_all_icons_but_blank_ones_at_one_byte_a_pixel(cache):
+def test_all_icons_but_blank_ones_at_one_byte_a_pixel(icon_folder):
     some = icons.icons()
     assert len(some.images) == 68 == len(some.names) and 3 not in some.places
     assert some.names[0] == "thing-00-outline" and list(np.bincount(some.sets)) == [39, 29]
@@ -86,45 +65,51 @@ def test_all_icons_but_blank_ones_at_one_byte_a_pixel(cache):
         icons.icons(sets=["x"])
 
 
-@pytest.mark.parametrize("harm", ["cut", "gone", "another", "table", "no table", "nothing"])
-def test_a_broken_cache_names_the_file_and_the_command_that_mends_it(cache, harm):
-    file = cache / "noto.npz"
-    if harm == "cut":
-        file.write_bytes(file.read_bytes()[:-9])
-    elif harm == "gone":
-        file.unlink()
-    elif harm == "another":
-        file.write_bytes(b"PK")
-    elif harm == "table":
-        (cache / "sets.json").write_text("{")
-    else:
-        (cache / "sets.json").unlink()
-        for path in cache.glob("*.npz" if harm == "nothing" else "noto.npz"):
-            path.unlink()
-    with pytest.raises(DataError, match="minivit data icons") as error:
-        icons.icons()
-    assert str(cache) in str(error.value)
-    if harm.startswith("no"):
-        assert "Offline" in str(error.value)
+@pytest.mark.parametrize("sets, said", [
+    (3, r"sets: got int, expected a str or several"), ([["lucide"]], r"sets\[0\]: got list"),
+    (b"lucide", "sets: got bytes"), (["lucide", "noto", "lucide"], "'lucide' is there twice"),
+    ("l", r"sets: got 'l', expected some of \('lucide', 'noto'\)"),
+])  # fmt: skip
+def test_sets_that_are_no_names_are_refused(icon_folder, sets, said):
+    with pytest.raises((DtypeError, OptionError), match=said):
+        icons.icons(sets=sets)
 
 
-def test_icons_of_another_version_are_refused(cache):
-    with pytest.raises(DataError, match="minivit data icons"):
-        icons.iconnet("all")
+def test_one_set_or_several(icon_folder):
+    assert set(icons.icons(sets="noto").about) == {"noto"}
+    some = icons.icons(sets=["noto", "lucide"])
+    assert list(some.about) == ["noto", "lucide"] and list(np.bincount(some.sets)) == [29, 39]
+    assert len(icons.icons(sets=[]).images) == 0
 
 
-def test_memory_is_that_of_the_pictures():
-    """In a process of its own: other threads' memory would be counted, too."""
-    script = """
-import tracemalloc
-from minivit.training import icons
-tracemalloc.start()
-net = icons.iconnet()
-print(tracemalloc.get_traced_memory()[1], net.images.nbytes)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    peak, size = map(int, done.stdout.split())
-    assert peak < 1.2 * size + 40e6  # the list, as JSON and as rows, is 66,000 long
+def test_of_many_names_the_error_shows_the_nearest():
+    known = {f"set-{i}": None for i in range(193)} | {"lucide": None}
+    with pytest.raises(OptionError, match=r"got 'lucid', expected some of 194 names, .*'lucide'"):
+        checked_names("sets", ["set-1", "lucid"], known)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: icons.concept(3), lambda: icons.concept("home", 3), lambda: icons.caption(None),
+    lambda: icon_pairs.words_of(3), lambda: icons.iconnet(["all"]),
+    lambda: icons.iconnet(np.ones(2)), lambda: icons.iconnet().part(np.ones(2)),
+    lambda: icons.iconnet().families_of(None),
+])  # fmt: skip
+def test_names_of_other_kinds_are_refused(call):
+    with pytest.raises((DtypeError, OptionError), match="got"):
+        call()
+
+
+def test_one_prefix_is_a_word_and_not_its_letters():
+    assert icons.concept("base-home", "baseline") == "base-home"
+    assert icons.concept("baseline-home", "baseline") == "home"
+
+
+def test_a_list_without_what_it_needs_is_damaged(tmp_path, monkeypatch):
+    table = {key: [] for key in icons.LIST[1:]}
+    (tmp_path / "iconnet.json.gz").write_bytes(gzip.compress(json.dumps(table).encode()))
+    monkeypatch.setattr(files, "data_folder", lambda: tmp_path)
+    with pytest.raises(DataError, match=r"iconnet\.json\.gz is damaged.*'classes'"):
+        icons.split.__wrapped__()
 
 
 # -- batches ---------------------------------------------------------------------------------------
@@ -192,7 +177,7 @@ def test_pictures_in_colour_are_no_input_of_grey_ones():
         icons.as_input(np.zeros((2, 32, 32, 3), np.uint8))
 
 
-def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(cache, monkeypatch):
+def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(icon_folder, monkeypatch):
     table = {"families": {"f": "train", "g": "test"}, "family of": {"lucide": "f", "noto": "g"},
              "classes": ["thing-05"], "sets": {}}  # fmt: skip
     monkeypatch.setattr(icons, "split", lambda: table)
