@@ -258,7 +258,7 @@ def attention_distance(groups):
         )
         axes.set(xticks=layers, xlabel="layer")
         axes.set_title(title, fontsize=17, pad=14)
-    panels[0, 0].set_ylabel("mean attention distance (pixels)")
+    panels[0, 0].set(ylabel="mean attention distance (pixels)", ylim=(0, None))
     fig.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig
 
