@@ -998,7 +998,7 @@ print(f"published: zero-shot is better on {sum(d > 0 for d in resnet.values())} 
 # Emoji are 1,600 concepts. The `icons` are 300,000 open drawings of 193 icon sets, with names like
 # "arrow up left" (`minivit data icons` makes them; the 300 commonest concepts are here).
 # Near-copies are one *family*, and a family is either trained on or tested: every test is a style
-# that was never seen. One concept of seven is in no caption.
+# that was never seen. One concept of seven has no caption of its own.
 #
 # First in class, from nothing: 256 names, a small ResNet, a bag of words, a minute.
 
@@ -1083,8 +1083,8 @@ drawing.show(
         ],
     ),
     alt="""Six rows: a test drawing and the six training drawings nearest to it, by other hands.
-    Calendar, flag, share, globe: all six of that name. Gift: three gifts, then what looks like
-    one. Printer: some are called print.""",
+    Calendar, flag, share: all six of that name. Globe: five, and a microphone. Gift: three gifts,
+    then other names. Printer: three are called print.""",
 )
 
 # %% [markdown]
@@ -1131,8 +1131,8 @@ drawing.show(
 # Where a caption named the concept, the reader finds it in a hand it never saw 45% of the time, one
 # of 1,060, eight points more often than word prediction on the very same features. 159 concepts
 # stood in no caption of their own, and it finds them 27% of the time, one of 1,060; most are a part
-# of longer captions ("home" of "smart home"), and all words of 140 of them are in some caption. The
-# reader is a bag of words: of words that it never met it can say nothing.
+# of longer captions ("home" of "smart home"), and all words of 140 of them are in some caption that
+# it learnt from. The reader is a bag of words: of words that it never met it can say nothing.
 #
 # On the sets of strangers it is the other way round: 18% for CLIP, the mean of 19 sets (of 14
 # families; three sets are of families that validated; icons of one category only), and 23% for word

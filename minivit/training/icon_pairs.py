@@ -39,17 +39,21 @@ def unseen():
     return chosen
 
 
+def hidden():
+    """The words of each unseen concept: no text may consist of them, in whatever order."""
+    return {words_of(c) for c, out in zip(icons.split()["classes"], unseen()) if out}
+
+
 def captioned(everything):
     """{caption: rows of `everything`} of the training families, without unseen concepts."""
     table = icons.split()
     trained = [table["families"].get(about["family"]) == "train"
                for about in everything.about.values()]  # fmt: skip
     prefixes = [about.get("prefixes", ()) for about in everything.about.values()]
-    hidden = {words_of(c) for c, out in zip(table["classes"], unseen()) if out}
-    rows = {}
+    rows, out = {}, hidden()
     for i in np.flatnonzero(np.array(trained)[everything.sets]).tolist():
         concept = icons.concept(everything.names[i], prefixes[everything.sets[i]])
-        if words_of(concept) not in hidden and any(c.isalpha() for c in concept):
+        if words_of(concept) not in out and any(c.isalpha() for c in concept):
             rows.setdefault(icons.caption(concept), []).append(i)
     return {caption: np.array(some) for caption, some in rows.items()}
 
@@ -104,16 +108,19 @@ class IconPairs:
 
 
 def categories(everything):
-    """{row: what its set calls the icon's category}, in lower-case words."""
+    """{row: what its set calls the icon's category}, in lower-case words; a category that is called
+    as an unseen concept ("Home") is left out."""
     first = np.searchsorted(everything.sets, np.arange(len(everything.about)))
     last = np.searchsorted(everything.sets, np.arange(len(everything.about)), side="right")
-    found = {}
+    found, out = {}, hidden()
     for i, about in enumerate(everything.about.values()):
         row_of = dict(zip(everything.places[first[i] : last[i]].tolist(), range(first[i], last[i])))
         for title, members in about["categories"].items():
+            title = title.lower()
+            said = words_of(title.replace(" ", "-")) not in out
             for place in members:
-                if place in row_of:
-                    found.setdefault(row_of[place], title.lower())
+                if said and place in row_of:
+                    found.setdefault(row_of[place], title)
     return found
 
 

@@ -258,7 +258,8 @@ def attention_distance(groups):
         )
         axes.set(xticks=layers, xlabel="layer")
         axes.set_title(title, fontsize=17, pad=14)
-    panels[0, 0].set_ylabel("mean attention distance (pixels)")
+    _, top = panels[0, 0].get_ylim()
+    panels[0, 0].set(ylabel="mean attention distance (pixels)", ylim=(0, 1.05 * top))
     fig.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return fig
 

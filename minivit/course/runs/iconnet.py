@@ -12,8 +12,8 @@
     python -m minivit.course.runs iconnet sizes      # three sizes of each net (scaling, F27)
     python -m minivit.course.runs iconnet internals  # the ViT, all pictures: how heads look (C10)
 
-Needs the whole set: `minivit data icons`. The rules of the verdicts: runs/verdicts.py. A job looks
-at the test families once, at its end.
+Needs the whole set: `minivit data icons`. The rules of the verdicts: runs/verdicts.py. Nothing is
+chosen on the test families: a job asks them at its end.
 """
 
 import functools

@@ -1,9 +1,11 @@
 """The rules of the verdicts that the long runs on icons give. They were committed before the runs.
 
-Everywhere: rates, sizes and stopping are chosen on validation families; a run looks at the test
-families once, at its end, and keeps how many pictures of each family it got right. An interval is
-of 95%: Student's over seeds where nets are compared that differ in the seed (`of_seeds`), and where
-the drawings are what could have been others, over families drawn again with replacement
+Everywhere: rates, sizes and stopping are chosen on validation families, and nothing on the test's.
+A run asks the test families at its end and keeps how many pictures of each family it got right.
+(Two ask more: `iconnet deeper` in five places too, and `icon_clip objectives` along its way, as C13
+is about the way. `iconnet together` asks two nets that were asked before.) An interval is of 95%:
+Student's over seeds where nets are compared that differ in the seed (`of_seeds`), and where the
+drawings are what could have been others, over families drawn again with replacement
 (`of_families`). A verdict is "holds" or "does not hold" only if the interval excludes the other;
 else "not at this size", and what was measured is printed either way.
 """
@@ -125,7 +127,8 @@ def C15(ratio):
     """ViT encoders need about 3x less compute than the ResNets in CLIP.
 
     ratio: interval over seeds of log2 of the compute that the ResNets need for the ViTs' accuracy,
-    over the ViTs' (interpolated in log FLOPs; the geometric mean over the ViTs). *Holds*: above 1
-    (twice less). *Does not hold*: below 0 (the ViTs need more).
+    over the ViTs' (interpolated in log FLOPs, outside of the ResNets' range that of the largest or
+    smallest one; the geometric mean over the ViTs). *Holds*: above 1 (twice less). *Does not
+    hold*: below 0 (the ViTs need more).
     """
     return _verdict(ratio[1] > 1, ratio[2] < 0)
