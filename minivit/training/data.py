@@ -105,9 +105,8 @@ class Emoji(NamedTuple):
 def emoji(styles=STYLES):
     """Emoji drawn by up to five hands: image-text pairs, with a style to hold out: `emoji-v1`.
 
-    `lookalike` marks the clock faces, the families and couples, the men and women of what also
-    exists as a person, and flags that equal an earlier one: leave them out of hard retrieval
-    figures, or say that they are in.
+    `lookalike` marks clock faces, families and couples, men and women of what exists as a person,
+    and flags that equal an earlier one: leave them out of hard retrieval, or say that they are in.
     """
     styles = checked_names("styles", styles, STYLES, DataError)
     concepts, *others = read_shipped("emoji.json.gz", lambda file: _told(_json(file), styles))
@@ -118,16 +117,14 @@ def emoji(styles=STYLES):
 def _told(table, styles):
     """What Emoji has behind its images."""
     concepts = {s: np.array(table["styles"][s], dtype=np.int64) for s in styles}
-    groups = np.array(table["groups"], dtype=np.int64)
-    subgroups = np.array(table["subgroups"], dtype=np.int64)
+    groups, subgroups = (np.array(table[k], np.int64) for k in ("groups", "subgroups"))
     held_out = np.zeros(len(groups), dtype=bool)
     held_out[stratified(groups, round(0.15 * len(groups)))[1]] = True
     lookalike = np.zeros(len(groups), dtype=bool)
     lookalike[table["lookalikes"]] = True
-    tags = tuple(tuple(words) for words in table["tags"])
-    return (concepts, tuple(table["characters"]), tuple(table["labels"]), tags, groups,
-            tuple(table["group_names"]), subgroups, tuple(table["subgroup_names"]), held_out,
-            lookalike)  # fmt: skip
+    return (concepts, *map(tuple, (table["characters"], table["labels"], map(tuple, table["tags"]))),
+            groups, tuple(table["group_names"]), subgroups, tuple(table["subgroup_names"]),
+            held_out, lookalike)  # fmt: skip
 
 
 def photo(name):
@@ -139,10 +136,8 @@ def photo(name):
 
 # -- words -----------------------------------------------------------------------------------------
 def sentences():
-    """20,000 English sentences and phrases from WordNet, in a fixed random order: `wordnet-v1`.
-
-    The order is random, so that any slice is a fair sample: hold out the last 1,000, say.
-    """
+    """20,000 English sentences and phrases from WordNet, in a fixed random order, so that any slice
+    is a fair sample: `wordnet-v1`."""
     name = "wordnet-sentences.txt.gz"
     return tuple(_expect(_load_text(name).splitlines(), 20_000, name))
 

@@ -194,17 +194,17 @@ def test_pairs_are_of_training_families_and_of_concepts_that_may_be_seen(icon_fo
     assert (images == pairs[3][0]).all() and len({bytes(t) for t in texts}) == 8
 
 
-def test_no_category_says_the_name_of_an_unseen_concept(cache, monkeypatch):
+def test_no_category_says_the_name_of_an_unseen_concept(icon_folder, monkeypatch):
     monkeypatch.setattr(
         icons,
         "split",
         lambda: {"classes": ["home", "user-edit", "file"], "family of": {"lucide": "f"}},
     )
     monkeypatch.setattr(icon_pairs, "unseen", lambda: np.array([True, True, False]))
-    table = json.loads((cache / "sets.json").read_text())
+    table = json.loads((icon_folder / "sets.json").read_text())
     titles = {"Home": [0, 1], "Edit User": [2], "File": [1, 4], "Home and garden": [5]}
     table["sets"]["lucide"]["categories"] = titles
-    (cache / "sets.json").write_text(json.dumps(table))
+    (icon_folder / "sets.json").write_text(json.dumps(table))
     found = icon_pairs.categories(icons.icons(sets=["lucide"]))
     assert found == {1: "file", 3: "file", 4: "home and garden"}  # icon 3 is blank
 
