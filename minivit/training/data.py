@@ -122,9 +122,10 @@ def _told(table, styles):
     held_out[stratified(groups, round(0.15 * len(groups)))[1]] = True
     lookalike = np.zeros(len(groups), dtype=bool)
     lookalike[table["lookalikes"]] = True
-    return (concepts, *map(tuple, (table["characters"], table["labels"], map(tuple, table["tags"]))),
-            groups, tuple(table["group_names"]), subgroups, tuple(table["subgroup_names"]),
-            held_out, lookalike)  # fmt: skip
+    tags = tuple(map(tuple, table["tags"]))
+    return (concepts, tuple(table["characters"]), tuple(table["labels"]), tags, groups,
+            tuple(table["group_names"]), subgroups, tuple(table["subgroup_names"]), held_out,
+            lookalike)  # fmt: skip
 
 
 def photo(name):
