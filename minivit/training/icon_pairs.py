@@ -117,9 +117,10 @@ def categories(everything):
         row_of = dict(zip(everything.places[first[i] : last[i]].tolist(), range(first[i], last[i])))
         for title, members in about["categories"].items():
             title = title.lower()
-            said = words_of(title.replace(" ", "-")) not in out
+            if words_of(title.replace(" ", "-")) in out:
+                continue
             for place in members:
-                if said and place in row_of:
+                if place in row_of:
                     found.setdefault(row_of[place], title)
     return found
 
